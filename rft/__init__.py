@@ -1,0 +1,1 @@
+"""Rejection-sampling fine-tuning (RFT): the library under the pipeline's stages."""
