@@ -73,6 +73,7 @@ TABLES: dict[str, pa.Schema] = {
             _required("prompt", TEXT),
             _required("completion", TEXT),
             _required("finish_reason", TEXT),
+            _optional("num_prompt_tokens", pa.int32()),
             _optional("num_tokens", pa.int32()),
             *_STATISTICS,
             _optional("stats_origin", TEXT),

@@ -1,0 +1,121 @@
+"""The whole story: prepare, measure the base, then round after round until the rounds are done."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+from pipelines import evaluate, filter, gate, grade, prepare, sample, selection, sft  # noqa: A004
+from rft import stages
+from rft.errors import Interrupted
+from rft.models import adopted
+from rft.recipe import Recipe
+from rft.retention import prune
+from rft.stages import Stage, Step
+from rft.stopping import PARENT, Stop
+from rft.store import Run
+
+ROUND = (
+    sample.STAGE,
+    grade.STAGE,
+    filter.STAGE,
+    selection.STAGE,
+    sft.STAGE,
+    evaluate.STAGE,
+    gate.STAGE,
+)
+STAGES = {stage.name: stage for stage in (prepare.STAGE, *ROUND)}
+
+# Stages that need neither a tokenizer nor a model run in the driver itself.
+LIGHT = {"filter", "select", "gate"}
+
+
+class ChildFailed(Exception):
+    """A stage's process ended badly, having said why."""
+
+    def __init__(self, code: int):
+        self.code = code
+
+
+def walk(recipe: Recipe, rounds: int) -> Iterator[tuple[int, Stage]]:
+    """List every stage of a run in order, with its round."""
+    yield 0, prepare.STAGE
+    yield 0, evaluate.STAGE
+    for round in range(1, rounds + 1):
+        for stage in ROUND:
+            if stage is not gate.STAGE or recipe.gate is not None:
+                yield round, stage
+
+
+def run_all(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) -> bool:
+    """Do what is not done yet, up to the given round; say whether anything was done."""
+    anything = False
+    for round, stage in walk(run.recipe, rounds):
+        if round and refused_twice(run, round):
+            say(f"the gate refused rounds {round - 2} and {round - 1}: the run ends here")
+            break
+        stop.check()
+        if stages.is_current(stage, run, round):
+            continue
+        anything = True
+        say(f"round {round}: {stage.name}" if round else f"base: {stage.name}")
+        if stage.name in LIGHT:
+            stages.perform(stage, run, round, stop, say)
+        else:
+            in_child(stage, run, round, stop)
+        if stage.name == "gate" or (stage.name == "evaluate" and run.recipe.gate is None):
+            prune(run, round)
+    return anything
+
+
+def plan(run: Run, rounds: int) -> list[Step]:
+    """Say what `run_all` would do."""
+    return stages.plan(run, walk(run.recipe, rounds))
+
+
+def refused_twice(run: Run, round: int) -> bool:
+    """Say whether the two rounds before this one were refused by the gate."""
+    return run.recipe.gate is not None and round > 2 and adopted(run, round - 1) < round - 2
+
+
+def next_round(run: Run, say: Callable[[str], None]) -> int:
+    """Give the round that `--next` finishes or makes: the first one that is not complete."""
+    round = 1
+    while not any(step.state != "reuse" for step in plan(run, round)):
+        if refused_twice(run, round + 1):
+            say("nothing to do: the gate refused the last two rounds")
+            return round
+        round += 1
+    return round
+
+
+def in_child(stage: Stage, run: Run, round: int, stop: Stop) -> None:
+    """Do a stage in a process of its own, which gives all its memory back and cannot take us down."""
+    command = [sys.executable, "-m", "rft", stage.name, str(run.path)]
+    command += [] if stage.name == "prepare" else ["--round", str(round)]
+    # Own session: Ctrl-C reaches us alone, and we pass it on once.
+    child = subprocess.Popen(
+        [*command, "--grace", f"{stop.grace}s"],
+        env=os.environ | {PARENT: str(os.getpid())},
+        start_new_session=True,
+    )
+    asked = False
+    while True:
+        try:
+            code = child.wait(timeout=0.2)
+            break
+        except subprocess.TimeoutExpired:
+            if stop.asked() and not asked:
+                child.send_signal(signal.SIGTERM)
+                asked = True
+    if stop.asked():
+        stop.check()
+    if code < 0:
+        run.event("lost", stage=stage.name, round=round, signal=-code)
+        raise Interrupted(
+            f"{run.path}: the process of `{stage.name}`, round {round}, was killed by signal {-code}"
+            f"{' (out of memory?)' if code == -signal.SIGKILL else ''}; what is finished is kept"
+        )
+    if code:
+        raise ChildFailed(code)

@@ -1,0 +1,5 @@
+"""Lets `python -m rft` be the command."""
+
+from rft.cli import main
+
+main()

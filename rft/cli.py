@@ -1,0 +1,376 @@
+"""The command line: thin commands over the stages; the only module of rft that looks into them."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rft.errors import Interrupted, RFTError, explained
+
+if TYPE_CHECKING:
+    from rft.recipe import Recipe
+    from rft.stopping import Stop
+    from rft.store import Run
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+HERE = click.Path(path_type=Path)
+
+
+class Commands(click.Group):
+    """Turn what a person can mend into one line and exit code 2, and lost work into 75."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command and translate the ways in which it ends."""
+        try:
+            return super().invoke(ctx)
+        except RFTError as error:
+            message, code = f"Error: {error}", 2
+        except Interrupted as stopped:
+            message, code = f"Stopped: {stopped}. Run the same command again to go on.", 75
+        except Exception as error:
+            reason = explained(error)
+            if reason is None:
+                raise
+            message, code = f"Error: {reason}", 2
+        click.echo(message, err=True)
+        ctx.exit(code)
+
+
+class Duration(click.ParamType):
+    """A time such as 20s, 90m or 3h."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read seconds."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a time; write 20s, 90m or 3h", param, ctx)
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --set."""
+    return click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Change one setting of the recipe, e.g. --set select.by=entropy.",
+    )(command)
+
+
+def grace_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --grace."""
+    return click.option(
+        "--grace",
+        type=Duration(),
+        default="20s",
+        show_default=True,
+        help="How long winding down after a signal may take.",
+    )(command)
+
+
+def say(text: str) -> None:
+    """Tell a person how things go; standard output is kept for results."""
+    click.echo(text, err=True)
+
+
+@click.group(cls=Commands, context_settings=CONTEXT)
+@click.version_option(package_name="rft-rounds", prog_name="rft")
+def cli() -> None:
+    """Teach a reasoning model from its own samples: rejection-sampling fine-tuning, round by round.
+
+    \b
+    Start here:
+      rft run quickstart             the whole loop on a bundled model, in minutes
+      rft recipes                    the shipped recipes; `rft recipes NAME > mine.yaml` copies one
+      rft run mine.yaml              the whole loop on yours
+    """
+
+
+# The loop -----------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("recipe")
+@click.option("--out", type=HERE, help="The run folder; runs/NAME of the recipe by default.")
+@click.option("--rounds", type=click.IntRange(0), help="Rounds in all, in place of the recipe's.")
+@click.option("--next", "one_more", is_flag=True, help="Finish the broken round, else make one more.")
+@set_option
+@click.option("--update", is_flag=True, help="Redo what changed settings make out of date.")
+@click.option("--plan", "plan_only", is_flag=True, help="Only say what would be done.")
+@click.option("--stop-after", type=Duration(), help="Wind down after this time, e.g. 3h.")
+@grace_option
+def run(
+    recipe: str,
+    out: Path | None,
+    rounds: int | None,
+    one_more: bool,
+    overrides: tuple[str, ...],
+    update: bool,
+    plan_only: bool,
+    stop_after: float | None,
+    grace: float,
+) -> None:
+    """Run the whole loop of RECIPE: a shipped name, a YAML file, or a run folder to go on with.
+
+    Goes on where an earlier call ended, and does nothing when all is done. Exit code 0: done;
+    2: a person must change something; 75: interrupted, run it again.
+
+    \b
+    Example:
+      rft run quickstart
+      rft run mine.yaml --out runs/mine --set sample.n=16
+      rft run runs/mine --rounds 3
+    """
+    import threading
+
+    from pipelines import run as loop
+    from pipelines.report import text_report
+    from rft.stopping import Stop
+
+    if rounds is not None:
+        overrides = (*overrides, f"rounds={rounds}")
+    found, stored = begin(recipe, out, overrides)
+    stop = Stop(grace).listen()
+    if stop_after is not None:
+        timer = threading.Timer(stop_after, stop.ask, ["--stop-after"])
+        timer.daemon = True
+        timer.start()
+    if plan_only:
+        click.echo(planned(found, stored, loop.plan(found, found.recipe.rounds)))
+        return
+    found.path.mkdir(parents=True, exist_ok=True)
+    with found.lock():
+        found = agree(found, stored, update=update, rounds=loop.plan)
+        upto = loop.next_round(found, say) if one_more else found.recipe.rounds
+        found = with_rounds(found, max(upto, found.recipe.rounds))
+        try:
+            anything = loop.run_all(found, upto, stop, say)
+        except loop.ChildFailed as failed:
+            raise SystemExit(failed.code) from None
+    click.echo(text_report(found))
+    if not anything:
+        say(f"{found.path}: nothing to do, {upto} rounds are done")
+
+
+def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[Run, Recipe | None]":
+    """Find the run that a RECIPE argument means, and the recipe that it was begun with."""
+    from rft.recipe_files import load_recipe
+    from rft.store import Run, is_run, open_run
+
+    if is_run(Path(recipe)):
+        if out is not None and out.resolve() != Path(recipe).resolve():
+            raise RFTError(f"--out {out}: {recipe} is a run folder already; leave --out away")
+        path = Path(recipe)
+        wanted = load_recipe(str(path / "recipe.yaml"), overrides)
+    else:
+        wanted = load_recipe(recipe, overrides)
+        path = out or Path("runs") / Path(recipe).stem
+    check_recipe(wanted)
+    if path.exists() and not is_run(path) and (not path.is_dir() or any(path.iterdir())):
+        raise RFTError(f"{path}: not a run folder, and not empty; choose another --out")
+    return Run(path, wanted), open_run(path).recipe if is_run(path) else None
+
+
+def check_recipe(recipe: "Recipe") -> None:
+    """Refuse what only the stages know to be wrong, and what is not built yet."""
+    from pipelines.filter import check_rules
+    from rft.recipe_files import not_yet
+
+    check_rules(recipe.filter)
+    if missing := not_yet(recipe):
+        raise RFTError(missing[0])
+
+
+def agree(found: "Run", stored: "Recipe | None", *, update: bool, rounds: Callable[..., Any]) -> "Run":
+    """Put the recipe into force, unless finished work contradicts it and --update is not given."""
+    from rft.store import save_recipe
+
+    if stored is not None:
+        steps = rounds(found, found.recipe.rounds)
+        if not update and any(step.state == "redo" for step in steps):
+            raise RFTError(planned(found, stored, steps) + "\nAdd --update to do that, or name "
+                           "another folder with --out.")
+    if stored != found.recipe:
+        save_recipe(found)
+        found.event("recipe", new=stored is None)
+    return found
+
+
+def with_rounds(found: "Run", rounds: int) -> "Run":
+    """Raise a run's number of rounds."""
+    from rft.store import Run, save_recipe
+
+    if rounds == found.recipe.rounds:
+        return found
+    raised = Run(found.path, found.recipe.model_copy(update={"rounds": rounds}))
+    save_recipe(raised)
+    return raised
+
+
+STATES = {
+    "reuse": "reuse",
+    "run": "run",
+    "redo": "redo",
+    "mend": "redo (files are missing)",
+    "follow": "redo, unless its input comes out the same",
+}
+
+
+def planned(found: "Run", stored: "Recipe | None", steps: list[Any]) -> str:
+    """Write a plan in words: the settings that differ, then what happens to each stage."""
+    from rft.recipe_files import settings_differences
+
+    lines = [f"{found.path}:"]
+    if stored is not None:
+        lines += [
+            f"  {key}: {old!r} -> {new!r}"
+            for key, old, new in settings_differences(stored, found.recipe)
+        ]
+    for round in dict.fromkeys(step.round for step in steps):
+        lines.append(f"  round {round}:" if round else "  base:")
+        lines += [
+            f"    {step.stage:9} {STATES[step.state]}" for step in steps if step.round == round
+        ]
+    return "\n".join(lines)
+
+
+# One stage ----------------------------------------------------------------------------------------
+
+
+def stage_command(stage: str, run_folder: Path, round: int | None, grace: float) -> None:
+    """Do one stage of a run under the run's lock."""
+    from pipelines.run import STAGES
+    from rft import stages
+    from rft.stopping import Stop, die_with_parent
+    from rft.store import open_run
+
+    die_with_parent()
+    stop = Stop(grace).listen()
+    found = open_run(run_folder)
+    check_recipe(found.recipe)
+    work = STAGES[stage]
+    with found.lock():
+        number = next_of(work, found) if round is None else round
+        if not stages.perform(work, found, number, stop, say):
+            say(f"{run_folder}: nothing to do, `{stage}` of round {number} is current")
+
+
+def next_of(stage: Any, found: "Run") -> int:
+    """Give the first round whose output of a stage is not current, or the last round."""
+    from rft import stages
+    from rft.store import NotReady
+
+    if stage.name == "prepare":
+        return 0
+    for round in range(0 if stage.name == "evaluate" else 1, found.recipe.rounds + 1):
+        try:
+            if not stages.is_current(stage, found, round):
+                return round
+        except NotReady:
+            return round
+    return found.recipe.rounds
+
+
+def round_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --round."""
+    return click.option(
+        "--round", type=click.IntRange(0), help="The round; by default the next one not done."
+    )(command)
+
+
+@cli.command()
+@click.argument("recipe")
+@click.option("--out", type=HERE, help="The run folder; runs/NAME of the recipe by default.")
+@set_option
+@grace_option
+def prepare(recipe: str, out: Path | None, overrides: tuple[str, ...], grace: float) -> None:
+    """Read the problems of RECIPE, set aside by name what cannot be used, and start a run folder.
+
+    \b
+    Example:
+      rft prepare quickstart --out runs/mine
+    """
+    from pipelines.run import plan
+
+    found, stored = begin(recipe, out, overrides)
+    found.path.mkdir(parents=True, exist_ok=True)
+    with found.lock():
+        if stored != found.recipe:
+            agree(found, stored, update=False, rounds=plan)
+        stage_command("prepare", found.path, 0, grace)
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@round_option
+@grace_option
+def sample(run_folder: Path, round: int | None, grace: float) -> None:
+    """Sample answers to a round's problems.
+
+    \b
+    Example:
+      rft sample runs/quickstart --round 1
+    """
+    stage_command("sample", run_folder, round, grace)
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@round_option
+@grace_option
+def sft(run_folder: Path, round: int | None, grace: float) -> None:
+    """Fine-tune on a round's selected samples.
+
+    \b
+    Example:
+      rft sft runs/quickstart --round 1
+    """
+    stage_command("sft", run_folder, round, grace)
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+def unlock(run_folder: Path) -> None:
+    """Remove the lock of a run whose owner is gone; needed only when that was another machine.
+
+    \b
+    Example:
+      rft unlock runs/quickstart
+    """
+    from rft.lock import unlock as remove
+    from rft.store import open_run
+
+    click.echo(remove(open_run(run_folder).path / "lock"))
+
+
+@cli.command()
+@click.argument("name", required=False)
+def recipes(name: str | None) -> None:
+    """List the shipped recipes, or print one to start your own from.
+
+    \b
+    Example:
+      rft recipes quickstart > mine.yaml
+    """
+    from rft.recipe_files import recipe_names, recipe_text
+
+    if name is not None:
+        click.echo(recipe_text(name), nl=False)
+        return
+    for each in recipe_names():
+        first = recipe_text(each).splitlines()[0].removeprefix("#").strip()
+        click.echo(f"{each:24} {first}")
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()

@@ -1,0 +1,141 @@
+"""One prompt, one end, one target: the only place that renders, tokenises and trims."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rft.answers import first_box
+from rft.errors import RFTError
+from rft.recipe import Prompt
+
+# Stands for an assistant message while the template is asked what it puts after one.
+SENTINEL = "\u241eanswer\u241e"
+
+
+@dataclass(frozen=True)
+class Prompter:
+    """A tokenizer with the recipe's prompt section: text in, the model's tokens out, and back."""
+
+    tokenizer: Any
+    settings: Prompt
+    end: str
+    end_id: int
+
+    def render(self, question: str) -> str:
+        """Render a question as the text that the model continues."""
+        # Not str.format: questions, and templates with LaTeX in them, are full of braces.
+        body = _fill(self.settings.template, question)
+        shots = [(_fill(self.settings.template, shot.question), shot.answer) for shot in self.settings.few_shot or ()]
+        if self.settings.style == "raw":
+            before = "".join(f"{asked}\n{answer}\n\n" for asked, answer in shots)
+            system = f"{self.settings.system}\n\n" if self.settings.system else ""
+            return f"{system}{before}{body}\n"
+        messages = [{"role": "system", "content": self.settings.system}] if self.settings.system else []
+        for asked, answer in shots:
+            messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+        messages.append({"role": "user", "content": body})
+        return _apply(self.tokenizer, self.settings, messages, add_generation_prompt=True)
+
+    def encode(self, text: str) -> list[int]:
+        """Tokenise rendered text; special tokens are in the text already, none are added."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Turn tokens into text, every one of them visible."""
+        text = self.tokenizer.decode(
+            list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return str(text)
+
+    def stop_ids(self, generation_eos: Sequence[int] = ()) -> frozenset[int]:
+        """List the tokens that close a completion: our end, and whatever the model calls its own."""
+        own = [self.tokenizer.eos_token_id] if self.tokenizer.eos_token_id is not None else []
+        return frozenset([self.end_id, *own, *generation_eos])
+
+    def trim(self, token_ids: Sequence[int], completion: str) -> tuple[int, str]:
+        """Cut after the token in which the first balanced box closes: (number of tokens, text).
+
+        The brace often shares its token with punctuation, which then stays. Without a closed box
+        the response is the whole completion.
+        """
+        if first_box(completion) is None:
+            return len(token_ids), completion
+        low, high = 1, len(token_ids)  # the fewest tokens whose text has a closed box lies within
+        while low < high:
+            middle = (low + high) // 2
+            if first_box(self.decode(token_ids[:middle])) is None:
+                low = middle + 1
+            else:
+                high = middle
+        return low, self.decode(token_ids[:low])
+
+    def target(self, prompt_ids: Sequence[int], response_ids: Sequence[int]) -> dict[str, list[int]]:
+        """Make the SFT row: prompt + response + end, trained on all but the prompt."""
+        learnt = [*response_ids, self.end_id]
+        return {
+            "input_ids": [*prompt_ids, *learnt],
+            "completion_mask": [0] * len(prompt_ids) + [1] * len(learnt),
+        }
+
+
+def _fill(template: str, question: str) -> str:
+    """Put the question into a template in which, as in str.format, {{ and }} stand for braces."""
+    before, found, after = template.partition("{question}")
+    assert found, "the recipe refuses a template without {question}"
+    return f"{_braces(before)}{question}{_braces(after)}"
+
+
+def _braces(text: str) -> str:
+    return text.replace("{{", "{").replace("}}", "}")
+
+
+def _apply(tokenizer: Any, settings: Prompt, messages: list[dict[str, str]], **options: bool) -> str:
+    text = tokenizer.apply_chat_template(
+        messages, tokenize=False, **options, **settings.chat_kwargs
+    )
+    return str(text)
+
+
+def load_tokenizer(path: Path | str, **options: Any) -> Any:
+    """Load a model folder's tokenizer, or say in one line that it has none."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(path), **options)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RFTError(f"{path}: no usable tokenizer in this model folder ({reason})") from None
+
+
+def prompter(tokenizer: Any, settings: Prompt) -> Prompter:
+    """Join a tokenizer and the prompt section, having found the token that ends an answer."""
+    if settings.style == "chat" and not tokenizer.chat_template:
+        raise RFTError(
+            "prompt.style: chat, but the model's tokenizer has no chat template; "
+            "set prompt.style: raw, or use a model with a template"
+        )
+    end = _closing_token(tokenizer, settings) if settings.end == "auto" else settings.end
+    end_id = tokenizer.convert_tokens_to_ids(end)
+    if end_id is None or end_id == tokenizer.unk_token_id or tokenizer.decode([end_id]) != end:
+        raise RFTError(f"prompt.end: {end!r} is not one token of this model; name one that is")
+    return Prompter(tokenizer, settings, end, int(end_id))
+
+
+def _closing_token(tokenizer: Any, settings: Prompt) -> str:
+    """Find the first special token that the template puts after an assistant message."""
+    if settings.style == "raw":
+        if not tokenizer.eos_token:
+            raise RFTError("prompt.end: auto, but the tokenizer has no eos_token; name the end token")
+        return str(tokenizer.eos_token)
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
+    after = _apply(tokenizer, settings, messages).partition(SENTINEL)[2]
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    special |= set(tokenizer.all_special_tokens)
+    found = [(after.index(token), -len(token), token) for token in special if token in after]
+    if not found:
+        raise RFTError(
+            "prompt.end: auto, but the chat template puts no special token after an assistant "
+            "message; name the token that ends an answer"
+        )
+    return min(found)[2]

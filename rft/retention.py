@@ -1,0 +1,25 @@
+"""Which models stay on disk."""
+
+import json
+import shutil
+
+from rft.models import adopted, last_round
+from rft.store import Run, atomic_text
+
+
+def prune(run: Run, round: int) -> None:
+    """Remove the models that `keep.models` does not ask for, and note that in their manifests."""
+    if run.recipe.keep.models == "all":
+        return
+    stay = {adopted(run, round)}
+    if run.recipe.keep.models == "adopted":
+        stay.add(last_round(run))
+    for number in range(1, last_round(run) + 1):
+        manifest = run.manifest("sft", number)
+        if number in stay or manifest is None or not manifest["outputs"]["model"]["files"]:
+            continue
+        manifest["outputs"]["model"]["files"] = {}
+        manifest["removed"] = f"keep.models: {run.recipe.keep.models}"
+        atomic_text(run.manifest_path("sft", number), json.dumps(manifest, indent=1) + "\n")
+        shutil.rmtree(run.model_folder(number), ignore_errors=True)
+        run.event("removed", model=number)

@@ -1,0 +1,51 @@
+"""What every engine records about a token: of the policy itself, over its full vocabulary."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# A sorted prefix of this many tokens holds the mass on nearly every row of a real vocabulary.
+PREFIX = 1024
+
+
+def token_statistics(
+    logits: "Tensor", chosen: "Tensor", *, mass: float | None
+) -> "tuple[Tensor, Tensor, Tensor | None]":
+    """Give entropy, logprob of the chosen token and branching factor of each row of raw logits.
+
+    Entropy is in nats, of the softmax at temperature 1. The branching factor is the least number
+    of tokens, taken from the most probable down, whose probabilities sum to `mass` (None: not asked
+    for). Probabilities are normalised by their actual sum in float64, without which one row in six
+    is off by one at the border.
+    """
+    import torch
+
+    logits = logits.float()
+    shifted = logits - logits.amax(-1, keepdim=True)
+    weights = shifted.exp()
+    total = weights.sum(-1, dtype=torch.float64)
+    # A token at minus infinity has weight 0 and adds nothing; 0 * -inf would be NaN.
+    spread = (weights * shifted.nan_to_num(neginf=0.0)).sum(-1, dtype=torch.float64)
+    entropy = total.log() - spread / total
+    logprob = shifted.gather(-1, chosen[:, None])[:, 0].double() - total.log()
+    counts = None if mass is None else _branching(weights, total, mass)
+    return entropy.float(), logprob.float(), counts
+
+
+def _branching(weights: "Tensor", total: "Tensor", mass: float) -> "Tensor":
+    import torch
+
+    width = weights.shape[-1]
+    if width <= PREFIX:
+        top = weights.sort(-1, descending=True).values
+    else:
+        top = weights.topk(PREFIX, -1).values
+    reached = top.cumsum(-1, dtype=torch.float64) < (mass * total)[:, None]
+    counts = reached.sum(-1) + 1
+    short = counts > top.shape[-1]
+    if short.any() and width > PREFIX:
+        full = weights[short].sort(-1, descending=True).values
+        below = full.cumsum(-1, dtype=torch.float64) < (mass * total[short])[:, None]
+        counts[short] = below.sum(-1) + 1
+    return counts.clamp(max=width).int()

@@ -1,0 +1,237 @@
+"""Runs verification jobs in worker processes that a hostile pair can kill, but not hang."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import NamedTuple
+
+from rft.errors import RFTError
+
+WORKER = Path(__file__).with_name("verifier_worker.py")
+START_SECONDS = 120.0
+# Starts that may fail in a row: one is bad luck on a full machine, three are a broken install.
+STARTS = 3
+# A worker that dies without a word may have been the victim of another process or of an earlier
+# pair, so its pair is tried once more; a pair that does it twice is to blame.
+TRIES = 2
+
+
+class Job(NamedTuple):
+    """Asks for a gold answer to be checked and for answers to be compared with it."""
+
+    gold: str
+    answers: list[str]
+
+
+class Outcome(NamedTuple):
+    """Tells what became of a gold (`answer` is None) or of an answer: the worker's word, or else
+    how the worker was lost: `deadline`, `memory` or `crash`.
+    """
+
+    gold: str
+    answer: str | None
+    word: str | None
+    lost: str | None = None
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    due: float
+    ready: bool = False
+    job: Job | None = None
+    # Words that came back for the job; the first is about its gold.
+    words: int = 0
+    fate: str = "crash"
+    unread: bytes = b""
+    failure: str = field(default="it ended at once")
+
+    @property
+    def output(self) -> int:
+        assert self.process.stdout is not None
+        return self.process.stdout.fileno()
+
+    @property
+    def awaited(self) -> bool:
+        return self.job is not None or not self.ready
+
+    @property
+    def subject(self) -> str | None:
+        assert self.job is not None
+        return self.job.answers[self.words - 1] if self.words else None
+
+
+class Pool:
+    """Keeps up to `workers` processes, started when there is work, each killed when it is late."""
+
+    def __init__(
+        self, *, deadline: float, workers: int, memory_gb: float, script: Path = WORKER
+    ) -> None:
+        self.deadline = deadline
+        self.workers = workers
+        self.memory_gb = memory_gb
+        self.script = script
+        # How many processes were ever started.
+        self.started = 0
+        self._staff: list[_Worker] = []
+        self._failures = 0
+
+    @property
+    def pids(self) -> list[int]:
+        """Name the living workers."""
+        return [worker.process.pid for worker in self._staff]
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """Yield the outcome of every gold and answer, as they come; a bad gold ends its jobs."""
+        waiting = deque(jobs)
+        bad: set[str] = set()
+        lost: Counter[tuple[str, str | None]] = Counter()
+        try:
+            while waiting or any(worker.job for worker in self._staff):
+                self._assign(waiting)
+                for outcome in self._collect(waiting, lost):
+                    if outcome.answer is None and outcome.word != "good":
+                        bad.add(outcome.gold)
+                    yield outcome
+                while waiting and waiting[0].gold in bad:
+                    waiting.popleft()
+        except BaseException:
+            # Workers in the middle of a job would answer the next caller's.
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Kill every worker; the next job starts new ones."""
+        while self._staff:
+            self._dismiss(self._staff[-1])
+
+    def _assign(self, waiting: deque[Job]) -> None:
+        wanted = len(waiting) - sum(worker.job is None for worker in self._staff)
+        for _ in range(min(wanted, self.workers - len(self._staff))):
+            self._staff.append(self._start())
+        for worker in list(self._staff):
+            if waiting and worker.ready and worker.job is None:
+                self._give(worker, waiting)
+
+    def _give(self, worker: _Worker, waiting: deque[Job]) -> None:
+        job = waiting.popleft()
+        assert worker.process.stdin is not None
+        try:
+            worker.process.stdin.write(json.dumps(job._asdict()).encode() + b"\n")
+            worker.process.stdin.flush()
+        except BrokenPipeError:
+            # It died idle: the job is not to blame, and goes to the next one.
+            waiting.appendleft(job)
+            self._dismiss(worker)
+            self._start_failed("it ended while it was idle", final=False)
+        else:
+            worker.job, worker.words = job, 0
+            worker.due = time.monotonic() + self.deadline
+
+    def _collect(
+        self, waiting: deque[Job], lost: Counter[tuple[str, str | None]]
+    ) -> Iterator[Outcome]:
+        """Wait for words, and see off the workers that died or are late."""
+        dues = [worker.due for worker in self._staff if worker.awaited]
+        before = time.monotonic()
+        timeout = max(0.0, min(dues, default=before) - before)
+        readable = set(wait([worker.output for worker in self._staff], timeout))
+        now = time.monotonic()
+        # When we were stopped ourselves (a scheduler's suspend), so were the workers.
+        stalled = max(0.0, now - before - timeout)
+        for worker in list(self._staff):
+            worker.due += stalled
+            if worker.output in readable:
+                data = os.read(worker.output, 1 << 16)
+                yield from self._hear(worker, data)
+                if not data:
+                    yield from self._bury(worker, waiting, lost)
+            elif worker.awaited and worker.due <= now:
+                worker.fate, worker.failure = "deadline", f"no word in {START_SECONDS:g} s"
+                yield from self._bury(worker, waiting, lost)
+
+    def _hear(self, worker: _Worker, data: bytes) -> Iterator[Outcome]:
+        *words, worker.unread = (worker.unread + data).split(b"\n")
+        for word in (raw.decode() for raw in words):
+            worker.due = time.monotonic() + self.deadline
+            if word == "memory":
+                worker.fate = "memory"
+            elif word == "ready":
+                worker.ready = True
+            elif not worker.ready:
+                worker.failure = word
+            elif worker.job is not None:
+                self._failures = 0
+                yield Outcome(worker.job.gold, worker.subject, word)
+                worker.words += 1
+                if word == "bad" or worker.words > len(worker.job.answers):
+                    worker.job = None
+
+    def _bury(
+        self, worker: _Worker, waiting: deque[Job], lost: Counter[tuple[str, str | None]]
+    ) -> Iterator[Outcome]:
+        """Remove a worker, blame what it was at, and hand the rest of its job to another."""
+        self._dismiss(worker)
+        # Its own limit on CPU time is a deadline too, should we have been slow.
+        if worker.process.returncode == -signal.SIGXCPU:
+            worker.fate = "deadline"
+        if not worker.ready:
+            # One that could say why would say it again.
+            self._start_failed(worker.failure, final=worker.failure.startswith("failed"))
+        if worker.job is None:
+            return
+        gold, subject = worker.job.gold, worker.subject
+        lost[gold, subject] += 1
+        done = max(0, worker.words - 1)
+        if worker.fate == "deadline" or lost[gold, subject] == TRIES:
+            yield Outcome(gold, subject, None, worker.fate)
+            done += 1
+            if subject is None:
+                return
+        if subject is None or done < len(worker.job.answers):
+            waiting.appendleft(Job(gold, worker.job.answers[done:]))
+
+    def _start(self) -> _Worker:
+        # sympy orders some things by hash: a fixed seed makes the verdicts repeat.
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        process = subprocess.Popen(
+            # -P: the folder of the script holds our modules, which must not shadow anybody's.
+            [sys.executable, "-P", str(self.script), str(self.deadline), str(self.memory_gb)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            # Signals to our group are for us; workers end when the pipe does.
+            process_group=0,
+        )
+        self.started += 1
+        return _Worker(process, due=time.monotonic() + START_SECONDS)
+
+    def _start_failed(self, reason: str, *, final: bool) -> None:
+        self._failures += 1
+        if final or self._failures == STARTS:
+            self._failures = 0
+            raise RFTError(
+                f"the math-verify worker does not start ({reason}): check that "
+                "`python -c 'import math_verify'` works here and that memory is free"
+            )
+
+    def _dismiss(self, worker: _Worker) -> None:
+        self._staff.remove(worker)
+        worker.process.kill()
+        worker.process.wait()
+        assert worker.process.stdin is not None
+        assert worker.process.stdout is not None
+        worker.process.stdout.close()
+        # Closing flushes what the dead worker never read.
+        with contextlib.suppress(BrokenPipeError):
+            worker.process.stdin.close()
