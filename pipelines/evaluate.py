@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 
 from rft import tables
+from rft.answers import last_answer_of
 from rft.engines import Engine, Request
-from rft.grading import grade, golds_of, verdicts_of
+from rft.grading import grade, verdicts_of
 from rft.models import made_model
 from rft.preflight import preflight
 from rft.prompt import Prompter, load_tokenizer, prompter
@@ -63,8 +64,7 @@ def work(job: Job) -> None:
     def engine() -> Engine:
         return open_engine(run, model, prompts)
 
-    train = [request for request in probes(problems, prompts)] if run.recipe.rounds else []
-    preflight(job, model, prompts, engine, train)
+    preflight(job, model, prompts, engine, probes(problems, prompts))
     rollouts = collect(
         job,
         asked,
@@ -74,7 +74,7 @@ def work(job: Job) -> None:
         engine=engine,
     )
     with Verifier(deadline=run.recipe.grade.deadline) as verifier:
-        golds = golds_of(problems)
+        golds = dict(problems.select("problem_id", "gold").iter_rows())
         graded = grade(rollouts, golds, verifier=verifier, trim=prompts.trim)
         last = verdicts_of_last_box(rollouts, golds, verifier)
     measured = (
@@ -132,8 +132,8 @@ def requests(
 
 
 def probes(problems: pl.DataFrame, prompts: Prompter) -> list[Request]:
-    """Ask a few training problems for the preflight."""
-    some = problems.filter(pl.col("split") == "train").sort("problem_id").head(8)
+    """Ask a few training problems for the preflight, or others where nothing is trained on."""
+    some = problems.sort(pl.col("split") != "train", "problem_id").head(8)
     asked = []
     for name, question in some.select("problem_id", "question").iter_rows():
         text = prompts.render(question)
@@ -146,14 +146,9 @@ def verdicts_of_last_box(
     rollouts: pl.DataFrame, golds: dict[str, list[str]], verifier: Verifier
 ) -> pl.DataFrame:
     """Judge the last box of each completion too, as most published numbers do."""
-    from rft.answers import last_answer_of
-
     answers = [last_answer_of(text) for text in rollouts["completion"]]
-    owned = [golds[name] for name in rollouts["problem_id"]]
-    return rollouts.select(
-        "rollout_id",
-        pl.Series("verdict_last_box", verdicts_of(owned, answers, verifier), dtype=pl.String),
-    )
+    verdicts = verdicts_of(list(rollouts["problem_id"]), answers, golds, verifier)
+    return rollouts.select("rollout_id", pl.Series("verdict_last_box", verdicts, pl.String))
 
 
 STAGE = Stage("evaluate", settings, inputs, work)

@@ -37,7 +37,7 @@ def inputs(run: Run, _round: int) -> dict[str, str]:
     """Give the digests of the sources, and of the model whose tokenizer measures prompts."""
     found = {"model": base_model(run).digest}
     done = run.manifest("prepare", 0)
-    for split in SPLITS:
+    for split in splits(run.recipe):
         for name, source in run.recipe.prepare.benchmarks(split).items():
             key = f"{split}/{name}"
             try:
@@ -50,6 +50,11 @@ def inputs(run: Run, _round: int) -> dict[str, str]:
     return found
 
 
+def splits(recipe: Recipe) -> tuple[str, ...]:
+    """List the splits that the run reads: without rounds, nothing is trained on."""
+    return SPLITS if recipe.rounds else SPLITS[1:]
+
+
 def longest_completion(recipe: Recipe) -> int:
     """Give the most tokens that a prompt must leave room for."""
     return max(recipe.sample.max_tokens, recipe.evaluate.max_tokens)
@@ -58,7 +63,7 @@ def longest_completion(recipe: Recipe) -> int:
 def work(job: Job) -> None:
     """Read, check and split the problems."""
     run = job.run
-    rows = [row for split in reversed(SPLITS) for row in read_split(run.recipe, split)]
+    rows = [row for split in reversed(splits(run.recipe)) for row in read_split(run.recipe, split)]
     model = base_model(run)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
     room = window(run.recipe, model.path) - longest_completion(run.recipe)
@@ -156,7 +161,7 @@ def hold_out(rows: list[dict[str, Any]], recipe: Recipe) -> None:
 def refuse_empty(recipe: Recipe, usable: pl.DataFrame, aside: pl.DataFrame) -> None:
     """Refuse a split that has sources but no usable problem."""
     present = set(usable["split"])
-    for split in SPLITS:
+    for split in splits(recipe):
         if split not in present and recipe.prepare.benchmarks(split):
             here = aside.filter(pl.col("split") == split)["reason"].value_counts().iter_rows()
             reasons = "; ".join(f"{count}: {reason}" for reason, count in sorted(here))

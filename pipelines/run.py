@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from pipelines import evaluate, filter, gate, grade, prepare, sample, selection, sft  # noqa: A004
+from pipelines import evaluate, filter, gate, grade, prepare, sample, selection, sft
 from rft import stages
 from rft.errors import Interrupted
 from rft.models import adopted
@@ -29,6 +29,15 @@ STAGES = {stage.name: stage for stage in (prepare.STAGE, *ROUND)}
 
 # Stages that need neither a tokenizer nor a model run in the driver itself.
 LIGHT = {"filter", "select", "gate"}
+
+# Threads that wait by spinning make each other ten times slower when cores are shared; the
+# progress bars of other people's libraries say nothing that ours does not.
+QUIET = {
+    "OMP_WAIT_POLICY": "passive",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 
 
 class ChildFailed(Exception):
@@ -97,7 +106,7 @@ def in_child(stage: Stage, run: Run, round: int, stop: Stop) -> None:
     # Own session: Ctrl-C reaches us alone, and we pass it on once.
     child = subprocess.Popen(
         [*command, "--grace", f"{stop.grace}s"],
-        env=os.environ | {PARENT: str(os.getpid())},
+        env=QUIET | os.environ | {PARENT: str(os.getpid())},
         start_new_session=True,
     )
     asked = False

@@ -76,9 +76,7 @@ def requests(run: Run, round: int, prompts: Prompter, key: str) -> list[Request]
     recipe = run.recipe
     problems = run.read("problems", 0, ["problem_id", "question", "split"])
     questions = {
-        name: question
-        for name, question, split in problems.iter_rows()
-        if split == "train"
+        name: question for name, question, split in problems.iter_rows() if split == "train"
     }
     chosen = problems_of_round(sorted(questions), recipe.sample.problems, round, recipe.seed)
     wanted = []

@@ -11,6 +11,7 @@ import polars as pl
 
 from rft.errors import Interrupted, RFTError
 from rft.models import base_model, model_before, new_model_folder
+from rft.progress import Progress
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.recipe import Sft
 from rft.seeds import derive
@@ -151,7 +152,7 @@ def train(
     """Run TRL's trainer and save a model folder; return what it reported."""
     import torch
     from datasets import Dataset
-    from transformers import AutoModelForCausalLM, set_seed
+    from transformers import AutoModelForCausalLM, PrinterCallback, set_seed
     from trl import SFTConfig, SFTTrainer
 
     set_seed(seed)
@@ -196,6 +197,7 @@ def train(
         peft_config=_lora(sft),
         callbacks=[_callback(stop)],
     )
+    trainer.remove_callback(PrinterCallback)
     result = trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
     if stop.asked():
         raise Interrupted(f"stopped by {stop.reason} at step {trainer.state.global_step}")
@@ -220,7 +222,9 @@ def micro_batch(sft: Sft) -> int:
     if micro == "auto":
         # Within 16k padded tokens, which a 24 GB card and a laptop both take.
         fit = max(1, 16384 // sft.max_length)
-        micro = max(size for size in range(1, sft.batch + 1) if sft.batch % size == 0 and size <= fit)
+        micro = max(
+            size for size in range(1, sft.batch + 1) if sft.batch % size == 0 and size <= fit
+        )
     return int(micro)
 
 
@@ -243,13 +247,20 @@ def _callback(stop: Stop) -> "TrainerCallback":
     from transformers import TrainerCallback
 
     class Guard(TrainerCallback):
-        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+            self.progress = Progress("sft, steps", state.max_steps, state.global_step)
+
+        def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
+            self.progress.advance(1)
             if stop.asked():
                 control.should_save = True
                 control.should_training_stop = True
+
+        def on_train_end(self, *_: Any, **__: Any) -> None:
+            self.progress.close()
 
     return Guard()
 

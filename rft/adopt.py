@@ -1,6 +1,6 @@
 """Rows of anyone's JSONL or Parquet, made into rows that the stages know."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +11,7 @@ from rft.features import redundancy
 from rft.schemas import TABLES
 from rft.seeds import digest
 from rft.sources import problem_id, read_gold, read_rows
+from rft.tables import write_file
 
 # For each column that may be missing, the command that makes it.
 MAKERS = {
@@ -21,8 +22,8 @@ MAKERS = {
 }
 
 
-def read_foreign(path: Path, renames: Sequence[str], *, writes: str) -> pl.DataFrame:
-    """Read a file and rename its columns as `ours=theirs` asks; refuse names that we will write."""
+def read_foreign(path: Path, renames: Sequence[str]) -> pl.DataFrame:
+    """Read a file and rename its columns as `ours=theirs` asks."""
     rows = read_rows(path)
     if rows.is_empty():
         raise RFTError(f"{path}: no rows in it")
@@ -141,6 +142,6 @@ def pad(rows: pl.DataFrame, table: str) -> pl.DataFrame:
     )
 
 
-def columns_of(mapping: Mapping[str, object]) -> str:
-    """List names for a message."""
-    return ", ".join(mapping)
+def write_rows(path: Path, rows: pl.DataFrame) -> None:
+    """Write rows to one Parquet file, whole or not at all."""
+    write_file(path, rows.to_arrow())

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 # A box opens, or a backslash makes a literal of what follows it (`\{`, `\}`, `\\`), or a brace.
-# The possessive `\s*+` keeps a long run of spaces linear.
-_TOKEN = re.compile(r"(\\boxed\s*+\{)|\\.|([{}])", re.DOTALL)
+_TOKEN = re.compile(r"(\\boxed\s*\{)|\\.|([{}])", re.DOTALL)
 _BOX, _BRACE = 1, 2
 _PLAIN = -1
 

@@ -11,7 +11,6 @@ from rft.errors import Interrupted, RFTError, explained
 
 if TYPE_CHECKING:
     from rft.recipe import Recipe
-    from rft.stopping import Stop
     from rft.store import Run
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -35,10 +34,10 @@ class Commands(click.Group):
                 raise
             message, code = f"Error: {reason}", 2
         click.echo(message, err=True)
-        ctx.exit(code)
+        return ctx.exit(code)
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A time such as 20s, 90m or 3h."""
 
     name = "duration"
@@ -102,7 +101,9 @@ def cli() -> None:
 @click.argument("recipe")
 @click.option("--out", type=HERE, help="The run folder; runs/NAME of the recipe by default.")
 @click.option("--rounds", type=click.IntRange(0), help="Rounds in all, in place of the recipe's.")
-@click.option("--next", "one_more", is_flag=True, help="Finish the broken round, else make one more.")
+@click.option(
+    "--next", "one_more", is_flag=True, help="Finish the broken round, else make one more."
+)
 @set_option
 @click.option("--update", is_flag=True, help="Redo what changed settings make out of date.")
 @click.option("--plan", "plan_only", is_flag=True, help="Only say what would be done.")
@@ -180,25 +181,29 @@ def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[R
     return Run(path, wanted), open_run(path).recipe if is_run(path) else None
 
 
-def check_recipe(recipe: "Recipe") -> None:
+def check_recipe(recipe: "Recipe", *, engine: bool = True) -> None:
     """Refuse what only the stages know to be wrong, and what is not built yet."""
     from pipelines.filter import check_rules
     from rft.recipe_files import not_yet
 
     check_rules(recipe.filter)
-    if missing := not_yet(recipe):
+    if engine and (missing := not_yet(recipe)):
         raise RFTError(missing[0])
 
 
-def agree(found: "Run", stored: "Recipe | None", *, update: bool, rounds: Callable[..., Any]) -> "Run":
+def agree(
+    found: "Run", stored: "Recipe | None", *, update: bool, rounds: Callable[..., Any]
+) -> "Run":
     """Put the recipe into force, unless finished work contradicts it and --update is not given."""
     from rft.store import save_recipe
 
     if stored is not None:
         steps = rounds(found, found.recipe.rounds)
         if not update and any(step.state == "redo" for step in steps):
-            raise RFTError(planned(found, stored, steps) + "\nAdd --update to do that, or name "
-                           "another folder with --out.")
+            raise RFTError(
+                planned(found, stored, steps) + "\nAdd --update to do that, or name "
+                "another folder with --out."
+            )
     if stored != found.recipe:
         save_recipe(found)
         found.event("recipe", new=stored is None)
@@ -335,6 +340,245 @@ def sft(run_folder: Path, round: int | None, grace: float) -> None:
       rft sft runs/quickstart --round 1
     """
     stage_command("sft", run_folder, round, grace)
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@round_option
+@grace_option
+def gate(run_folder: Path, round: int | None, grace: float) -> None:
+    """Decide whether a round's model is adopted.
+
+    \b
+    Example:
+      rft gate runs/quickstart --round 1
+    """
+    stage_command("gate", run_folder, round, grace)
+
+
+@cli.command()
+@click.argument("run_folder", metavar="[RUN]", type=HERE, required=False)
+@round_option
+@click.option("--model", help="Measure this model instead: a folder, a Hub id, RUN or RUN@2.")
+@click.option("--recipe", help="With --model: whose problems and settings (default: quickstart).")
+@click.option("--problems", type=HERE, help="With --model: a file with question and gold.")
+@click.option("--samples", type=click.IntRange(1), help="With --model: samples per problem.")
+@click.option("--output", type=HERE, help="With --model: the folder to write to.")
+@set_option
+@grace_option
+def evaluate(
+    run_folder: Path | None,
+    round: int | None,
+    model: str | None,
+    recipe: str | None,
+    problems: Path | None,
+    samples: int | None,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    grace: float,
+) -> None:
+    """Measure Pass@1 and Pass@k of a run's model, or with --model of any model.
+
+    With --model, OUTPUT becomes a run folder of no rounds: all commands read it.
+
+    \b
+    Example:
+      rft evaluate runs/quickstart --round 2
+      rft evaluate --model runs/quickstart@2 --recipe quickstart --samples 32 --output out
+    """
+    if run_folder is not None:
+        if model or recipe or problems or samples or output or overrides:
+            raise click.UsageError("give RUN, or --model with --output, not both")
+        stage_command("evaluate", run_folder, round, grace)
+        return
+    if model is None or output is None:
+        raise click.UsageError("give RUN, or both --model and --output")
+    from pipelines import run as loop
+    from pipelines.report import text_report
+    from rft.recipe_files import load_recipe
+    from rft.stopping import Stop
+
+    wanted = load_recipe(recipe or "quickstart").evaluate
+    changes = [f"model.path={model}", "rounds=0", "gate=null"]
+    if problems is not None:
+        changes += [f"prepare.test={{source: {problems}}}", "prepare.dev=null"]
+    if samples is not None:
+        k = [each for each in wanted.k if each <= samples]
+        changes += [f"evaluate.n={samples}", f"evaluate.k={k}"]
+    found, stored = begin(recipe or "quickstart", output, (*changes, *overrides))
+    stop = Stop(grace).listen()
+    found.path.mkdir(parents=True, exist_ok=True)
+    with found.lock():
+        found = agree(found, stored, update=False, rounds=loop.plan)
+        try:
+            loop.run_all(found, 0, stop, say)
+        except loop.ChildFailed as failed:
+            raise SystemExit(failed.code) from None
+    click.echo(text_report(found))
+
+
+# Stages that work on a run, or on anyone's rows ----------------------------------------------------
+
+
+def rows_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what the stages over plain rows share."""
+    for option in reversed(
+        [
+            click.argument("run_folder", metavar="[RUN]", type=HERE, required=False),
+            round_option,
+            click.option("--input", "source", type=HERE, help="Anyone's JSONL or Parquet file."),
+            click.option("--output", type=HERE, help="The Parquet file to write."),
+            click.option(
+                "--recipe", help="Whose settings to use with --input (default: quickstart)."
+            ),
+            click.option(
+                "--column",
+                "columns",
+                multiple=True,
+                metavar="OURS=THEIRS",
+                help="Rename a column of the input, e.g. --column completion=response.",
+            ),
+            set_option,
+            grace_option,
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def over_rows(
+    stage: str,
+    run_folder: Path | None,
+    round: int | None,
+    source: Path | None,
+    output: Path | None,
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    grace: float,
+) -> "Recipe | None":
+    """Do a run's stage, or check the options of a stage over rows and give its recipe."""
+    if run_folder is not None:
+        if source or output or recipe or overrides:
+            raise click.UsageError("give RUN, or --input with --output, not both")
+        stage_command(stage, run_folder, round, grace)
+        return None
+    if source is None or output is None:
+        raise click.UsageError("give RUN, or both --input and --output")
+    from rft.recipe_files import load_recipe
+    from rft.stopping import die_with_parent
+
+    die_with_parent()
+    if output.suffix != ".parquet":
+        raise RFTError(f"--output {output}: write a Parquet file, a name that ends in .parquet")
+    if output.exists() and source.exists() and output.samefile(source):
+        raise RFTError(f"--output {output}: that is the input; name another file")
+    found = load_recipe(recipe or "quickstart", overrides)
+    check_recipe(found, engine=False)
+    return found
+
+
+@cli.command()
+@rows_options
+def grade(
+    run_folder: Path | None,
+    round: int | None,
+    source: Path | None,
+    output: Path | None,
+    recipe: str | None,
+    columns: tuple[str, ...],
+    overrides: tuple[str, ...],
+    grace: float,
+) -> None:
+    """Check answers against the gold: of a run's round, or of anyone's rows.
+
+    Rows need `completion` (a text, or a list of texts) and `gold`. Verdicts: correct, wrong,
+    no_answer, unparseable, timeout, bad_gold.
+
+    \b
+    Example:
+      rft grade --input answers.jsonl --output graded.parquet --column completion=response
+    """
+    found = over_rows("grade", run_folder, round, source, output, recipe, overrides, grace)
+    if found is None or source is None or output is None:
+        return
+    from pipelines.grade import grade_file
+    from rft.adopt import read_foreign, write_rows
+
+    graded = grade_file(read_foreign(source, columns), source, found.grade)
+    write_rows(output, graded)
+    counts = ", ".join(f"{n} {v}" for v, n in sorted(graded["verdict"].value_counts().iter_rows()))
+    click.echo(f"{len(graded)} graded: {counts} -> {output}")
+
+
+@cli.command(name="filter")
+@rows_options
+def filter_(
+    run_folder: Path | None,
+    round: int | None,
+    source: Path | None,
+    output: Path | None,
+    recipe: str | None,
+    columns: tuple[str, ...],
+    overrides: tuple[str, ...],
+    grace: float,
+) -> None:
+    """Apply the recipe's rules: to a run's round, or to anyone's rows.
+
+    The rejected rows go beside OUTPUT, into NAME.rejected.parquet, each with its rule's name.
+
+    \b
+    Example:
+      rft filter --input graded.parquet --output kept.parquet --set filter.redundant.threshold=0.2
+    """
+    found = over_rows("filter", run_folder, round, source, output, recipe, overrides, grace)
+    if found is None or source is None or output is None:
+        return
+    from pipelines.filter import by_rule, filter_file, funnel_line
+    from rft.adopt import read_foreign, write_rows
+
+    kept, rejected = filter_file(read_foreign(source, columns), source, found.filter)
+    write_rows(output.with_suffix(".rejected.parquet"), rejected)
+    write_rows(output, kept)
+    counts = {"in": len(kept) + len(rejected), "kept": len(kept), "rejected": by_rule(rejected)}
+    click.echo(f"{funnel_line(counts)} -> {output}")
+
+
+@cli.command()
+@rows_options
+def select(
+    run_folder: Path | None,
+    round: int | None,
+    source: Path | None,
+    output: Path | None,
+    recipe: str | None,
+    columns: tuple[str, ...],
+    overrides: tuple[str, ...],
+    grace: float,
+) -> None:
+    """Pick the samples to train on: from a run's round, or from anyone's graded rows.
+
+    \b
+    Example:
+      rft select --input kept.parquet --output selected.parquet --set select.by=random
+    """
+    found = over_rows("select", run_folder, round, source, output, recipe, overrides, grace)
+    if found is None or source is None or output is None:
+        return
+    from pipelines.selection import select_file
+    from rft.adopt import read_foreign, write_rows
+
+    chosen = select_file(read_foreign(source, columns), source, found.select, found.seed)
+    write_rows(output, chosen.rows)
+    roles = ", ".join(f"{n} {r}" for r, n in sorted(chosen.rows["role"].value_counts().iter_rows()))
+    dropped = ", ".join(f"{count} {reason}" for reason, count in chosen.dropped.items())
+    click.echo(
+        f"{len(chosen.rows)} selected ({roles}); not selected: {dropped or 'none'} -> {output}"
+    )
+    if chosen.shortfall:
+        say(chosen.shortfall)
+
+
+# About runs ---------------------------------------------------------------------------------------
 
 
 @cli.command()

@@ -48,7 +48,7 @@ def choose(
     scaled = logits.double() / temperature
     weights = (scaled - scaled.amax(-1, keepdim=True)).exp()
     if top_p < 1:
-        ordered, order = weights.sort(-1, descending=True, stable=True)
+        ordered, order = weights.sort(dim=-1, descending=True, stable=True)
         before = ordered.cumsum(-1) - ordered
         ordered = ordered.masked_fill(before >= top_p * weights.sum(-1, keepdim=True), 0.0)
         weights = torch.zeros_like(weights).scatter(-1, order, ordered)

@@ -96,7 +96,9 @@ def check_folder(folder: Path) -> None:
     }
     for what, patterns in wanted.items():
         if not any(True for pattern in patterns for _ in folder.glob(pattern)):
-            raise RFTError(f"{folder}: not a model folder, it has no {what} ({' or '.join(patterns)})")
+            raise RFTError(
+                f"{folder}: not a model folder, it has no {what} ({' or '.join(patterns)})"
+            )
 
 
 def folder_digest(folder: Path, cache: Path | None = None) -> str:

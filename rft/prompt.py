@@ -26,14 +26,22 @@ class Prompter:
         """Render a question as the text that the model continues."""
         # Not str.format: questions, and templates with LaTeX in them, are full of braces.
         body = _fill(self.settings.template, question)
-        shots = [(_fill(self.settings.template, shot.question), shot.answer) for shot in self.settings.few_shot or ()]
+        shots = [
+            (_fill(self.settings.template, shot.question), shot.answer)
+            for shot in self.settings.few_shot or ()
+        ]
         if self.settings.style == "raw":
             before = "".join(f"{asked}\n{answer}\n\n" for asked, answer in shots)
             system = f"{self.settings.system}\n\n" if self.settings.system else ""
             return f"{system}{before}{body}\n"
-        messages = [{"role": "system", "content": self.settings.system}] if self.settings.system else []
+        messages = (
+            [{"role": "system", "content": self.settings.system}] if self.settings.system else []
+        )
         for asked, answer in shots:
-            messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+            messages += [
+                {"role": "user", "content": asked},
+                {"role": "assistant", "content": answer},
+            ]
         messages.append({"role": "user", "content": body})
         return _apply(self.tokenizer, self.settings, messages, add_generation_prompt=True)
 
@@ -70,7 +78,9 @@ class Prompter:
                 high = middle
         return low, self.decode(token_ids[:low])
 
-    def target(self, prompt_ids: Sequence[int], response_ids: Sequence[int]) -> dict[str, list[int]]:
+    def target(
+        self, prompt_ids: Sequence[int], response_ids: Sequence[int]
+    ) -> dict[str, list[int]]:
         """Make the SFT row: prompt + response + end, trained on all but the prompt."""
         learnt = [*response_ids, self.end_id]
         return {
@@ -90,7 +100,9 @@ def _braces(text: str) -> str:
     return text.replace("{{", "{").replace("}}", "}")
 
 
-def _apply(tokenizer: Any, settings: Prompt, messages: list[dict[str, str]], **options: bool) -> str:
+def _apply(
+    tokenizer: Any, settings: Prompt, messages: list[dict[str, str]], **options: bool
+) -> str:
     text = tokenizer.apply_chat_template(
         messages, tokenize=False, **options, **settings.chat_kwargs
     )
@@ -126,7 +138,9 @@ def _closing_token(tokenizer: Any, settings: Prompt) -> str:
     """Find the first special token that the template puts after an assistant message."""
     if settings.style == "raw":
         if not tokenizer.eos_token:
-            raise RFTError("prompt.end: auto, but the tokenizer has no eos_token; name the end token")
+            raise RFTError(
+                "prompt.end: auto, but the tokenizer has no eos_token; name the end token"
+            )
         return str(tokenizer.eos_token)
     messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
     after = _apply(tokenizer, settings, messages).partition(SENTINEL)[2]

@@ -24,7 +24,11 @@ def engine_identity(recipe: Recipe) -> dict[str, Any]:
     """Give the engine settings on which the sampled tokens depend."""
     engine = recipe.engine
     own = {name: engine.args[name] for name in IDENTITY_ARGS if name in engine.args}
-    return {"kind": engine.kind, **own, **({"path": engine.path} if engine.kind == "replay" else {})}
+    return {
+        "kind": engine.kind,
+        **own,
+        **({"path": engine.path} if engine.kind == "replay" else {}),
+    }
 
 
 def sampling_settings(recipe: Recipe, section: Sample | Evaluate) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 
 from rft import tables
-from rft.store import NotReady, Run, atomic_text, key_of, now, versions
 from rft.stopping import Stop
+from rft.store import NotReady, Run, atomic_text, key_of, now, versions
 
 
 @dataclass

@@ -21,7 +21,7 @@ from rft.recipe_files import dump, load_recipe
 from rft.schemas import SCHEMA_VERSION
 
 # Tables without rounds have their shards directly in their folder.
-ROUNDLESS = ("problems", "set_aside", "verdicts")
+ROUNDLESS = ("problems", "set_aside")
 PACKAGES = ("rft-rounds", "torch", "transformers", "trl", "polars", "pyarrow", "math-verify")
 
 
@@ -108,7 +108,9 @@ class Run:
         except FileNotFoundError:
             return None
         except ValueError:
-            raise RFTError(f"{path}: not a manifest (damaged?); move it away and run again") from None
+            raise RFTError(
+                f"{path}: not a manifest (damaged?); move it away and run again"
+            ) from None
 
     def manifests(self) -> Iterator[dict[str, Any]]:
         """Read every manifest, by round."""
@@ -174,7 +176,9 @@ def is_run(path: Path) -> bool:
 def open_run(path: Path) -> Run:
     """Open an existing run folder."""
     if not is_run(path):
-        raise RFTError(f"{path}: not a run folder (no recipe.yaml in it); `rft run RECIPE --out {path}` makes one")
+        raise RFTError(
+            f"{path}: not a run folder (no recipe.yaml in it); `rft run RECIPE --out {path}` makes one"
+        )
     return Run(path, load_recipe(str(path / "recipe.yaml")))
 
 

@@ -73,7 +73,7 @@ def read_gold(gold: str) -> list[Any]:
 def gold_is_good(gold: str) -> bool:
     """Tell whether a gold answer parses to mathematics and equals itself."""
     objects = _understood(read_gold(gold))
-    return bool(objects) and _equal(objects, objects)
+    return _equal(objects, objects)
 
 
 def judge(gold: str, answer: str) -> str:

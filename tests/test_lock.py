@@ -30,7 +30,7 @@ def test_a_second_live_owner_is_turned_away_with_the_first_one_named(tmp_path):
 
 def test_the_lock_of_a_killed_owner_is_taken_over(tmp_path):
     path = tmp_path / "lock"
-    code = "import os, sys; from pathlib import Path; from rft import lock\nlock.hold(Path(sys.argv[1])).__enter__(); os.kill(os.getpid(), 9)"
+    code = "import os, sys; from pathlib import Path; from rft import lock\nwith lock.hold(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert path.exists()
     with lock.hold(path):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rft import tables
-from rft.errors import RFTError, explained
+from rft.errors import RFTError
 from rft.schemas import TABLES
 
 

@@ -102,6 +102,7 @@ def test_spellings_of_one_number_are_equal_without_a_worker(gold: str, answer: s
         "1.2.3",
         "٣",
         "9" * 16,
+        "1234567890.123456",
         "x",
         ".",
     ],
@@ -150,6 +151,9 @@ def test_the_judge_agrees_with_math_verify_on_readable_pairs() -> None:
         ("3e6", "3,000,000", "correct"),
         ("3/4", "= 3/4", "correct"),
         ("0.5", r"50\%", "correct"),
+        # The order of the two matters to math-verify.
+        ("1<x<2", "(1,2)", "correct"),
+        ("(1,2)", "1<x<2", "wrong"),
         ("4", "x = 5.", "wrong"),
         ("4", "#", "unparseable"),
         ("4", "E_{1},E_{2}", "unparseable"),

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 # Speaks the worker's words, and does as it is told.
 FAKE = """
-import json, os, signal, sys, time
+import json, os, select, signal, sys
 from pathlib import Path
 folder = Path(__file__).parent
 say = lambda word: print(word, flush=True)
@@ -33,6 +33,8 @@ for line in sys.stdin:
     for text in [job["gold"], *job["answers"]]:
         if text == "hang":
             signal.pause()
+        elif text.startswith("slow"):
+            select.select([], [], [], 0.3)
         elif text == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
         elif text == "memory":
@@ -85,6 +87,11 @@ def test_a_pair_that_hangs_is_lost_alone_and_tried_once(pool: Pool) -> None:
     assert [outcome.word for outcome in outcomes if outcome.answer in ("a", "b")] == ["correct"] * 2
     assert 1 <= time.monotonic() - began < 10
     assert pool.started == 2
+
+
+def test_the_deadline_is_that_of_one_pair_not_of_a_job(pool: Pool) -> None:
+    outcomes = list(pool.run([Job("g", [f"slow {number}" for number in range(5)])]))
+    assert [outcome.word for outcome in outcomes] == ["good"] + ["correct"] * 5
 
 
 def test_the_victim_of_somebody_else_gets_its_verdict(pool: Pool) -> None:

@@ -42,7 +42,9 @@ class Transformers:
             raise RFTError(f"{path}: the model does not load ({reason})") from None
         self.model = model.to(self.device).eval()
         self.window = int(getattr(model.config, "max_position_embeddings", 1 << 30))
-        self.stops = torch.tensor(sorted(prompter.stop_ids(generation_eos(model.generation_config))))
+        self.stops = torch.tensor(
+            sorted(prompter.stop_ids(generation_eos(model.generation_config)))
+        )
 
     def units(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Batch requests of like length; the batches depend on nothing but the requests."""
@@ -191,4 +193,6 @@ class _Record:
 def generation_eos(config: GenerationConfig | None) -> list[int]:
     """List the end tokens that a model's own generation config names."""
     eos = getattr(config, "eos_token_id", None)
-    return [] if eos is None else [int(token) for token in (eos if isinstance(eos, list) else [eos])]
+    return (
+        [] if eos is None else [int(token) for token in (eos if isinstance(eos, list) else [eos])]
+    )

@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines.grade import grade, verdict_rows
 from rft.errors import RFTError
+from rft.grading import grade, verdict_rows
 from rft.schemas import TABLES
 from rft.tables import conform
 from rft.verifier import Judgement, Verifier

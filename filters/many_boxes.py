@@ -1,0 +1,8 @@
+"""Reject a response that answers more than once."""
+
+import polars as pl
+
+
+def many_boxes(*, most: int = 1) -> pl.Expr:
+    """Find completions with more than `most` boxes, counted before trimming."""
+    return pl.col("num_boxed") > most

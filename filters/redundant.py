@@ -1,0 +1,9 @@
+"""Reject a response that says the same again and again."""
+
+import polars as pl
+
+
+def redundant(*, threshold: float = 0.31) -> pl.Expr:
+    """Find responses whose share of repeated word 3-grams is above the threshold."""
+    # The column is float32, in which 0.31 is not the 0.31 of the recipe: compare in its precision.
+    return pl.col("redundancy") > pl.lit(threshold, pl.Float32)

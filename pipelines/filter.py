@@ -1,0 +1,110 @@
+"""Apply the recipe's rules in order, each to what the ones before it left.
+
+Reads graded; writes kept and rejected, the latter with the name of the rule.
+"""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from filters import RULES
+from rft.adopt import with_features
+from rft.errors import RFTError
+from rft.recipe_complaints import nearest
+from rft.stages import Job, Stage
+from rft.store import Run
+
+
+def settings(run: Run, _round: int) -> dict[str, Any]:
+    """List the rules in order: a mapping alone would lose it."""
+    return {"filter": [[name, parameters] for name, parameters in run.recipe.filter.items()]}
+
+
+def inputs(run: Run, round: int) -> dict[str, str]:
+    """Give the digest of the graded rollouts."""
+    return {"graded": run.output_digest("grade", round, "graded")}
+
+
+def work(job: Job) -> None:
+    """Sift the rollouts of a round."""
+    graded = job.run.read("graded", job.round)
+    kept, rejected = apply_rules(graded, job.run.recipe.filter)
+    job.write("kept", kept)
+    job.write("rejected", rejected)
+    job.counts |= {"in": len(graded), "kept": len(kept), "rejected": by_rule(rejected)}
+    job.say(f"  {funnel_line(job.counts)}")
+
+
+def check_rules(rules: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse unknown rules and parameters."""
+    for name, parameters in rules.items():
+        if name not in RULES:
+            guess = nearest(name, RULES)
+            advice = f'did you mean "{guess}"?' if guess else f"the rules are {', '.join(RULES)}"
+            raise RFTError(f'filter: unknown rule "{name}"; {advice}')
+        known = inspect.signature(RULES[name]).parameters
+        for given, value in parameters.items():
+            if given not in known:
+                takes = ", ".join(known) or "no parameters"
+                raise RFTError(f'filter.{name}: unknown parameter "{given}"; it takes {takes}')
+            kind = known[given].annotation
+            number = kind in (int, float) and isinstance(value, int) and not isinstance(value, bool)
+            if not (number or isinstance(value, kind)):
+                raise RFTError(f"filter.{name}.{given}: {value!r} is not of type {kind.__name__}")
+        for needed, parameter in known.items():
+            if parameter.default is parameter.empty and needed not in parameters:
+                raise RFTError(f"filter.{name}: {needed} is missing; it has no default")
+
+
+def apply_rules(
+    graded: pl.DataFrame, rules: Mapping[str, Mapping[str, Any]]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split graded rollouts into kept and rejected, both in the order they came in.
+
+    Each rule sees the survivors of the ones before it, so a repeat of a rejected rollout survives.
+    What a rule cannot tell (null) is rejected.
+    """
+    check_rules(rules)
+    place = "__place"
+    left = graded.with_row_index(place)
+    dropped = [left.head(0).with_columns(rejected_by=pl.lit(None, pl.String))]
+    for name, parameters in rules.items():
+        defect = RULES[name](**parameters)
+        missing = [column for column in defect.meta.root_names() if column not in graded.columns]
+        if missing:
+            raise RFTError(
+                f"filter.{name}: the rows have no column {missing[0]!r}, which the rule looks at; "
+                "`rft grade` makes it"
+            )
+        # The expression sees only the columns that it reads: group rules stay narrow.
+        found = left.select(defect.fill_null(True).alias("defect"))["defect"]
+        dropped.append(left.filter(found).with_columns(rejected_by=pl.lit(name)))
+        left = left.filter(~found)
+    rejected = pl.concat(dropped).sort(place).drop(place)
+    kept = left.drop(place)
+    assert len(kept) + len(rejected) == len(graded), "rollouts in != kept + rejected"
+    return kept, rejected
+
+
+def by_rule(rejected: pl.DataFrame) -> dict[str, int]:
+    """Count the rejected rows of each rule."""
+    return dict(sorted(rejected["rejected_by"].value_counts().iter_rows()))
+
+
+def funnel_line(counts: Mapping[str, Any]) -> str:
+    """Write a stage's counts as a sum that can be checked."""
+    reasons = ", ".join(f"{count} {name}" for name, count in counts["rejected"].items())
+    return f"{counts['in']} graded = {counts['kept']} kept + {sum(counts['rejected'].values())} rejected ({reasons})"
+
+
+def filter_file(
+    rows: pl.DataFrame, path: Path, rules: Mapping[str, Mapping[str, Any]]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Apply the rules to anyone's rows; their other columns pass through."""
+    return apply_rules(with_features(rows, path), rules)
+
+
+STAGE = Stage("filter", settings, inputs, work)

@@ -1,0 +1,285 @@
+"""Pick the samples to train on: correct ones that explore most, and a pinch of wrong ones.
+
+Reads kept, graded (for pass rates) and rollouts (for lengths); writes selected.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rft.adopt import need
+from rft.errors import RFTError
+from rft.recipe import Select
+from rft.schemas import TABLES
+from rft.seeds import derive
+from rft.stages import Job, Stage
+from rft.store import Run
+
+# What each way of ranking reads, highest first; perplexity = exp(mean_nll) ranks as mean_nll does.
+STATISTIC = {"entropy": "mean_entropy", "branching": "mean_branching", "perplexity": "mean_nll"}
+ROLES = {"positive": "correct", "noise": "wrong"}
+
+
+@dataclass
+class Selection:
+    """The selected rows, and why each of the others was not."""
+
+    rows: pl.DataFrame
+    wanted: dict[str, int]
+    dropped: dict[str, int]
+    unranked: int
+    shortfall: str
+
+
+def settings(run: Run, _round: int) -> dict[str, Any]:
+    """List what the choice depends on."""
+    return {
+        "seed": run.recipe.seed,
+        "select": run.recipe.select.model_dump(mode="json"),
+        "max_length": run.recipe.sft.max_length,
+    }
+
+
+def inputs(run: Run, round: int) -> dict[str, str]:
+    """Give the digests of the kept and the graded rollouts."""
+    return {
+        "kept": run.output_digest("filter", round, "kept"),
+        "graded": run.output_digest("grade", round, "graded"),
+    }
+
+
+def work(job: Job) -> None:
+    """Select from a round's kept rollouts."""
+    run, recipe = job.run, job.run.recipe
+    kept = run.read("kept", job.round)
+    rates = pass_rates(run.read("graded", job.round, ["problem_id", "verdict"]))
+    lengths = run.read("rollouts", job.round, ["rollout_id", "num_prompt_tokens"])
+    long = too_long(kept, lengths, recipe.sft.max_length)
+    chosen = select(
+        kept,
+        settings=recipe.select,
+        seed=derive(recipe.seed, "select", job.round),
+        pass_rates=rates,
+        too_long=long,
+    )
+    job.write("selected", chosen.rows)
+    selected = dict(sorted(chosen.rows["role"].value_counts().iter_rows()))
+    job.counts |= {
+        "in": len(kept),
+        "selected": selected,
+        "wanted": chosen.wanted,
+        "dropped": chosen.dropped,
+        "unranked": chosen.unranked,
+        "shortfall": chosen.shortfall,
+    }
+    job.notes["seeds"] = {"select": derive(recipe.seed, "select", job.round)}
+    took = " + ".join(f"{count} {role}" for role, count in selected.items())
+    job.say(f"  {len(kept)} kept -> {took} selected by {recipe.select.by}")
+    if chosen.shortfall:
+        job.say(f"  {chosen.shortfall}")
+
+
+def pass_rates(graded: pl.DataFrame) -> dict[str, float]:
+    """Give the share of correct answers of each problem over all graded rollouts."""
+    rates = graded.group_by("problem_id").agg(rate=(pl.col("verdict") == "correct").mean())
+    return dict(rates.iter_rows())
+
+
+def too_long(kept: pl.DataFrame, lengths: pl.DataFrame, limit: int) -> frozenset[str]:
+    """Find the rollouts whose prompt, response and end do not fit SFT's limit."""
+    length = pl.col("num_prompt_tokens") + pl.col("num_response_tokens") + 1
+    sized = kept.join(lengths, on="rollout_id", how="left", validate="1:1")
+    return frozenset(sized.filter(length > limit)["rollout_id"])
+
+
+def select(
+    kept: pl.DataFrame,
+    *,
+    settings: Select,
+    seed: int,
+    pass_rates: Mapping[str, float] | None = None,
+    too_long: frozenset[str] = frozenset(),
+) -> Selection:
+    """Choose `budget` rows: round(noise * budget) wrong ones, the best-ranked correct ones for the rest.
+
+    When either runs short both shrink, so that the ratio stays. `per_problem` caps each role apart.
+    The result does not depend on the order of the rows.
+    """
+    left, dropped = _eligible(kept, settings, pass_rates, too_long)
+    by = {"positive": settings.by, "noise": settings.noise_by}
+    pools = {}
+    unranked = 0
+    for role, verdict in ROLES.items():
+        pool = left.filter(pl.col("verdict") == verdict)
+        if role == "noise" and settings.noise == 0:
+            dropped["noise not wanted"] = len(pool)
+            pool = pool.head(0)
+        ranked, nulls = rank(pool, by[role], seed)
+        unranked += nulls
+        pools[role] = _cap(ranked, settings.per_problem)
+        dropped["per_problem"] = dropped.get("per_problem", 0) + len(ranked) - len(pools[role])
+    refuse_nothing(kept, pools["positive"], settings)
+    wanted = split_budget(settings.budget, settings.noise)
+    sizes = {role: len(pool) for role, pool in pools.items()}
+    take = shrink(wanted, sizes, settings)
+    if settings.difficulty == "proportional":
+        assert pass_rates is not None, "a proportional choice needs pass rates"
+        pools["positive"] = in_proportion(pools["positive"], pass_rates, take["positive"])
+    frames = []
+    for role, pool in pools.items():
+        dropped["budget"] = dropped.get("budget", 0) + len(pool) - take[role]
+        frames.append(
+            pool.head(take[role])
+            .with_row_index("rank")
+            .with_columns(
+                pl.col("rank").cast(pl.Int32), role=pl.lit(role), ranked_by=pl.lit(by[role])
+            )
+        )
+    rows = pl.concat(frames)
+    dropped = {reason: count for reason, count in sorted(dropped.items()) if count}
+    assert len(kept) == len(rows) + sum(dropped.values()), "kept != selected + dropped"
+    known = [name for name in TABLES["selected"].names if name in rows.columns]
+    passing = [name for name in rows.columns if name not in known]
+    return Selection(
+        rows.select(*known, *passing), wanted, dropped, unranked, _shortfall(wanted, take, sizes)
+    )
+
+
+def _eligible(
+    kept: pl.DataFrame,
+    settings: Select,
+    pass_rates: Mapping[str, float] | None,
+    too_long: frozenset[str],
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Drop by name what can have no role: other verdicts, too long, outside the pass-rate window."""
+    dropped: dict[str, int] = {}
+    role = pl.col("verdict").is_in(list(ROLES.values()))
+    for verdict, count in kept.filter(~role)["verdict"].value_counts().iter_rows():
+        dropped[f"verdict {verdict}"] = count
+    left = kept.filter(role)
+    fits = ~pl.col("rollout_id").is_in(list(too_long))
+    dropped["max_length"] = len(left.filter(~fits))
+    left = left.filter(fits)
+    if isinstance(settings.difficulty, tuple):
+        assert pass_rates is not None, "a pass-rate window needs pass rates"
+        low, high = settings.difficulty
+        inside = [name for name, rate in pass_rates.items() if low <= rate <= high]
+        before = len(left)
+        left = left.filter(pl.col("problem_id").is_in(inside))
+        dropped["difficulty"] = before - len(left)
+    return left, dropped
+
+
+def rank(pool: pl.DataFrame, by: str, seed: int) -> tuple[pl.DataFrame, int]:
+    """Order a pool, best first, and count the rows that have no statistic to be ranked by."""
+    if by == "random":
+        draws = [derive(seed, "rank", name) for name in pool["rollout_id"]]
+        ranked = pool.with_columns(pl.Series("__draw", draws, pl.UInt64))
+        return ranked.sort("__draw", "rollout_id").drop("__draw"), 0
+    column = STATISTIC[by]
+    if pool.is_empty():
+        return pool, 0
+    if column not in pool.columns or pool[column].null_count() == len(pool):
+        raise RFTError(
+            f"select.by: {by}, but no row has a {column}; sample with that statistic on, or "
+            "set select.by: random"
+        )
+    ranked = pool.filter(pl.col(column).is_not_null())
+    if "stats_origin" in pool.columns:
+        origins = dict(sorted(ranked["stats_origin"].value_counts().drop_nulls().iter_rows()))
+        if len(origins) > 1:
+            raise RFTError(
+                f"select.by: {by}: the statistics are of different origins ({origins}), which do "
+                "not rank together; keep rows of one origin, or set select.by: random"
+            )
+    order = pool.sort(column, "rollout_id", descending=[True, False], nulls_last=True)
+    return order, len(pool) - len(ranked)
+
+
+def _cap(ranked: pl.DataFrame, per_problem: int | None) -> pl.DataFrame:
+    """Keep the best of each problem."""
+    if per_problem is None:
+        return ranked
+    return ranked.filter(pl.int_range(pl.len()).over("problem_id") < per_problem)
+
+
+def split_budget(total: int, noise: float) -> dict[str, int]:
+    """Split a number of rows: the noise is rounded (half up), the positives are the rest."""
+    wrong = int(noise * total + 0.5)
+    return {"positive": total - wrong, "noise": wrong}
+
+
+def shrink(wanted: dict[str, int], available: dict[str, int], settings: Select) -> dict[str, int]:
+    """Find the most rows, up to the budget, that can be had at the wanted ratio."""
+    for total in range(sum(wanted.values()), -1, -1):
+        split = split_budget(total, settings.noise)
+        if all(split[role] <= available[role] for role in split):
+            return split
+    raise AssertionError("no rows at all are always available")
+
+
+def _shortfall(wanted: dict[str, int], take: dict[str, int], sizes: dict[str, int]) -> str:
+    if take == wanted:
+        return ""
+    scarce = [
+        f"{sizes[role]} {role} of {wanted[role]} wanted"
+        for role in wanted
+        if sizes[role] < wanted[role]
+    ]
+    return (
+        f"short of samples: only {' and '.join(scarce)}; took {sum(take.values())} of "
+        f"{sum(wanted.values())}, the share of noise unchanged"
+    )
+
+
+def refuse_nothing(kept: pl.DataFrame, positives: pl.DataFrame, settings: Select) -> None:
+    """Refuse a selection without a single correct sample."""
+    if len(positives) or settings.noise == 1:
+        return
+    verdicts = dict(sorted(kept["verdict"].value_counts().iter_rows()))
+    raise RFTError(
+        f"select: no correct sample to train on (kept by verdict: {verdicts or 'none at all'}); "
+        "sample more per problem, choose easier problems, or widen select.difficulty"
+    )
+
+
+def in_proportion(
+    ranked: pl.DataFrame, pass_rates: Mapping[str, float], budget: int
+) -> pl.DataFrame:
+    """Put first each problem's share of the budget in proportion to its fail rate 1 - pass rate.
+
+    Shares are rounded by largest remainder (DART's Prop2Diff, arXiv 2407.13690); what a problem
+    cannot fill goes to the best-ranked of the others.
+    """
+    problems = sorted(set(ranked["problem_id"]))
+    weights = [1.0 - pass_rates[name] for name in problems]
+    total = sum(weights)
+    exact = [budget * weight / total if total else budget / len(problems) for weight in weights]
+    quota = dict(zip(problems, (int(share) for share in exact), strict=True))
+    rest = sorted(
+        zip(problems, exact, strict=True), key=lambda pair: (int(pair[1]) - pair[1], pair[0])
+    )
+    for name, _ in rest[: budget - sum(quota.values())]:
+        quota[name] += 1
+    position = pl.int_range(pl.len()).over("problem_id")
+    within = position < pl.col("problem_id").replace_strict(quota, return_dtype=pl.Int64)
+    return pl.concat([ranked.filter(within), ranked.filter(~within)])
+
+
+def select_file(rows: pl.DataFrame, path: Path, choice: Select, seed: int) -> Selection:
+    """Select from anyone's graded rows; their other columns pass through."""
+    need(rows, ["verdict"], path)
+    if "problem_id" not in rows.columns or "rollout_id" not in rows.columns:
+        raise RFTError(f"{path}: no column problem_id or rollout_id; `rft grade` makes both")
+    return select(
+        rows,
+        settings=choice,
+        seed=derive(seed, "select", 0),
+        pass_rates=pass_rates(rows),
+    )
+
+
+STAGE = Stage("select", settings, inputs, work)

@@ -1,0 +1,81 @@
+"""Pass@k without bias, and 95% intervals over problems that hold at the floor and the ceiling."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+
+RESAMPLES = 10_000
+CHUNK = 500  # resamples at a time, so that memory stays small
+TAIL = 2.5  # percent on each side
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def pass_at_k(
+    n: Sequence[int] | NDArray[np.int64], c: Sequence[int] | NDArray[np.int64], k: int
+) -> Numbers:
+    """Estimate each problem's Pass@k from c correct of n samples: 1 - C(n-c, k) / C(n, k).
+
+    The ratio is taken as the product of 1 - k/i for i in n-c+1..n (Chen et al., arXiv 2107.03374),
+    which neither overflows nor cancels.
+    """
+    total, correct = np.asarray(n, np.int64), np.asarray(c, np.int64)
+    assert np.all((correct >= 0) & (correct <= total)), "more correct samples than samples"
+    assert np.all(total >= k), f"Pass@{k} needs {k} samples of each problem"
+    result = np.ones(len(total))
+    for index, (samples, right) in enumerate(zip(total, correct, strict=True)):
+        if samples - right >= k:
+            steps = np.arange(samples - right + 1, samples + 1)
+            result[index] = 1.0 - np.prod(1.0 - k / steps)
+    return result
+
+
+def mean_interval(values: Numbers, *, seed: int) -> Interval:
+    """Average over problems, with a bootstrap interval.
+
+    One solved and one unsolved pseudo-problem are added before resampling: where all problems are
+    solved the plain percentile bootstrap has width 0 and covers nothing.
+    """
+    low, high = _bootstrap(np.concatenate([values, [0.0, 1.0]]), seed)
+    mean = float(values.mean())
+    return Interval(mean, min(low, mean), max(high, mean))
+
+
+def paired_interval(before: Numbers, after: Numbers, *, seed: int) -> Interval:
+    """Average the change of each problem, with a bootstrap interval.
+
+    A pseudo-problem that was newly solved and one that was newly lost keep the interval from having
+    width 0 where nothing changed.
+    """
+    change = after - before
+    low, high = _bootstrap(np.concatenate([change, [-1.0, 1.0]]), seed)
+    mean = float(change.mean())
+    return Interval(mean, min(low, mean), max(high, mean))
+
+
+def _bootstrap(values: Numbers, seed: int) -> tuple[float, float]:
+    source = np.random.default_rng(seed)
+    means = np.concatenate(
+        [
+            values[source.integers(len(values), size=(CHUNK, len(values)))].mean(1)
+            for _ in range(RESAMPLES // CHUNK)
+        ]
+    )
+    low, high = np.percentile(means, [TAIL, 100 - TAIL])
+    return float(low), float(high)
+
+
+def gate_decision(change: Interval) -> str:
+    """Refuse a model only if it is surely worse: the whole interval of its change is below 0."""
+    return "refuse" if change.high < 0 else "adopt"
