@@ -98,4 +98,4 @@ def requests(run: Run, round: int, prompts: Prompter, key: str) -> list[Request]
     return wanted
 
 
-STAGE = Stage("sample", settings, inputs, work)
+STAGE = Stage("sample", settings, inputs, work, grows=frozenset({"n", "problems"}))

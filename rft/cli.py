@@ -199,7 +199,7 @@ def agree(
 
     if stored is not None:
         steps = rounds(found, found.recipe.rounds)
-        if not update and any(step.state == "redo" for step in steps):
+        if not update and any(step.state in ("redo", "extend") for step in steps):
             raise RFTError(
                 planned(found, stored, steps) + "\nAdd --update to do that, or name "
                 "another folder with --out."
@@ -225,6 +225,7 @@ STATES = {
     "reuse": "reuse",
     "run": "run",
     "redo": "redo",
+    "extend": "extend: finished rollouts are used again",
     "mend": "redo (files are missing)",
     "follow": "redo, unless its input comes out the same",
 }

@@ -50,6 +50,8 @@ class Stage:
     settings: Callable[[Run, int], dict[str, Any]]
     inputs: Callable[[Run, int], dict[str, str]]
     work: Callable[[Job], None]
+    grows: frozenset[str] = frozenset()
+    """Settings whose change leaves what is finished useful."""
 
 
 def is_current(stage: Stage, run: Run, round: int) -> bool:
@@ -131,7 +133,8 @@ def _describe(run: Run, name: str, place: Path) -> dict[str, Any]:
 @dataclass(frozen=True)
 class Step:
     """One line of a plan: `reuse`, `run` (not done yet), `redo` (its settings or inputs changed),
-    `mend` (files are missing), or `follow` (redone unless its input comes out the same).
+    `extend` (redone with what is finished), `mend` (files are missing), or `follow` (redone unless
+    its input comes out the same).
     """
 
     round: int
@@ -155,8 +158,9 @@ def _state(stage: Stage, run: Run, round: int) -> str:
     manifest = run.manifest(stage.name, round)
     if manifest is None:
         return "run"
-    if manifest["settings"] != json.loads(json.dumps(stage.settings(run, round))):
-        return "redo"
+    old, new = manifest["settings"], json.loads(json.dumps(stage.settings(run, round)))
+    if changed := {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}:
+        return "extend" if changed <= stage.grows else "redo"
     try:
         inputs = stage.inputs(run, round)
     except NotReady:

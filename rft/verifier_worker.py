@@ -21,7 +21,7 @@ from typing import Any
 
 # The parent stops being there without a word only when it was killed: nobody is left to enforce
 # the deadline then, and the kernel does it, these CPU seconds later.
-ORPHAN_SECONDS = 5
+ORPHAN_SECONDS = 3
 ROOM = 64 << 20
 
 _E_NOTATION = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))[eE]([+-]?[0-9]{1,3})", re.ASCII)

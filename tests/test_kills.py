@@ -1,0 +1,149 @@
+"""kill -9 at any moment costs nothing but time: the tables come out equal to an undisturbed run's."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+# Small units and a checkpoint after every step, so that there is something to lose half-way.
+SETTINGS = ["--set", "engine.args={batch: 8}", "--set", "sft.epochs=2", "--set", "sft.save_every=1"]
+TABLES = ("problems", "set_aside", "rollouts", "graded", "kept", "rejected", "selected", "verdicts")
+
+
+def command(out: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "rft", "run", "smoke", "--out", str(out), *SETTINGS, *more]
+
+
+def tables(run: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for table in (*TABLES, "evaluations")
+        for path in sorted((run / table).rglob("*.parquet"))
+    }
+
+
+def started(run: Path, stage: str, round: int) -> bool:
+    log = run / "events.jsonl"
+    events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    return any(
+        event["event"] == "start" and (event["stage"], event["round"]) == (stage, round)
+        for event in events
+    )
+
+
+def kill_when(out: Path, ready: Callable[[], bool], *, child: bool = False) -> int:
+    """Start the run, kill -9 the driver (or the stage's process) once it is ready; give its code."""
+    driver = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    pause = threading.Event()
+    while not ready():
+        assert driver.poll() is None, driver.stderr.read().decode()
+        pause.wait(0.01)
+    victims = Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()
+    os.kill(int(victims[0]) if child else driver.pid, signal.SIGKILL)
+    driver.communicate()
+    for victim in victims:  # the stage dies with its driver
+        while Path(f"/proc/{victim}/stat").exists():
+            state = Path(f"/proc/{victim}/stat").read_text().rpartition(")")[2].split()[0]
+            if state in "ZX":
+                break
+            pause.wait(0.01)
+    return driver.returncode
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> dict[str, str]:
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    subprocess.run(command(out), check=True, capture_output=True)
+    return tables(out)
+
+
+def test_kill_minus_nine_in_each_stage_leaves_the_tables_of_an_undisturbed_run(
+    tmp_path, undisturbed
+):
+    out = tmp_path / "run"
+    work = out / "work"
+    kill_when(out, lambda: started(out, "prepare", 0))
+    kill_when(out, lambda: len(list(work.glob("round-0000-evaluate/unit-*"))) >= 2)
+    kill_when(out, lambda: len(list(work.glob("round-0001-sample/unit-*"))) >= 3)
+    before = {path.name for path in work.glob("round-0001-sample/unit-*")}
+    code = kill_when(
+        out, lambda: len(list(work.glob("round-0001-sample/unit-*"))) > len(before), child=True
+    )
+    assert code == 75
+    kill_when(out, lambda: started(out, "grade", 1))
+    kill_when(out, lambda: bool(list(work.glob("round-0001-sft/checkpoints/*/rft-complete"))))
+    kill_when(out, lambda: len(list(work.glob("round-0001-evaluate/unit-*"))) >= 1)
+    subprocess.run(command(out), check=True, capture_output=True)
+    assert tables(out) == undisturbed
+    again = subprocess.run(command(out), check=True, capture_output=True, text=True)
+    assert "nothing to do" in again.stderr
+    assert tables(out) == undisturbed
+
+
+def test_a_term_signal_winds_down_with_75_and_the_next_run_goes_on(tmp_path, undisturbed):
+    out = tmp_path / "run"
+    driver = subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pause = threading.Event()
+    while not list((out / "work").glob("round-0001-sample/unit-*")):
+        pause.wait(0.01)
+    driver.send_signal(signal.SIGTERM)
+    errors = driver.communicate()[1].decode()
+    assert driver.returncode == 75, errors
+    assert "Run the same command again" in errors
+    assert not (out / "lock").exists()
+    subprocess.run(command(out), check=True, capture_output=True)
+    assert tables(out) == undisturbed
+
+
+# Dies at the n-th operation that changes a name on disk: the moments at which a kill could hurt.
+DYING = """
+import os, pathlib, shutil, signal, sys
+left = int(sys.argv.pop(1))
+def dying(operation):
+    def act(*args, **kwargs):
+        global left
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+        return operation(*args, **kwargs)
+    return act
+pathlib.Path.replace = dying(pathlib.Path.replace)
+pathlib.Path.rename = dying(pathlib.Path.rename)
+shutil.move = dying(shutil.move)
+from rft.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("stage", ["filter", "select"])
+def test_a_kill_at_every_rename_of_a_light_stage_is_harmless(tmp_path, stage):
+    out = tmp_path / "run"
+    subprocess.run(command(out), check=True, capture_output=True)
+    wanted = tables(out)
+    manifest = out / "manifest" / "round-0001" / f"{stage}.json"
+    for count in range(100):
+        manifest.unlink()
+        died = subprocess.run(
+            [sys.executable, "-c", DYING, str(count), stage, str(out), "--round", "1"],
+            capture_output=True,
+            check=False,
+        )
+        if died.returncode == 0:
+            break
+        assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+        subprocess.run(
+            [sys.executable, "-m", "rft", stage, str(out), "--round", "1"],
+            check=True,
+            capture_output=True,
+        )
+        assert tables(out) == wanted
+    assert count >= 3, "the stage was never killed"
