@@ -3,6 +3,7 @@
 Reads selected and rollouts, and the model of the round before; writes model r.
 """
 
+import math
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from rft.errors import Interrupted, RFTError
-from rft.models import base_model, model_before, new_model_folder
+from rft.models import ModelRef, base_model, model_before, new_model_folder
 from rft.progress import Progress
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.recipe import Sft
@@ -54,7 +55,7 @@ def inputs(run: Run, round: int) -> dict[str, str]:
     return found
 
 
-def parent(run: Run, round: int) -> Any:
+def parent(run: Run, round: int) -> ModelRef:
     """Refer to the model that training starts from."""
     return base_model(run) if run.recipe.sft.start == "base" else model_before(run, round)
 
@@ -68,20 +69,22 @@ def work(job: Job) -> None:
     refuse_long(rows["rollout_id"].to_list(), targets, run.recipe.sft.max_length)
     seed = derive(run.recipe.seed, "sft", job.round) % 2**31
     _same_work(job)
-    with new_model_folder(
-        job.work / "out" / "model", round=job.round, parent=model.digest, end=prompts.end
-    ) as folder:
-        figures = train(
-            run.recipe.sft,
-            model=model,
-            prompts=prompts,
-            targets=targets,
-            seed=seed,
-            scratch=job.work,
-            folder=folder,
-            stop=job.stop,
-            track=run.recipe.track,
-        )
+    checkpoints = job.work / "checkpoints"
+    trainer = make_trainer(
+        run.recipe.sft,
+        model=model,
+        prompts=prompts,
+        targets=targets,
+        seed=seed,
+        checkpoints=checkpoints,
+        stop=job.stop,
+        track=run.recipe.track,
+    )
+    about = {"round": job.round, "parent": model.digest, "end": prompts.end}
+    with new_model_folder(job.work / "out" / "model", **about) as folder:
+        figures = train(trainer, prompts, folder, job.stop)
+        if run.recipe.keep.optimizer and (last := last_checkpoint(checkpoints)):
+            shutil.move(last, folder / "checkpoint")
     job.outputs["model"] = job.work / "out" / "model"
     job.counts |= {"in": len(rows), "trained": len(rows)}
     roles = rows["role"].value_counts().iter_rows()
@@ -137,19 +140,18 @@ def _same_work(job: Job) -> None:
         mark.write_text(job.key)
 
 
-def train(
+def make_trainer(
     sft: Sft,
     *,
-    model: Any,
+    model: ModelRef,
     prompts: Prompter,
     targets: list[dict[str, list[int]]],
     seed: int,
-    scratch: Path,
-    folder: Path,
+    checkpoints: Path,
     stop: Stop,
-    track: str,
-) -> dict[str, Any]:
-    """Run TRL's trainer and save a model folder; return what it reported."""
+    track: str = "none",
+) -> Any:
+    """Build TRL's trainer, with nothing left to its defaults that decides what is learnt."""
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, PrinterCallback, set_seed
@@ -160,54 +162,62 @@ def train(
     cuda = torch.cuda.is_available()
     micro = micro_batch(sft)
     bf16 = cuda and torch.cuda.is_bf16_supported() if sft.bf16 == "auto" else sft.bf16
-    checkpoints = scratch / "checkpoints"
+    ours = {
+        "output_dir": str(checkpoints),
+        "num_train_epochs": sft.epochs,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": sft.batch // micro,
+        "learning_rate": sft.learning_rate,
+        "lr_scheduler_type": schedule(sft),
+        "warmup_steps": sft.warmup,
+        "max_length": sft.max_length,
+        "packing": sft.packing,
+        "completion_only_loss": True,
+        "eos_token": prompts.end,
+        "bf16": bf16,
+        "fp16": False,
+        "use_cpu": not cuda,
+        "gradient_checkpointing": cuda,
+        "seed": seed,
+        "data_seed": seed,
+        "save_strategy": "steps",
+        "save_steps": sft.save_every,
+        "save_total_limit": 2,
+        "logging_steps": 10,
+        # By default a loss that is not a number is left out of the average, and never seen.
+        "logging_nan_inf_filter": False,
+        "report_to": track,
+        "dataloader_pin_memory": cuda,
+        "disable_tqdm": True,
+    }
     trainer = SFTTrainer(
         model=loaded,
-        args=SFTConfig(
-            **{
-                "output_dir": str(checkpoints),
-                "num_train_epochs": sft.epochs,
-                "per_device_train_batch_size": micro,
-                "gradient_accumulation_steps": sft.batch // micro,
-                "learning_rate": sft.learning_rate,
-                "lr_scheduler_type": schedule(sft),
-                "warmup_steps": sft.warmup,
-                "max_length": sft.max_length,
-                "packing": sft.packing,
-                "completion_only_loss": True,
-                "eos_token": prompts.end,
-                "bf16": bf16,
-                "fp16": False,
-                "use_cpu": not cuda,
-                "gradient_checkpointing": cuda,
-                "seed": seed,
-                "data_seed": seed,
-                "save_strategy": "steps",
-                "save_steps": sft.save_every,
-                "save_total_limit": 2,
-                "logging_steps": 10,
-                "report_to": track,
-                "dataloader_pin_memory": cuda,
-                "disable_tqdm": True,
-            }
-            | sft.args
-        ),
+        args=SFTConfig(**(ours | sft.args)),
         train_dataset=Dataset.from_list(targets),
         processing_class=prompts.tokenizer,
         peft_config=_lora(sft),
         callbacks=[_callback(stop)],
     )
     trainer.remove_callback(PrinterCallback)
-    result = trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
+    return trainer
+
+
+def train(trainer: Any, prompts: Prompter, folder: Path, stop: Stop) -> dict[str, Any]:
+    """Train, going on from the last whole checkpoint, save a model folder, and report."""
+    result = trainer.train(resume_from_checkpoint=last_checkpoint(Path(trainer.args.output_dir)))
+    step = trainer.state.global_step
     if stop.asked():
-        raise Interrupted(f"stopped by {stop.reason} at step {trainer.state.global_step}")
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        raise Interrupted(f"stopped by {stop.reason} at step {step} of {trainer.state.max_steps}")
+    if not math.isfinite(result.training_loss):
+        raise RFTError(
+            f"sft: the loss is {result.training_loss} after {step} steps; lower sft.learning_rate"
+        )
     save(trainer, prompts, folder)
     return {
-        "steps": trainer.state.global_step,
+        "steps": step,
         "loss": result.training_loss,
-        "losses": losses,
-        "micro_batch": micro,
+        "losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
+        "micro_batch": trainer.args.per_device_train_batch_size,
     }
 
 

@@ -11,7 +11,8 @@ from rft.engines import Engine, Finished, Request
 from rft.errors import RFTError
 from rft.models import ModelRef, base_model
 from rft.prompt import Prompter
-from rft.recipe import Recipe
+from rft.recipe import Recipe, Sft
+from rft.recipe_complaints import nearest
 from rft.sampling import as_sampling, sampling_settings
 from rft.stages import Job
 from rft.store import atomic_text, key_of, now
@@ -34,6 +35,7 @@ def preflight(
     done = run.manifest("preflight", 0)
     if recipe.engine.kind == "replay" or not requests or (done and done["key"] == key):
         return
+    check_trainer_arguments(recipe.sft)
     job.say(shown(prompts, requests[0]))
     # Spread over the problems: neighbours in the list are samples of one problem.
     step = max(1, len(requests) // PROBES)
@@ -67,6 +69,22 @@ def preflight(
         "finished": now(),
     }
     atomic_text(run.manifest_path("preflight", 0), json.dumps(manifest, indent=1) + "\n")
+
+
+def check_trainer_arguments(sft: Sft) -> None:
+    """Refuse names in `sft.args` that TRL does not know, hours before they would be used."""
+    if not sft.args:
+        return
+    from dataclasses import fields
+
+    from trl import SFTConfig
+
+    known = {field.name for field in fields(SFTConfig)}
+    for name in sft.args:
+        if name not in known:
+            guess = nearest(name, known)
+            advice = f'; did you mean "{guess}"?' if guess else ""
+            raise RFTError(f'sft.args: TRL\'s SFTConfig has no "{name}"{advice}')
 
 
 def shown(prompts: Prompter, request: Request) -> str:

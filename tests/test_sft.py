@@ -1,0 +1,137 @@
+"""SFT learns response + end, once and nothing else, by the real trainer; a kill costs no digit."""
+
+import json
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from pipelines import sft
+from rft.bundled import bundled
+from rft.errors import Interrupted, RFTError
+from rft.models import MARK, ModelRef, folder_digest, new_model_folder
+from rft.preflight import check_trainer_arguments
+from rft.prompt import load_tokenizer, prompter
+from rft.recipe import Prompt, Sft
+from rft.stopping import Stop
+
+TINY = bundled("data") / "tiny"
+MODEL = ModelRef(str(TINY), "tiny")
+ANSWERS = [f"{n} + {n} = {2 * n}. The answer is $\\boxed{{{2 * n}}}$." for n in range(12)]
+
+
+def settings(**changes) -> Sft:
+    basic = {"epochs": 1, "batch": 4, "learning_rate": 3e-4, "max_length": 128, "save_every": 1}
+    return Sft.model_validate(basic | changes)
+
+
+def rows(prompts) -> list[dict]:
+    asked = prompts.encode(prompts.render("What is it?"))
+    return [prompts.target(asked, prompts.encode(answer)) for answer in ANSWERS]
+
+
+def build(tmp_path, stop=None, style="chat", targets=None, **changes):
+    prompts = prompter(load_tokenizer(TINY), Prompt(style=style))
+    trainer = sft.make_trainer(
+        settings(**changes),
+        model=MODEL,
+        prompts=prompts,
+        targets=targets or rows(prompts),
+        seed=7,
+        checkpoints=tmp_path / "checkpoints",
+        stop=stop or Stop(),
+    )
+    return trainer, prompts
+
+
+@pytest.mark.parametrize("style", ["chat", "raw"])
+@pytest.mark.parametrize("packing", [False, True])
+def test_decoded_labels_are_response_and_end_exactly_once(tmp_path, style, packing):
+    trainer, prompts = build(tmp_path, style=style, packing=packing)
+    learnt = []
+    for batch in trainer.get_train_dataloader():
+        for labels in batch["labels"]:
+            kept = [int(token) for token in labels if token != -100]
+            learnt += prompts.decode(kept).split(prompts.end)[:-1]
+            assert kept[-1] == prompts.end_id
+            assert len(prompts.decode(kept).split(prompts.end)) - 1 == kept.count(prompts.end_id)
+    assert sorted(learnt) == sorted(ANSWERS)
+
+
+def test_rows_over_the_limit_are_refused_and_never_cut():
+    row = {"input_ids": [1] * 130, "completion_mask": [1] * 130}
+    with pytest.raises(RFTError, match=r"sft\.max_length: 1 selected rows are longer than 128"):
+        sft.refuse_long(["r1"], [row], 128)
+
+
+def weights(folder) -> dict:
+    return {k: v.clone() for k, v in AutoModelForCausalLM.from_pretrained(folder).state_dict().items()}
+
+
+def test_training_resumed_after_a_stop_ends_with_the_same_weights(tmp_path):
+    whole, prompts = build(tmp_path / "whole", epochs=2)
+    with new_model_folder(tmp_path / "a") as folder:
+        sft.train(whole, prompts, folder, Stop())
+    stop = Stop()
+    broken, prompts = build(tmp_path / "broken", stop, epochs=2)
+
+    class AtStepTwo(sft_callback()):
+        def on_step_begin(self, args, state, control, **_):
+            if state.global_step == 2:
+                stop.since, stop.reason = 0.0, "TERM"
+
+    broken.add_callback(AtStepTwo())
+    with pytest.raises(Interrupted, match="step 3 of 6"):
+        sft.train(broken, prompts, tmp_path / "never", stop)
+    torn = tmp_path / "broken" / "checkpoints" / "checkpoint-5"
+    torn.mkdir()  # no mark: a kill in the middle of saving
+    resumed, prompts = build(tmp_path / "broken", epochs=2)
+    with new_model_folder(tmp_path / "b") as folder:
+        sft.train(resumed, prompts, folder, Stop())
+    assert folder_digest(tmp_path / "a") == folder_digest(tmp_path / "b")
+
+
+def sft_callback():
+    from transformers import TrainerCallback
+
+    return TrainerCallback
+
+
+def test_the_model_folder_is_complete_and_ends_where_its_targets_end(tmp_path):
+    trainer, prompts = build(tmp_path)
+    with new_model_folder(tmp_path / "model", round=1) as folder:
+        figures = sft.train(trainer, prompts, folder, Stop())
+    model = tmp_path / "model"
+    assert figures["steps"] == 3
+    assert json.loads((model / MARK).read_text())["digest"] == folder_digest(model)
+    generation = json.loads((model / "generation_config.json").read_text())
+    assert generation["eos_token_id"][0] == prompts.end_id
+    again = prompter(load_tokenizer(model), Prompt())
+    assert again.tokenizer.eos_token == "<|im_end|>" == again.end
+    assert again.render("1 + 1?") == prompts.render("1 + 1?")
+    text = "1 + 1 = 2. \\boxed{2}$. x"
+    assert again.encode(text) == prompts.encode(text)
+    assert json.loads((model / "config.json").read_text())["dtype"] == "float32"
+
+
+def test_lora_is_merged_for_sampling_with_the_adapter_beside(tmp_path):
+    trainer, prompts = build(tmp_path, lora={"r": 4, "alpha": 8}, learning_rate=1e-2)
+    with new_model_folder(tmp_path / "model") as folder:
+        sft.train(trainer, prompts, folder, Stop())
+    before, after = weights(TINY), weights(tmp_path / "model")
+    assert before.keys() == after.keys()
+    assert any((before[name] != after[name]).any() for name in before)
+    assert (tmp_path / "model" / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_any_key_of_sftconfig_can_be_passed_and_a_wrong_one_is_one_line(tmp_path):
+    trainer, _ = build(tmp_path, args={"max_grad_norm": 0.5, "optim": "sgd"})
+    assert trainer.args.max_grad_norm == 0.5
+    check_trainer_arguments(settings(args={"max_grad_norm": 0.5}))
+    with pytest.raises(RFTError, match='did you mean "max_grad_norm"'):
+        check_trainer_arguments(settings(args={"max_gard_norm": 0.5}))
+
+
+def test_a_loss_that_is_not_finite_ends_the_round(tmp_path):
+    trainer, prompts = build(tmp_path, learning_rate=1e30, epochs=2, args={"max_grad_norm": 1e30})
+    with pytest.raises(RFTError, match="lower sft.learning_rate"):
+        sft.train(trainer, prompts, tmp_path / "model", Stop())
