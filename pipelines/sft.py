@@ -182,7 +182,6 @@ def make_trainer(
         "data_seed": seed,
         "save_strategy": "steps",
         "save_steps": sft.save_every,
-        "save_total_limit": 2,
         "logging_steps": 10,
         # By default a loss that is not a number is left out of the average, and never seen.
         "logging_nan_inf_filter": False,
@@ -261,7 +260,10 @@ def _callback(stop: Stop) -> "TrainerCallback":
             self.progress = Progress("sft, steps", state.max_steps, state.global_step)
 
         def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+            newest = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            (newest / COMPLETE).touch()
+            for older in set(newest.parent.glob("checkpoint-*")) - {newest}:
+                shutil.rmtree(older)
 
         def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
             self.progress.advance(1)

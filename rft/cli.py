@@ -204,10 +204,26 @@ def agree(
                 planned(found, stored, steps) + "\nAdd --update to do that, or name "
                 "another folder with --out."
             )
+    else:
+        begin_with_sources(found)
     if stored != found.recipe:
         save_recipe(found)
         found.event("recipe", new=stored is None)
     return found
+
+
+def begin_with_sources(found: "Run") -> None:
+    """Look for the model and the problems at once, and leave no folder behind where they are not."""
+    import shutil
+
+    from pipelines import prepare as stage
+
+    try:
+        stage.inputs(found, 0)
+    except RFTError:
+        if all(path.name in ("lock", ".lock.guard") for path in found.path.iterdir()):
+            shutil.rmtree(found.path)
+        raise
 
 
 def with_rounds(found: "Run", rounds: int) -> "Run":
@@ -614,6 +630,100 @@ def recipes(name: str | None) -> None:
     for each in recipe_names():
         first = recipe_text(each).splitlines()[0].removeprefix("#").strip()
         click.echo(f"{each:24} {first}")
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+def report(run_folder: Path) -> None:
+    """Say what a run did to Pass@1 and Pass@k, and what became of every sample.
+
+    \b
+    Example:
+      rft report runs/quickstart
+    """
+    from pipelines.report import text_report
+    from rft.store import open_run
+
+    click.echo(text_report(open_run(run_folder)))
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
+def status(run_folder: Path, as_json: bool) -> None:
+    """Say where a run stands, also while another process works on it.
+
+    \b
+    Example:
+      rft status runs/quickstart
+      rft status runs/quickstart --json
+    """
+    import json
+
+    from pipelines.status import status as stand
+    from pipelines.status import text_status
+    from rft.store import open_run
+
+    found = stand(open_run(run_folder))
+    click.echo(json.dumps(found) if as_json else text_status(found))
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@click.argument("rollout", metavar="[ID]", required=False)
+@click.option("--problem", metavar="P", help="The samples of one problem; a start of its id does.")
+@click.option("--verdict", help="Only this verdict: correct, wrong, no_answer, ...")
+@click.option("--round", type=click.IntRange(0), help="Only this round.")
+@click.option("--role", type=click.Choice(["positive", "noise"]), help="Only selected ones.")
+@click.option("--rule", help="Only those that this rule rejected, e.g. redundant.")
+@click.option(
+    "--sort",
+    type=click.Choice(["entropy", "branching", "tokens", "perplexity"]),
+    help="Highest first; by default selected ones come first.",
+)
+@click.option("-n", "limit", type=click.IntRange(1), default=20, show_default=True, help="Lines.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, a line for each rollout.")
+def show(
+    run_folder: Path,
+    rollout: str | None,
+    problem: str | None,
+    verdict: str | None,
+    round: int | None,
+    role: str | None,
+    rule: str | None,
+    sort: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Read rollouts, and why each was kept or dropped: a line each, or the one of ID in full.
+
+    ID may be the start of a rollout's id. What was cut off after the first box is marked with x.
+
+    \b
+    Example:
+      rft show runs/quickstart --verdict wrong --round 1 --sort entropy -n 5
+      rft show runs/quickstart 137df422
+    """
+    import json
+
+    from pipelines import show as reader
+    from rft.store import open_run
+
+    found = open_run(run_folder)
+    if rollout is not None:
+        if any(given is not None for given in (problem, verdict, round, role, rule, sort)):
+            raise click.UsageError("give an ID, or options that choose rollouts, not both")
+        row = reader.whole(found, reader.find(found, rollout))
+        click.echo(json.dumps(row) if as_json else reader.text_whole(found, row))
+        return
+    rows = reader.choose(
+        found, problem=problem, verdict=verdict, round=round, role=role, rule=rule, sort=sort
+    )
+    if as_json:
+        for row in rows.head(limit).iter_rows(named=True):
+            click.echo(json.dumps(row))
+    else:
+        click.echo(reader.text_list(found, rows, limit, sort))
 
 
 def main() -> None:

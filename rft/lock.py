@@ -86,7 +86,7 @@ def hold(path: Path) -> Iterator[None]:
         os.environ.pop(TOKEN, None)
         owner = owner_of(path)
         if owner and owner["token"] == token:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def _take(path: Path, token: str) -> None:

@@ -92,7 +92,7 @@ def check_folder(folder: Path) -> None:
     wanted = {
         "config.json": ["config.json"],
         "weights": ["*.safetensors", "*.bin"],
-        "a tokenizer": ["tokenizer.json", "tokenizer.model", "vocab.*"],
+        "tokenizer": ["tokenizer.json", "tokenizer.model", "vocab.*"],
     }
     for what, patterns in wanted.items():
         if not any(True for pattern in patterns for _ in folder.glob(pattern)):

@@ -51,11 +51,14 @@ def preflight(
     judge(finished, recipe.sample.max_tokens, prompts.end, job.say)
     tokens = sum(len(done.token_ids or ()) for done in finished) / len(finished)
     figures = estimate(recipe, Path(model.path), tokens, shutil.disk_usage(run.path).free)
-    job.say(
-        f"preflight: of {len(finished)} probes {stopped} stopped and {boxed} closed a box; "
-        f"{figures['tokens']:,} tokens to sample in {recipe.rounds} rounds, about "
+    ahead = (
+        f"; {figures['tokens']:,} tokens to sample in {recipe.rounds} rounds, about "
         f"{figures['disk_gb']:.2f} GB of disk ({figures['free_gb']:.0f} GB free), "
         f"{figures['training_gb']:.2f} GB of memory to train"
+    )
+    job.say(
+        f"preflight: of {len(finished)} probes {stopped} stopped and {boxed} closed a box"
+        f"{ahead if recipe.rounds else ''}"
     )
     manifest = {
         "stage": "preflight",

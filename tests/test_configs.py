@@ -68,7 +68,7 @@ QUICKSTART = {
         "epochs": 2,
         "batch": 32,
         "micro_batch": "auto",
-        "learning_rate": 3e-4,
+        "learning_rate": 2e-4,
         "schedule": "constant",
         "warmup": 0,
         "max_length": 512,

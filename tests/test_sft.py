@@ -64,7 +64,9 @@ def test_rows_over_the_limit_are_refused_and_never_cut():
 
 
 def weights(folder) -> dict:
-    return {k: v.clone() for k, v in AutoModelForCausalLM.from_pretrained(folder).state_dict().items()}
+    return {
+        k: v.clone() for k, v in AutoModelForCausalLM.from_pretrained(folder).state_dict().items()
+    }
 
 
 def test_training_resumed_after_a_stop_ends_with_the_same_weights(tmp_path):

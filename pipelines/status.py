@@ -1,0 +1,234 @@
+"""Where a run stands, read from what is on disk: never needs the lock, so it works at any time."""
+
+import json
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import evaluate
+from pipelines.layout import span
+from pipelines.run import STAGES, refused_twice, walk
+from rft.lock import describe, owner_of
+from rft.store import Run
+
+# Raised whenever a field of the JSON changes its meaning or goes away.
+VERSION = 1
+
+WRITERS = {
+    "problems": "prepare",
+    "rollouts": "sample",
+    "graded": "grade",
+    "kept": "filter",
+    "selected": "select",
+    "evaluations": "evaluate",
+}
+
+
+def sound(run: Run, stage: str, round: int) -> dict[str, Any] | None:
+    """Read a stage's manifest; None when it is not there or an input was replaced since."""
+    manifest = run.manifest(stage, round)
+    if manifest is None:
+        return None
+    for name, digest in manifest["inputs"].items():
+        table, _, number = name.partition(" ")
+        if name == "model" and stage == "evaluate" and round:
+            source = run.manifest("sft", round)
+        elif table in WRITERS and (not number or number.isdigit()):
+            origin = int(number) if number else 0 if table == "problems" else round
+            source = run.manifest(WRITERS[table], origin)
+        else:
+            continue
+        if source is not None and source["outputs"][table]["digest"] != digest:
+            return None
+    return manifest
+
+
+def finished(run: Run, stage: str, round: int) -> bool:
+    """Say whether a stage is done, with the settings of the recipe in force."""
+    manifest = sound(run, stage, round)
+    if manifest is None:
+        return False
+    settings = json.loads(json.dumps(STAGES[stage].settings(run, round)))
+    return bool(manifest["settings"] == settings)
+
+
+def next_step(run: Run) -> tuple[int, str] | None:
+    """Find the first (round, stage) that is not done; None when the run is."""
+    for round, stage in walk(run.recipe, run.recipe.rounds):
+        if round and refused_twice(run, round):
+            return None
+        if not finished(run, stage.name, round):
+            return round, stage.name
+    return None
+
+
+def rounds_done(run: Run, following: tuple[int, str] | None) -> int:
+    """Count the rounds that are complete."""
+    if following is not None:
+        return max(following[0] - 1, 0)
+    refused = (r for r in range(1, run.recipe.rounds + 1) if refused_twice(run, r))
+    return next(refused, run.recipe.rounds + 1) - 1
+
+
+def status(run: Run) -> dict[str, Any]:
+    """Say where a run stands.
+
+    `state` is running (its lock is held), done or stopped. `exit_hint` is for schedulers: 0 nothing
+    is to do, 75 run it (again).
+    """
+    owner = owner_of(run.path / "lock") if run.locked() else None
+    events, following = read_events(run), next_step(run)
+    begun = under_way(events) if owner else None
+    round, stage, since = begun or (*(following or (None, None)), None)
+    state = "running" if owner else "stopped" if following else "done"
+    done, total, left = (
+        (None, None, None) if stage is None else progress(run, str(stage), round or 0, since)
+    )
+    manifests = [run.manifest(each.name, number) for number, each in all_steps(run)]
+    return {
+        "version": VERSION,
+        "run": str(run.path),
+        "state": state,
+        "round": round,
+        "stage": stage,
+        "rounds_done": rounds_done(run, following),
+        "rounds_total": run.recipe.rounds,
+        "stage_done": done,
+        "stage_total": total,
+        "stage_eta_s": left,
+        "tokens": sum(
+            (made.get("tokens") or 0)
+            for made in manifests
+            if made and made["stage"] in ("sample", "evaluate")
+        ),
+        "seconds": round_seconds(made.get("seconds") or 0 for made in manifests if made),
+        "last_event": events[-1] if events else None,
+        "heartbeat": heartbeat(run),
+        "locked_by": describe(owner) if owner else None,
+        "exit_hint": 0 if state == "done" else 75,
+        "next_command": f"rft run {shlex.quote(str(run.path))}" if state == "stopped" else None,
+    }
+
+
+def all_steps(run: Run) -> list[tuple[int, Any]]:
+    """List every (round, stage) of the recipe's plan."""
+    return list(walk(run.recipe, run.recipe.rounds))
+
+
+def round_seconds(parts: Any) -> float:
+    """Add durations, to a tenth of a second."""
+    return float(format(sum(parts), ".1f"))
+
+
+def read_events(run: Run) -> list[dict[str, Any]]:
+    """Read the event log; a line that is being written just now is left out."""
+    try:
+        lines = (run.path / "events.jsonl").read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    events = []
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events
+
+
+def under_way(events: list[dict[str, Any]]) -> tuple[int, str, datetime] | None:
+    """Find the stage that was started and is neither done nor lost."""
+    for event in reversed(events):
+        if event.get("event") in ("done", "lost"):
+            return None
+        if event.get("event") == "start":
+            return event["round"], event["stage"], datetime.fromisoformat(event["time"])
+    return None
+
+
+def progress(
+    run: Run, stage: str, round: int, since: datetime | None
+) -> tuple[int | None, int | None, float | None]:
+    """Count the answers that a sampling stage has and wants, and estimate the seconds left."""
+    if stage not in ("sample", "evaluate") or run.manifest("prepare", 0) is None:
+        return None, None, None
+    done = fresh = 0
+    for path in run.work(stage, round).glob("*.parquet"):
+        try:
+            rows, changed = pq.read_metadata(path).num_rows, path.stat().st_mtime
+        except (OSError, pa.ArrowException):
+            continue  # just now replaced or put away by the writer
+        done += rows
+        # The pool is what earlier attempts left.
+        if since and path.name != "pooled.parquet" and changed >= since.timestamp():
+            fresh += rows
+    total = answers_wanted(run, stage, round)
+    if since is None or not fresh:
+        return done, total, None
+    elapsed = max((datetime.now(UTC) - since).total_seconds(), 1.0)
+    return done, total, round_seconds([max(total - done, 0) * elapsed / fresh])
+
+
+def answers_wanted(run: Run, stage: str, round: int) -> int:
+    """Count the answers that a sampling stage asks for."""
+    problems = run.read("problems", 0, ["split", "benchmark"])
+    recipe = run.recipe
+    if stage == "sample":
+        train = len(problems.filter(pl.col("split") == "train"))
+        return min(train, recipe.sample.problems) * recipe.sample.n
+    measured = problems.filter(pl.col("split").is_in(evaluate.splits(run, round)))
+    return sum(
+        recipe.evaluate.dev_n if split == "dev" else recipe.evaluate.samples(benchmark)
+        for split, benchmark in measured.iter_rows()
+    )
+
+
+def heartbeat(run: Run) -> str | None:
+    """Give the time of the last sign of life: an event, or a file of unfinished work."""
+    latest = 0.0
+    for path in (run.path / "events.jsonl", *(run.path / "work").glob("round-*/*")):
+        latest = max(latest, _changed(path))
+    return datetime.fromtimestamp(latest, UTC).isoformat(timespec="seconds") if latest else None
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def text_status(found: dict[str, Any]) -> str:
+    """Write a status in words."""
+    rounds = f"{found['rounds_done']} of {found['rounds_total']} rounds done"
+    lines = [f"{found['run']}: {found['state']}, {rounds}"]
+    if found["stage"]:
+        where = f"round {found['round']}" if found["round"] else "the base"
+        counted = ""
+        if found["stage_total"] is not None:
+            counted = f", {found['stage_done']:,} of {found['stage_total']:,} answers"
+        left = found["stage_eta_s"]
+        counted += f", about {span(left)} left in this stage" if left is not None else ""
+        now = "now" if found["state"] == "running" else "next"
+        lines.append(f"  {now:11}{found['stage']}, {where}{counted}")
+    if found["locked_by"]:
+        lines.append(f"  {'owner':11}{found['locked_by']}")
+    lines.append(
+        f"  {'so far':11}{found['tokens']:,} tokens sampled, "
+        f"{span(found['seconds'])} in finished stages"
+    )
+    if event := found["last_event"]:
+        about = f" {event['stage']}, round {event['round']}" if "stage" in event else ""
+        lines.append(f"  {'last event':11}{event.get('event')}{about}, {event.get('time')}")
+    if found["next_command"]:
+        lines.append(f"  {'to go on':11}{found['next_command']}")
+    elif found["state"] == "done":
+        run = shlex.quote(found["run"])
+        lines.append(f"  {'to read':11}rft report {run}, rft show {run}")
+    return "\n".join(lines)
