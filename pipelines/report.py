@@ -21,7 +21,7 @@ from pipelines.layout import (
 )
 from pipelines.report_rounds import cost, exploration, funnel, provenance, stopping
 from pipelines.show import golds, listing, sampled_rounds, shortened, whole
-from pipelines.status import sound, status
+from pipelines.status import at_work, early, sound, status
 from rft.measures import paired_difference_of, pass_interval, passes, solved
 from rft.metrics import Interval
 from rft.recipe_files import dump
@@ -56,19 +56,18 @@ def head(run: Run) -> list[str]:
     """Say what run this is and where it stands."""
     where = status(run)
     digest = hashlib.sha256(dump(run.recipe).encode()).hexdigest()
-    recipe, base = run.recipe, run.recipe.model
-    state = where["state"]
+    recipe, base, rounds = run.recipe, run.recipe.model, run.recipe.rounds
+    state = where["state"] + early(where)
     if where["stage"]:
-        of = f" of round {where['round']}" if where["round"] else " of the base"
-        state += f"; {'now' if state == 'running' else 'next'}: {where['stage']}{of}"
+        state += f"; {'now' if where['state'] == 'running' else 'next'}: {at_work(where)}"
     if where["next_command"]:
         state += f" (`{where['next_command']}`)"
-    ranked = f"{recipe.select.budget} samples a round by {recipe.select.by}"
+    chosen = f": {recipe.select.budget} samples a round by {recipe.select.by}, noise "
     lines = [
         *entry("run", visible(str(run.path))),
-        *entry("recipe", f"{digest[:12]}: {ranked}, noise {recipe.select.noise:g}"),
+        *entry("recipe", digest[:12] + (f"{chosen}{recipe.select.noise:g}" if rounds else "")),
         *entry("model", visible(base.path) + (f" at {base.revision}" if base.revision else "")),
-        *entry("rounds", f"{where['rounds_done']} done of {where['rounds_total']} planned"),
+        *entry("rounds", f"{where['rounds_done']} done of {rounds} planned"),
         *entry("state", state),
     ]
     if prepared := run.manifest("prepare", 0):
@@ -124,7 +123,7 @@ def verdict(run: Run) -> list[str]:
                 here = here.filter(pl.col("benchmark") == benchmark)
             answers[model] = None if here.is_empty() else here
         lines += ["", *on_benchmark(run, split, benchmark, answers)]
-    return [*lines, "", *decisions(run)]
+    return [*lines, "", *decisions(run)] if run.recipe.rounds else lines
 
 
 def measured(frames: dict[int, pl.DataFrame]) -> list[tuple[str, str | None]]:

@@ -30,7 +30,8 @@ def funnel(run: Run) -> list[str]:
         count = sampled["counts"]["rollouts"]
         lines.append(f"  round {round}: {sampled['counts']['in']:,} problems")
         lines += _graded(run, round, count)
-    return lines or ["  Nothing sampled yet."]
+    nothing = ["  Nothing sampled to learn from yet."] if run.recipe.rounds else []
+    return lines or nothing
 
 
 def _graded(run: Run, round: int, sampled: int) -> list[str]:

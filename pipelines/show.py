@@ -100,10 +100,10 @@ def choose(
         found = rows.filter(pl.col(column) == wanted)
         if found.is_empty():
             counts = rows[column].drop_nulls().value_counts().sort(column).iter_rows()
-            there = ", ".join(f"{name} ({count})" for name, count in counts) or "nothing"
+            there = ", ".join(f"{name} ({count})" for name, count in counts) or "none"
             raise RFTError(
-                f"{run.path}: no rollout for {option} {wanted}; of the {len(rows)} that the other "
-                f"options leave, {option} finds: {there}"
+                f"{run.path}: no rollout for {option} {wanted!r}; among the {len(rows)} that are "
+                f"left there: {there}"
             )
         rows = found
     if sort is not None:

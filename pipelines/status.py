@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import evaluate
-from pipelines.layout import span
+from pipelines.layout import span, visible
 from pipelines.run import STAGES, refused_twice, walk
 from rft.lock import describe, owner_of
 from rft.store import Run
@@ -89,7 +89,11 @@ def status(run: Run) -> dict[str, Any]:
     done, total, left = (
         (None, None, None) if stage is None else progress(run, str(stage), round or 0, since)
     )
-    manifests = [run.manifest(each.name, number) for number, each in all_steps(run)]
+    manifests = [
+        manifest
+        for number, each in all_steps(run)
+        if (manifest := run.manifest(each.name, number)) is not None
+    ]
     return {
         "version": VERSION,
         "run": str(run.path),
@@ -104,9 +108,9 @@ def status(run: Run) -> dict[str, Any]:
         "tokens": sum(
             (made.get("tokens") or 0)
             for made in manifests
-            if made and made["stage"] in ("sample", "evaluate")
+            if made["stage"] in ("sample", "evaluate")
         ),
-        "seconds": round_seconds(made.get("seconds") or 0 for made in manifests if made),
+        "seconds": round_seconds(made.get("seconds") or 0 for made in manifests),
         "last_event": events[-1] if events else None,
         "heartbeat": heartbeat(run),
         "locked_by": describe(owner) if owner else None,
@@ -204,19 +208,30 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
+def early(found: dict[str, Any]) -> str:
+    """Say why a run is done before its rounds are."""
+    ended = found["state"] == "done" and found["rounds_done"] < found["rounds_total"]
+    return " (the gate refused the last two)" if ended else ""
+
+
+def at_work(found: dict[str, Any]) -> str:
+    """Name the stage that is under way or next, and how far it is."""
+    where = f"round {found['round']}" if found["round"] else "the base"
+    parts = [f"{found['stage']} of {where}"]
+    if found["stage_total"] is not None:
+        parts.append(f"{found['stage_done']:,} of {found['stage_total']:,} answers")
+    if found["stage_eta_s"] is not None:
+        parts.append(f"about {span(found['stage_eta_s'])} left in this stage")
+    return ", ".join(parts)
+
+
 def text_status(found: dict[str, Any]) -> str:
     """Write a status in words."""
     rounds = f"{found['rounds_done']} of {found['rounds_total']} rounds done"
-    lines = [f"{found['run']}: {found['state']}, {rounds}"]
+    lines = [f"{visible(found['run'])}: {found['state']}, {rounds}{early(found)}"]
     if found["stage"]:
-        where = f"round {found['round']}" if found["round"] else "the base"
-        counted = ""
-        if found["stage_total"] is not None:
-            counted = f", {found['stage_done']:,} of {found['stage_total']:,} answers"
-        left = found["stage_eta_s"]
-        counted += f", about {span(left)} left in this stage" if left is not None else ""
         now = "now" if found["state"] == "running" else "next"
-        lines.append(f"  {now:11}{found['stage']}, {where}{counted}")
+        lines.append(f"  {now:11}{at_work(found)}")
     if found["locked_by"]:
         lines.append(f"  {'owner':11}{found['locked_by']}")
     lines.append(

@@ -221,8 +221,8 @@ def begin_with_sources(found: "Run") -> None:
     try:
         stage.inputs(found, 0)
     except RFTError:
-        if all(path.name in ("lock", ".lock.guard") for path in found.path.iterdir()):
-            shutil.rmtree(found.path)
+        # `begin` has made sure that nothing was there before us.
+        shutil.rmtree(found.path, ignore_errors=True)
         raise
 
 
@@ -724,6 +724,40 @@ def show(
             click.echo(json.dumps(row))
     else:
         click.echo(reader.text_list(found, rows, limit, sort))
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@click.option(
+    "--to", required=True, type=HERE, metavar="DIR", help="The folder; an earlier export gives way."
+)
+@click.option("--license", "license_id", metavar="ID", help="The data's licence, e.g. cc-by-4.0.")
+@click.option("--model", is_flag=True, help="Copy the last adopted model too, into DIR-model.")
+@click.option("--no-token-stats", is_flag=True, help="Leave out the rollouts' lists per token.")
+def export(
+    run_folder: Path, to: Path, license_id: str | None, model: bool, no_token_stats: bool
+) -> None:
+    """Write a run as a dataset folder with a card, which `datasets.load_dataset` opens as it is.
+
+    Its configs: sft (the selected samples), rollouts, graded, problems, evaluations. With --model,
+    DIR-model is a folder of its own: on the Hub a model and a dataset are two repositories.
+
+    \b
+    Example:
+      rft export runs/quickstart --to exports/quickstart --license apache-2.0 --model
+    """
+    from pipelines.export import export_run
+    from rft.store import open_run
+
+    for path in export_run(
+        open_run(run_folder),
+        to=to,
+        license_id=license_id,
+        token_stats=not no_token_stats,
+        with_model=model,
+        say=say,
+    ):
+        click.echo(path)
 
 
 def main() -> None:
