@@ -288,9 +288,9 @@ def sft_rows(run: Run, round: int, selected: pl.DataFrame) -> pl.DataFrame:
 
 DATA_CARD = """# {title}
 
-{rows} answers to {problems} problems, written by {author} and picked by rejection-sampling \
-fine-tuning (RFT): many were sampled, sifted by rules and checked against the known answers, and \
-the model was fine-tuned on these. {noise} {license}
+{rows} answers to {problems} problems, written by {author} in rejection-sampling fine-tuning \
+(RFT): many were sampled, sifted by rules and checked against the known answers, and these were \
+picked to fine-tune the model on. {noise} {license}
 
 ```python
 from datasets import load_dataset
@@ -312,9 +312,10 @@ vocabulary and at temperature 1.
 
 {prompt}
 
-To train on `sft` as was done here, tokenise `prompt`, `completion` and the end token without \
-adding special tokens, and learn the completion and its end only. In TRL: \
-`SFTConfig(eos_token={end!r}, completion_only_loss=True, max_length={max_length})`.
+To train on `sft`, tokenise `prompt`, `completion` and the end token without adding special \
+tokens, and learn the completion and its end only; in TRL: \
+`SFTConfig(eos_token={end!r}, completion_only_loss=True, max_length={max_length})`. Here the \
+sampled `token_ids` themselves were learnt, from which a tokenised text may differ now and then.
 
 The first row, its `prompt` and its `completion`:
 
@@ -462,7 +463,7 @@ def gather(run: Run, made: Manifests, folder: Path) -> dict[str, Any]:
         "keep the model exploring; leave them out, as below, unless that is what you want."
         if noise
         else "None of them is wrong on purpose, which `role=noise` would mark.",
-        "by": f"select.by: {recipe.select.by}",
+        "by": f"select.by: {recipe.select.by}, noise_by: {recipe.select.noise_by}",
         "mass": recipe.sample.statistics.mass,
         "end": end,
         "prompt": prompt_words(run, end),

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pipelines import evaluate
 from pipelines.layout import span, visible
 from pipelines.run import STAGES, refused_twice, walk
 from rft.lock import describe, owner_of
+from rft.stages import Stage
 from rft.store import Run
 
 # Raised whenever a field of the JSON changes its meaning or goes away.
@@ -83,12 +85,12 @@ def status(run: Run) -> dict[str, Any]:
     """
     owner = owner_of(run.path / "lock") if run.locked() else None
     events, following = read_events(run), next_step(run)
-    begun = under_way(events) if owner else None
-    round, stage, since = begun or (*(following or (None, None)), None)
+    round, stage = following or (None, None)
+    since = None
+    if owner and (begun := under_way(events)):
+        round, stage, since = begun
     state = "running" if owner else "stopped" if following else "done"
-    done, total, left = (
-        (None, None, None) if stage is None else progress(run, str(stage), round or 0, since)
-    )
+    done, total, left = progress(run, stage, round, since)
     manifests = [
         manifest
         for number, each in all_steps(run)
@@ -119,12 +121,12 @@ def status(run: Run) -> dict[str, Any]:
     }
 
 
-def all_steps(run: Run) -> list[tuple[int, Any]]:
+def all_steps(run: Run) -> list[tuple[int, Stage]]:
     """List every (round, stage) of the recipe's plan."""
     return list(walk(run.recipe, run.recipe.rounds))
 
 
-def round_seconds(parts: Any) -> float:
+def round_seconds(parts: Iterable[float]) -> float:
     """Add durations, to a tenth of a second."""
     return float(format(sum(parts), ".1f"))
 
@@ -157,10 +159,10 @@ def under_way(events: list[dict[str, Any]]) -> tuple[int, str, datetime] | None:
 
 
 def progress(
-    run: Run, stage: str, round: int, since: datetime | None
+    run: Run, stage: str | None, round: int | None, since: datetime | None
 ) -> tuple[int | None, int | None, float | None]:
     """Count the answers that a sampling stage has and wants, and estimate the seconds left."""
-    if stage not in ("sample", "evaluate") or run.manifest("prepare", 0) is None:
+    if stage not in ("sample", "evaluate") or round is None or not run.manifest("prepare", 0):
         return None, None, None
     done = fresh = 0
     for path in run.work(stage, round).glob("*.parquet"):

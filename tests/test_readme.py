@@ -1,0 +1,56 @@
+"""The README's commands exist, and every rule, stage and recipe has its place there."""
+
+import re
+import shlex
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from filters import RULES
+from pipelines.run import STAGES
+from rft.bundled import bundled
+from rft.cli import cli
+
+ROOT = bundled("configs").parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
+COMMANDS = sorted(cli.commands)
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("rft ")])
+def test_each_command_of_the_readme_has_options_that_exist(line):
+    words = shlex.split(line.partition(">")[0])[1:]
+    command = cli.commands[words[0]]
+    options = {name for parameter in command.params for name in parameter.opts}
+    for word in words[1:]:
+        assert not word.startswith("-") or word in options, f"{line}: {word}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name):
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0
+    assert "Example:" in result.output
+    assert f"rft {name}" in result.output
+    for parameter in cli.commands[name].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"rft {name} {parameter.opts}: no help"
+
+
+@pytest.mark.parametrize("name", list(RULES))
+def test_every_rule_has_a_row(name):
+    assert re.search(rf"^\|.*`{name}[`:]", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", list(STAGES))
+def test_every_stage_has_a_row_and_a_command(name):
+    assert re.search(rf"^\| {name} \|.*`rft {name} ", README, re.MULTILINE)
+    assert name in COMMANDS
+
+
+def test_the_targets_that_the_readme_names_are_in_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"make ([a-z-]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -1,0 +1,158 @@
+"""Status tells where a run stands at any moment, without the lock, and what to do next."""
+
+import json
+import os
+import time
+from datetime import UTC, datetime
+
+import pytest
+from click.testing import CliRunner
+
+from pipelines.status import status, text_status
+from rft import tables
+from rft.cli import cli
+from rft.store import Run
+from tests.small_run import (
+    RIGHT,
+    WRONG,
+    evaluate,
+    frame,
+    new_run,
+    prepare,
+    sample,
+    solved,
+    whole_round,
+)
+
+MEASURED = {("test", "test", f"t{i}"): solved(2, 4) for i in range(2)}
+SAMPLES = [("p0", "a1 " + RIGHT, "stop", 0.5), ("p1", "b2 " + RIGHT, "stop", 0.75)]
+
+
+def begun(path, *settings: str) -> Run:
+    run = new_run(path, "select.noise=0", *settings)
+    prepare(run, answers=MEASURED)
+    evaluate(run, 0, MEASURED)
+    return run
+
+
+def test_a_run_that_has_not_begun(tmp_path):
+    found = status(new_run(tmp_path / "my run"))
+    assert (found["state"], found["round"], found["stage"]) == ("stopped", 0, "prepare")
+    assert (found["rounds_done"], found["rounds_total"]) == (0, 1)
+    assert (found["tokens"], found["seconds"], found["last_event"]) == (0, 0.0, None)
+    assert found["exit_hint"] == 75
+    assert found["next_command"] == f"rft run '{tmp_path}/my run'"
+
+
+def test_a_stopped_run_names_the_next_stage(tmp_path):
+    run = begun(tmp_path / "run")
+    sample(run, 1, SAMPLES)
+    found = status(run)
+    assert (found["state"], found["round"], found["stage"]) == ("stopped", 1, "grade")
+    texts = [text for _, text, _, _ in SAMPLES] + 2 * solved(2, 4)
+    assert found["tokens"] == sum(len(text) for text in texts)
+    assert found["last_event"]["stage"] == "sample"
+    assert "next       grade of round 1" in text_status(found)
+
+
+def test_a_finished_run_is_done(tmp_path):
+    run = begun(tmp_path / "run")
+    whole_round(run, 1, SAMPLES, MEASURED)
+    found = status(run)
+    assert (found["state"], found["round"], found["stage"]) == ("done", None, None)
+    assert (found["rounds_done"], found["exit_hint"], found["next_command"]) == (1, 0, None)
+    assert found["version"] == 1
+    json.dumps(found)
+
+
+def test_more_rounds_or_other_settings_are_not_done(tmp_path):
+    run = begun(tmp_path / "run")
+    whole_round(run, 1, SAMPLES, MEASURED)
+    more = status(new_run(run.path, "select.noise=0", "rounds=2"))
+    assert (more["round"], more["stage"], more["rounds_done"]) == (2, "sample", 1)
+    other = status(new_run(run.path, "select.noise=0", "select.budget=1"))
+    assert (other["state"], other["round"], other["stage"]) == ("stopped", 1, "select")
+
+
+def test_a_gate_that_refused_twice_ends_the_run(tmp_path):
+    dev = "prepare.dev={source: bundled:arithmetic, split: dev}"
+    run = new_run(tmp_path / "run", "select.noise=0", "rounds=4", dev, "gate={on: dev}")
+    good = {("dev", "dev", f"d{i}"): [RIGHT] * 4 for i in range(40)}
+    bad = {place: [WRONG] * 4 for place in good}
+    prepare(run, answers=good)
+    evaluate(run, 0, good)
+    whole_round(run, 1, SAMPLES, bad)
+    assert status(run)["stage"] == "sample"
+    whole_round(run, 2, SAMPLES, bad)
+    found = status(run)
+    assert (found["state"], found["rounds_done"], found["rounds_total"]) == ("done", 2, 4)
+    assert "2 of 4 rounds done (the gate refused the last two)" in text_status(found)
+
+
+def test_a_locked_run_is_running_and_counts_what_is_sampled(tmp_path):
+    run = begun(tmp_path / "run")
+    row = {
+        "rollout_id": "a",
+        "problem_id": "p0",
+        "round": 1,
+        "sample_index": 0,
+        "prompt": "",
+        "completion": "",
+        "finish_reason": "stop",
+        "model": "m",
+        "sampling": "s",
+    }
+    three = tables.conform(frame("rollouts", [row] * 3), "rollouts")
+    run.event("start", stage="sample", round=1)
+    old = run.work("sample", 1) / "pooled.parquet"
+    tables.write_file(old, three)
+    os.utime(old, (1, 1))
+    tables.write_file(run.work("sample", 1) / "unit-00000-x.parquet", three)
+    with run.lock():
+        found = status(run)
+    assert (found["state"], found["round"], found["stage"]) == ("running", 1, "sample")
+    assert (found["stage_done"], found["stage_total"]) == (6, 8)  # 2 problems x 4
+    # Three came in about a second, two are missing.
+    assert 0 < found["stage_eta_s"] < 2
+    assert found["locked_by"].endswith(f"pid {os.getpid()}, since {found['locked_by'][-25:]}")
+    assert found["next_command"] is None
+    heard = datetime.fromisoformat(found["heartbeat"])
+    assert abs((datetime.now(UTC) - heard).total_seconds()) < 60
+    text = text_status(found)
+    assert "now        sample of round 1, 6 of 8 answers" in text
+    assert status(run)["state"] == "stopped"
+
+
+def test_an_event_that_is_being_written_is_left_out(tmp_path):
+    run = begun(tmp_path / "run")
+    with (run.path / "events.jsonl").open("a") as file:
+        file.write('{"time": "2026-')
+    assert status(run)["last_event"]["stage"] == "evaluate"
+
+
+def test_a_unit_that_vanishes_or_is_torn_is_skipped(tmp_path):
+    run = begun(tmp_path / "run")
+    work = run.work("sample", 1)
+    work.mkdir(parents=True)
+    (work / "unit-00000-x.parquet").write_bytes(b"PAR1")
+    (work / "unit-00001-x.parquet").symlink_to(work / "gone")
+    assert status(run)["stage_done"] == 0
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_the_command(tmp_path, more):
+    run = begun(tmp_path / "run")
+    began = time.monotonic()
+    result = CliRunner().invoke(cli, ["status", str(run.path), *more])
+    assert result.exit_code == 0
+    assert time.monotonic() - began < 5
+    if more:
+        assert result.stdout.count("\n") == 1
+        assert json.loads(result.stdout)["stage"] == "sample"
+    else:
+        assert "to go on   rft run" in result.stdout
+
+
+def test_a_folder_that_is_no_run_is_one_line(tmp_path):
+    result = CliRunner().invoke(cli, ["status", str(tmp_path)])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
