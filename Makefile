@@ -31,7 +31,7 @@ lint: $(READY)  ## Check style and types
 	$(BIN)/mypy
 
 bench: $(READY)  ## Measure the ratios that BENCHMARKS.md records
-	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python tests/bench.py
 
 wheel: $(READY)  ## Build the wheel into dist/
 	$(BIN)/python -m build --outdir dist .

@@ -10,5 +10,5 @@ CJK = (
 
 
 def mixed_language(*, characters: str = CJK) -> pl.Expr:
-    """Find responses with any of the characters, given as the inside of a regular expression's []."""
+    """Find responses with any of the characters, given as a regular expression has them in []."""
     return pl.col("response").str.contains(f"[{characters}]")

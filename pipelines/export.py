@@ -70,6 +70,7 @@ def export_run(
     if with_model and number == 0:
         raise RFTError(f"{run.path}: no model was adopted yet; leave --model away")
     weights = made_model(run, number).path if with_model else None
+    model_head = model_front(run) if with_model else {}
     to = to.resolve()
     refuse_foreign(to, run)
     beside = to.with_name(f"{to.name}-model")
@@ -97,17 +98,15 @@ def export_run(
     with new_folder(beside, run) as folder:
         shutil.copytree(weights, folder, dirs_exist_ok=True)
         shutil.copytree(to / "run", folder / "run")
-        front = model_front(run)
         roles = made[number, "sft"]["roles"]
         total = sum(roles.values())
-        taught = f"{total:,} of them, {share(roles.get('noise', 0), total)} wrong on purpose"
         facts |= {
             "number": number,
-            "taught": taught,
-            "license": license_words(front.get("license")),
+            "taught": f"{total:,} of them, {share(roles.get('noise', 0), total)} wrong on purpose",
+            "license": license_words(model_head.get("license")),
         }
-        atomic_text(folder / "README.md", page(front, MODEL_CARD, facts))
-    if "license" not in front:
+        atomic_text(folder / "README.md", page(model_head, MODEL_CARD, facts))
+    if "license" not in model_head:
         say("warning: the base states no licence, so neither does the model card; add it there")
     return [to, beside]
 

@@ -97,7 +97,8 @@ def by_rule(rejected: pl.DataFrame) -> dict[str, int]:
 def funnel_line(counts: Mapping[str, Any]) -> str:
     """Write a stage's counts as a sum that can be checked."""
     reasons = ", ".join(f"{count} {name}" for name, count in counts["rejected"].items())
-    return f"{counts['in']} graded = {counts['kept']} kept + {sum(counts['rejected'].values())} rejected ({reasons})"
+    gone = sum(counts["rejected"].values())
+    return f"{counts['in']} graded = {counts['kept']} kept + {gone} rejected ({reasons or 'none'})"
 
 
 def filter_file(

@@ -100,7 +100,7 @@ def next_round(run: Run, say: Callable[[str], None]) -> int:
 
 
 def in_child(stage: Stage, run: Run, round: int, stop: Stop) -> None:
-    """Do a stage in a process of its own, which gives all its memory back and cannot take us down."""
+    """Do a stage in a process of its own, which gives its memory back and cannot take us down."""
     command = [sys.executable, "-m", "rft", stage.name, str(run.path)]
     command += [] if stage.name == "prepare" else ["--round", str(round)]
     # Own session: Ctrl-C reaches us alone, and we pass it on once.
@@ -123,8 +123,9 @@ def in_child(stage: Stage, run: Run, round: int, stop: Stop) -> None:
     if code < 0:
         run.event("lost", stage=stage.name, round=round, signal=-code)
         raise Interrupted(
-            f"{run.path}: the process of `{stage.name}`, round {round}, was killed by signal {-code}"
-            f"{' (out of memory?)' if code == -signal.SIGKILL else ''}; what is finished is kept"
+            f"{run.path}: the process of `{stage.name}`, round {round}, was killed by signal "
+            f"{-code}{' (out of memory?)' if code == -signal.SIGKILL else ''}; what is finished "
+            "is kept"
         )
     if code:
         raise ChildFailed(code)

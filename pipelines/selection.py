@@ -103,7 +103,7 @@ def select(
     pass_rates: Mapping[str, float] | None = None,
     too_long: frozenset[str] = frozenset(),
 ) -> Selection:
-    """Choose `budget` rows: round(noise * budget) wrong ones, the best-ranked correct ones for the rest.
+    """Choose `budget` rows: round(noise * budget) wrong ones, the best correct ones for the rest.
 
     When either runs short both shrink, so that the ratio stays. `per_problem` caps each role apart.
     The result does not depend on the order of the rows.
@@ -154,7 +154,7 @@ def _eligible(
     pass_rates: Mapping[str, float] | None,
     too_long: frozenset[str],
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Drop by name what can have no role: other verdicts, too long, outside the pass-rate window."""
+    """Drop by name what can have no role: other verdicts, too long, outside the window."""
     dropped: dict[str, int] = {}
     role = pl.col("verdict").is_in(list(ROLES.values()))
     for verdict, count in kept.filter(~role)["verdict"].value_counts().iter_rows():

@@ -213,7 +213,7 @@ def agree(
 
 
 def begin_with_sources(found: "Run") -> None:
-    """Look for the model and the problems at once, and leave no folder behind where they are not."""
+    """Look for model and problems at once, and leave no folder behind where they are not."""
     import shutil
 
     from pipelines import prepare as stage

@@ -1,4 +1,4 @@
-"""One writer per run folder: a lock file that names its owner, with no reliance on a shared flock."""
+"""One writer per run folder: a lock file that names its owner, shared file systems included."""
 
 import contextlib
 import fcntl

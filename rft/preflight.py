@@ -1,4 +1,4 @@
-"""Before the first spend: show the prompt and the target, probe eight rollouts, count disk and memory."""
+"""Before the first spend: show prompt and target, probe eight rollouts, count disk and memory."""
 
 import json
 import shutil
@@ -96,10 +96,11 @@ def shown(prompts: Prompter, request: Request) -> str:
     learnt = [
         token for token, mask in zip(row["input_ids"], row["completion_mask"], strict=True) if mask
     ]
+    prompt = json.dumps(request.prompt, ensure_ascii=False)
+    target = json.dumps(prompts.decode(learnt), ensure_ascii=False)
     return (
-        f"prompt ({len(request.prompt_ids)} tokens): {json.dumps(request.prompt, ensure_ascii=False)}\n"
-        f"target, as SFT learns it after the prompt: "
-        f"{json.dumps(prompts.decode(learnt), ensure_ascii=False)}"
+        f"prompt ({len(request.prompt_ids)} tokens): {prompt}\n"
+        f"target, as SFT learns it after the prompt: {target}"
     )
 
 

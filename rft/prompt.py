@@ -57,7 +57,7 @@ class Prompter:
         return str(text)
 
     def stop_ids(self, generation_eos: Sequence[int] = ()) -> frozenset[int]:
-        """List the tokens that close a completion: our end, and whatever the model calls its own."""
+        """List the tokens that close a completion: our end, and what the model calls its own."""
         own = [self.tokenizer.eos_token_id] if self.tokenizer.eos_token_id is not None else []
         return frozenset([self.end_id, *own, *generation_eos])
 

@@ -85,8 +85,8 @@ def _json_lines(content: bytes, name: str) -> pl.DataFrame:
             row = None
         if not isinstance(row, dict):
             raise RFTError(
-                f"{name}: line {number} is not a JSON object ({line[:40].decode(errors='replace')!r})"
-                "; give JSON lines or Parquet"
+                f"{name}: line {number} is not a JSON object "
+                f"({line[:40].decode(errors='replace')!r}); give JSON lines or Parquet"
             )
         rows.append(row)
     if not rows:

@@ -177,7 +177,8 @@ def open_run(path: Path) -> Run:
     """Open an existing run folder."""
     if not is_run(path):
         raise RFTError(
-            f"{path}: not a run folder (no recipe.yaml in it); `rft run RECIPE --out {path}` makes one"
+            f"{path}: not a run folder (no recipe.yaml in it); "
+            f"`rft run RECIPE --out {path}` makes one"
         )
     return Run(path, load_recipe(str(path / "recipe.yaml")))
 

@@ -1,4 +1,4 @@
-"""Parquet tables: written atomically in shards closed by bytes, read back with checksums verified."""
+"""Parquet tables: written whole in shards closed by bytes, read back with checksums verified."""
 
 import errno
 import hashlib
@@ -35,7 +35,7 @@ def conform(frame: pl.DataFrame | pa.Table, name: str) -> pa.Table:
 
 
 def shards(table: pa.Table, limit: int = SHARD_BYTES) -> Iterable[pa.Table]:
-    """Split a table into slices of at most `limit` bytes in memory (an empty table is one slice)."""
+    """Split a table into slices of at most `limit` bytes in memory; an empty table is one."""
     rows = max(1, int(limit * table.num_rows / max(1, table.nbytes)))
     for start in range(0, max(1, table.num_rows), rows):
         yield table.slice(start, rows)

@@ -1,4 +1,4 @@
-"""Whatever a person gets wrong ends in one clear line and exit code 2, with nothing half-written."""
+"""Whatever a person gets wrong ends in one clear line and exit 2, with nothing half-written."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""kill -9 at any moment costs nothing but time: the tables come out equal to an undisturbed run's."""
+"""kill -9 at any moment costs only time: the tables come out equal to an undisturbed run's."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def started(run: Path, stage: str, round: int) -> bool:
 
 
 def kill_when(out: Path, ready: Callable[[], bool], *, child: bool = False) -> int:
-    """Start the run, kill -9 the driver (or the stage's process) once it is ready; give its code."""
+    """Start the run, kill -9 the driver (or its child) once it is ready, and give its code."""
     driver = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     pause = threading.Event()
     while not ready():

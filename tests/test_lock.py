@@ -10,10 +10,18 @@ import pytest
 from rft import lock
 from rft.errors import Interrupted, RFTError
 
+HOLD = """
+import os, sys
+from pathlib import Path
+from rft import lock
+with lock.hold(Path(sys.argv[1])):
+    {}
+"""
+
 
 def test_a_second_live_owner_is_turned_away_with_the_first_one_named(tmp_path):
     path = tmp_path / "lock"
-    code = "import sys; from pathlib import Path; from rft import lock\nwith lock.hold(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    code = HOLD.format("print('held', flush=True); sys.stdin.read()")
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -30,7 +38,7 @@ def test_a_second_live_owner_is_turned_away_with_the_first_one_named(tmp_path):
 
 def test_the_lock_of_a_killed_owner_is_taken_over(tmp_path):
     path = tmp_path / "lock"
-    code = "import os, sys; from pathlib import Path; from rft import lock\nwith lock.hold(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    code = HOLD.format("os.kill(os.getpid(), 9)")
     subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert path.exists()
     with lock.hold(path):

@@ -58,9 +58,6 @@ def run_decode(run: Run, text: str, tokens: int) -> str:
 
 def test_text_after_the_box_falls_and_cut_off_rollouts_do_not_rise(run):
     (after_0, length_0), (after_1, length_1) = shares(run, 0), shares(run, 1)
-    print(
-        f"text after the box {after_0:.3f} -> {after_1:.3f}; length {length_0:.3f} -> {length_1:.3f}"
-    )
     assert after_0 > 0.1
     assert after_1 < after_0 / 2
     assert length_1 <= length_0

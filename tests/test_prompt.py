@@ -100,7 +100,7 @@ def test_an_end_that_is_not_one_token_is_refused(tiny):
 def test_a_chat_style_without_a_template_is_refused_with_the_way_out():
     tokenizer = straddling()
     tokenizer.chat_template = None
-    with pytest.raises(RFTError, match="set prompt.style: raw"):
+    with pytest.raises(RFTError, match=r"set prompt\.style: raw"):
         prompter(tokenizer, Prompt())
 
 

@@ -2,11 +2,13 @@
 
 import json
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
 from pipelines.layout import total, visible
 from pipelines.report import text_report
+from rft import tables
 from rft.cli import cli
 from rft.measures import paired_difference_of, pass_interval
 from rft.seeds import derive
@@ -293,3 +295,16 @@ def test_seeds_and_versions_are_named(done):
     assert "run 0" in text
     assert str(json.loads(done.manifest_path("select", 1).read_text())["seeds"]["select"]) in text
     assert "polars" in text
+
+
+def test_estimates_are_named_as_such(tmp_path):
+    run = new_run(tmp_path / "run")
+    prepare(run, answers={})
+    sample(run, 1, SAMPLES)
+    grade(run, 1, SAMPLES)
+    graded = run.read("graded", 1)
+    assert "origin topk" not in text_report(run)
+    tables.write(
+        run.folder("graded", 1), "graded", graded.with_columns(stats_origin=pl.lit("topk"))
+    )
+    assert "warning: some are estimates" in text_report(run)

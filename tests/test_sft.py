@@ -77,7 +77,7 @@ def test_training_resumed_after_a_stop_ends_with_the_same_weights(tmp_path):
     broken, prompts = build(tmp_path / "broken", stop, epochs=2)
 
     class AtStepTwo(sft_callback()):
-        def on_step_begin(self, args, state, control, **_):
+        def on_step_begin(self, _args, state, _control, **_):
             if state.global_step == 2:
                 stop.since, stop.reason = 0.0, "TERM"
 
@@ -135,5 +135,5 @@ def test_any_key_of_sftconfig_can_be_passed_and_a_wrong_one_is_one_line(tmp_path
 
 def test_a_loss_that_is_not_finite_ends_the_round(tmp_path):
     trainer, prompts = build(tmp_path, learning_rate=1e30, epochs=2, args={"max_grad_norm": 1e30})
-    with pytest.raises(RFTError, match="lower sft.learning_rate"):
+    with pytest.raises(RFTError, match=r"lower sft\.learning_rate"):
         sft.train(trainer, prompts, tmp_path / "model", Stop())

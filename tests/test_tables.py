@@ -89,7 +89,7 @@ def test_a_flipped_bit_is_found_and_named(tmp_path):
     content = bytearray(path.read_bytes())
     content[300] ^= 0x40
     path.write_bytes(content)
-    with pytest.raises(RFTError, match="part-00000.parquet: not a readable Parquet file"):
+    with pytest.raises(RFTError, match=r"part-00000\.parquet: not a readable Parquet file"):
         tables.read(tmp_path)
 
 
