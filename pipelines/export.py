@@ -8,22 +8,31 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-import yaml
 
 from rft import tables
+from rft.cards import (
+    DATA_CARD,
+    HOLDS,
+    MODEL_CARD,
+    Manifests,
+    Rows,
+    config_table,
+    data_front,
+    gather,
+    license_words,
+    model_front,
+    of_stage,
+    page,
+)
 from rft.errors import RFTError
-from rft.measures import pass_interval, solved
-from rft.models import MARK as MODEL_MARK
-from rft.models import adopted, base_model, last_round, made_model
-from rft.prompt import load_tokenizer, prompter
+from rft.markdown import share
+from rft.models import adopted, last_round, made_model
 from rft.schemas import SPLITS
-from rft.seeds import derive
 from rft.store import Run, atomic_text
 
 # Lists what an export wrote, so that the next one replaces that and nothing else.
@@ -37,17 +46,6 @@ SFT = [
 ]
 # fmt: on
 MADE_BY = {"problems": "prepare", "rollouts": "sample", "graded": "grade", "kept": "filter"}
-HOLDS = {
-    "sft": "the selected samples; `completion` is the trimmed response, without its end token",
-    "rollouts": "every sample as it came from the model",
-    "graded": "every sample, trimmed and judged; `rejected_by` is the rule, null where it was kept",
-    "problems": "the questions with their known answers",
-    "evaluations": "every answer that a model was measured by; `round` is the model, 0 the base",
-}
-# What the card tells elsewhere, or what changes no number.
-UNTOLD = {"prompt", "score", "keep", "track", "notify"}
-Manifests = dict[tuple[int, str], dict[str, Any]]
-Rows = dict[str, dict[str, int]]  # config -> split -> rows
 Say = Callable[[str], None]
 
 
@@ -123,11 +121,6 @@ def refuse_outdated(run: Run, made: Manifests) -> None:
                 )
     if not sum(sum(each["counts"]["selected"].values()) for each in of_stage(made, "select")):
         raise RFTError(f"{run.path}: no selected sample to export; `rft run {run.path}` goes on")
-
-
-def of_stage(made: Manifests, stage: str) -> list[dict[str, Any]]:
-    """List a stage's manifests by round."""
-    return [each for (_, name), each in sorted(made.items()) if name == stage]
 
 
 def last_adopted(run: Run) -> int:
@@ -281,383 +274,3 @@ def sft_rows(run: Run, round: int, selected: pl.DataFrame) -> pl.DataFrame:
     rows = rows.join(problems, on="problem_id", validate="m:1", maintain_order="left")
     assert len(rows) == len(selected), "selected rows lost their rollout or problem"
     return rows.select(SFT)
-
-
-# Cards --------------------------------------------------------------------------------------------
-
-DATA_CARD = """# {title}
-
-{rows} answers to {problems} problems, written by {author} in rejection-sampling fine-tuning \
-(RFT): many were sampled, sifted by rules and checked against the known answers, and these were \
-picked to fine-tune the model on. {noise} {license}
-
-```python
-from datasets import load_dataset
-
-sft = load_dataset({folder}, "sft", split="train")  # this folder, or its name on the Hub
-right = sft.filter(lambda row: row["role"] == "positive")
-```
-
-{configs}
-
-From a row of `sft`, `rollout_id` leads to its judgement in `graded` and to the whole sample with \
-its seed in `rollouts`, `problem_id` to its problem; `model` is the digest of the model that wrote \
-it. `gold` lists the accepted answers. `rank` is the place within round and role by `{by}`, 0 the \
-first. `mean_entropy`, `mean_branching` (how many tokens make up {mass:.0%} of the probability) \
-and `mean_nll` are means over the response's tokens under the model that wrote it, with its whole \
-vocabulary and at temperature 1.
-
-## Prompt and end token
-
-{prompt}
-
-To train on `sft`, tokenise `prompt`, `completion` and the end token without adding special \
-tokens, and learn the completion and its end only; in TRL: \
-`SFTConfig(eos_token={end!r}, completion_only_loss=True, max_length={max_length})`. Here the \
-sampled `token_ids` themselves were learnt, from which a tokenised text may differ now and then.
-
-The first row, its `prompt` and its `completion`:
-
-{example}
-
-{story}"""
-
-MODEL_CARD = """# {title}, model {number}
-
-{base} after rejection-sampling fine-tuning (RFT) on answers of its own: sampled, sifted by rules \
-and checked against the known answers. The training of round {number} took {taught}. {license}
-
-## Prompt and end token
-
-{prompt}
-
-Tokenizer and `generation_config` end an answer with that token.
-
-{story}
-## Limits
-
-It learnt from answers of its own, and was measured on the benchmarks above and nothing else. \
-Overlap between training and test problems: `prepare.decontaminate: {decontaminate}`.
-"""
-
-STORY = """## Scores
-
-{scores}
-
-In percent. Pass@k is estimated without bias from all samples of a problem; in brackets, 95% \
-bootstrap intervals over problems. Sampled at temperature {temperature:g}, top-p {top_p:g}, at \
-most {max_tokens} tokens. {decided}
-
-## Rounds
-
-{rounds}
-
-## Lineage
-
-{lineage}
-
-The digests are shortened. What each stage read, wrote and counted is in `run/manifest`, with its \
-seeds; made with {versions}.
-
-## Recipe
-
-{recipe}
-
-All of it is in `run/recipe.yaml`. The commands that make this again:
-
-```sh
-rft run run/recipe.yaml --out {out}
-{command}
-```
-"""
-
-
-def page(front: dict[str, Any], text: str, facts: dict[str, Any]) -> str:
-    """Write a card: YAML between two lines of dashes, then the text."""
-    head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    return f"---\n{head}---\n\n{text.format(**facts, story=STORY.format(**facts))}"
-
-
-def data_front(run: Run, folder: Path, rows: Rows) -> dict[str, Any]:
-    """Make the YAML by which the Hub files a dataset, and `datasets` finds its configs."""
-    sizes = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M")
-    digits = len(str(sum(rows["sft"].values())))
-    questions = pl.concat(
-        tables.read_file(path, ["question"]) for path in tables.parts(folder / "problems")
-    )
-    letters = [letter for text in questions["question"] for letter in text if letter.isalpha()]
-    # Other languages than English have more letters outside ASCII than a stray name or symbol.
-    english = sum(letter.isascii() for letter in letters) >= 0.995 * len(letters)
-    return {
-        **({"language": ["en"]} if english else {}),
-        "pretty_name": f"{run.path.resolve().name}: rejection-sampling fine-tuning",
-        "size_categories": [sizes[min(max(digits - 3, 0), len(sizes) - 1)]],
-        "task_categories": ["text-generation"],
-        "annotations_creators": ["machine-generated"],
-        "language_creators": ["machine-generated"],
-        "source_datasets": on_the_hub(run) or ["original"],
-        "tags": ["synthetic", "reasoning", "math", "rejection-sampling", "rft-rounds"],
-        "configs": [
-            {"config_name": config}
-            | ({"default": True} if config == "sft" else {})
-            | {
-                "data_files": [
-                    {"split": split, "path": f"{config}/{split}-*.parquet"} for split in splits
-                ]
-            }
-            for config, splits in rows.items()
-            if splits
-        ],
-    }
-
-
-def model_front(run: Run) -> dict[str, Any]:
-    """Make the YAML by which the Hub files a model; the licence is the base's, if it states one."""
-    base = base_model(run)
-    readme = Path(base.path) / "README.md"
-    text = readme.read_text(errors="replace") if readme.is_file() else ""
-    head = re.match(r"\s*---\n(.*?)\n---", text, re.DOTALL)
-    try:
-        stated = dict(yaml.safe_load(head[1])) if head else {}
-    except (yaml.YAMLError, TypeError, ValueError):
-        stated = {}
-    names = ("license", "license_name", "license_link", "language")
-    front = {name: stated[name] for name in names if name in stated}
-    if base.digest.startswith("hub:"):
-        front |= {"base_model": run.recipe.model.path, "base_model_relation": "finetune"}
-    if on_the_hub(run):
-        front["datasets"] = on_the_hub(run)
-    tags = ["trl", "sft", "rejection-sampling", "rft-rounds", "generated_from_trainer"]
-    return front | {
-        "library_name": "transformers",
-        "pipeline_tag": "text-generation",
-        "tags": tags,
-    }
-
-
-def on_the_hub(run: Run) -> list[str]:
-    """List the Hub data sets that the training problems come from."""
-    sources = (each.source for each in run.recipe.prepare.benchmarks("train").values())
-    return [name.removeprefix("hub:") for name in sources if name.startswith("hub:")]
-
-
-def gather(run: Run, made: Manifests, folder: Path) -> dict[str, Any]:
-    """Collect what both cards say, each as text that is ready to be put in."""
-    recipe, name, end = run.recipe, run.path.resolve().name, end_token(run, made)
-    sft = pl.concat(map(tables.read_file, tables.parts(folder / "sft")))
-    noise, first = len(sft.filter(pl.col("role") == "noise")), sft.row(0, named=True)
-    several = len({each["model"] for each in of_stage(made, "sample")}) > 1
-    packages: dict[str, set[str]] = {}
-    for each in made.values():
-        for package, version in each.get("versions", {}).items():
-            packages.setdefault(package, set()).add(version)
-    return {
-        "title": f"{plain(name)}: rejection-sampling fine-tuning",
-        "out": shlex.quote(f"runs/{name}"),
-        "base": code(recipe.model.path),
-        "author": code(recipe.model.path) + " and models made from it" * several,
-        "rows": f"{len(sft):,}",
-        "problems": f"{sft['problem_id'].n_unique():,}",
-        "noise": f"**Wrong on purpose: {share(noise, len(sft))} of them, marked `role=noise`**, to "
-        "keep the model exploring; leave them out, as below, unless that is what you want."
-        if noise
-        else "None of them is wrong on purpose, which `role=noise` would mark.",
-        "by": f"select.by: {recipe.select.by}, noise_by: {recipe.select.noise_by}",
-        "mass": recipe.sample.statistics.mass,
-        "end": end,
-        "prompt": prompt_words(run, end),
-        "max_length": recipe.sft.max_length,
-        "example": f"{fenced(first['prompt'])}\n\n{fenced(first['completion'])}",
-        "scores": score_table(run, folder),
-        "temperature": recipe.evaluate.temperature,
-        "top_p": recipe.evaluate.top_p,
-        "max_tokens": recipe.evaluate.max_tokens,
-        "decided": "The gate decided on `dev`; `test` was only looked at."
-        if recipe.gate
-        else "Nothing was decided on these figures.",
-        "rounds": round_table(made),
-        "lineage": lineage_table(made),
-        "versions": ", ".join(f"{each} {' and '.join(sorted(v))}" for each, v in packages.items()),
-        "recipe": markdown(
-            "section, settings",
-            [
-                [section, code(flow(settings))]
-                for section, settings in recipe.model_dump(
-                    mode="json", exclude=UNTOLD, exclude_none=True
-                ).items()
-            ],
-        ),
-        "decontaminate": recipe.prepare.decontaminate,
-    }
-
-
-def end_token(run: Run, made: Manifests) -> str:
-    """Name the token that ends an answer: the recipe's, else a made model's, else the base's."""
-    if run.recipe.prompt.end != "auto":
-        return run.recipe.prompt.end
-    for each in of_stage(made, "sft"):
-        mark = run.model_folder(each["round"]) / MODEL_MARK
-        if mark.is_file():
-            return str(json.loads(mark.read_text())["end"])
-    base = base_model(run)
-    return prompter(load_tokenizer(base.path, **base.options), run.recipe.prompt).end
-
-
-def license_words(license_id: str | None) -> str:
-    """Say under which licence this is, or that nobody said."""
-    return f"Licence: {license_id}." if license_id else "**Its licence is not stated.**"
-
-
-def config_table(rows: Rows, token_stats: bool) -> str:
-    """List the configs with their splits and rows."""
-    lines = []
-    for config, splits in rows.items():
-        holds = HOLDS[config]
-        if config == "rollouts":
-            holds += f", {'with' if token_stats else 'without'} statistics per token"
-        counts = ", ".join(f"{split} {count:,}" for split, count in splits.items())
-        lines.append([f"`{config}`", counts or "none", holds])
-    return markdown("config, rows, what it holds", lines)
-
-
-def prompt_words(run: Run, end: str) -> str:
-    """Give the prompt section verbatim."""
-    prompt = run.recipe.prompt
-    shape = "in the model's chat template" if prompt.style == "chat" else "as plain text"
-    shots = f", after {len(prompt.few_shot)} worked examples" if prompt.few_shot else ""
-    words = (
-        f"An answer ends with the token {code(end)}. A question is put {shape}{shots}, filled into "
-        f"(`{{{{` stands for a brace):\n\n{fenced(prompt.template)}"
-    )
-    return words + (f"\n\nThe system message:\n\n{fenced(prompt.system)}" if prompt.system else "")
-
-
-def score_table(run: Run, folder: Path) -> str:
-    """Write every model's Pass@1 and highest Pass@k on every benchmark, as the report does."""
-    paths = tables.parts(folder / "evaluations")
-    if not paths:
-        return "No model was measured."
-    by = ["split", "benchmark", "round"]
-    answers = pl.concat(tables.read_file(path, [*by, "problem_id", "verdict"]) for path in paths)
-    # As a whole dev decides, so as a whole it is reported.
-    answers = answers.with_columns(benchmark=pl.when(pl.col("split") != "dev").then("benchmark"))
-    lines = []
-    for (split, benchmark, model), frame in answers.sort(by).group_by(by, maintain_order=True):
-        name = str(split) if benchmark in (None, split) else f"{split} {benchmark}"
-        n = min(solved(frame)["n"])
-        ks = (1, max((k for k in run.recipe.evaluate.k if k <= n), default=1))
-        found = []
-        for k in ks:
-            seed = derive(run.recipe.seed, "report", name, int(str(model)), k)
-            score = pass_interval(frame, k=k, seed=seed)
-            value, low, high = (100 * part for part in (score.value, score.low, score.high))
-            found.append(f"{value:.1f} [{low:.1f}, {high:.1f}]")
-        problems = frame["problem_id"].n_unique()
-        lines.append([name, model, problems, n, found[0], f"Pass@{ks[1]} {found[1]}"])
-    return markdown("benchmark, model (0 is the base), problems, samples, Pass@1, Pass@k", lines)
-
-
-def round_table(made: Manifests) -> str:
-    """Count what became of each round's samples."""
-    lines = []
-    for each in of_stage(made, "sample"):
-        grade, sift, select, gate = (
-            made.get((each["round"], stage), {}).get("counts", {})
-            for stage in ("grade", "filter", "select", "gate")
-        )
-        trained = (each["round"], "sft") in made
-        lines.append(
-            [
-                each["round"],
-                f"{each['counts']['in']:,}",
-                f"{each['counts']['rollouts']:,} ({each['tokens']:,} tokens)",
-                tally(grade.get("verdict")),
-                tally(sift.get("rejected")),
-                f"{sift['kept']:,}" if sift else "-",
-                tally(select.get("selected")),
-                {True: "adopted", False: "refused"}[gate.get("adopted", True)] if trained else "-",
-            ]
-        )
-    return markdown(
-        "round, problems, sampled, judged, rejected by rules, kept, selected, model", lines
-    )
-
-
-def lineage_table(made: Manifests) -> str:
-    """Name by digest what each round read and made."""
-
-    def digest(round: int, stage: str, table: str) -> str:
-        if (round, stage) not in made:
-            return "-"
-        return short(made[round, stage]["outputs"][table]["digest"])
-
-    lines = [
-        [
-            each["round"],
-            short(each["model"]),
-            digest(each["round"], "sample", "rollouts"),
-            digest(each["round"], "select", "selected"),
-            digest(each["round"], "sft", "model"),
-        ]
-        for each in of_stage(made, "sample")
-    ]
-    return markdown("round, sampled from, rollouts, selected, new model", lines)
-
-
-# Markdown -----------------------------------------------------------------------------------------
-
-
-def markdown(titles: str, lines: Iterable[Sequence[object]]) -> str:
-    """Write a table."""
-    names = titles.split(", ")
-    cells = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *cells])
-
-
-def tally(counts: dict[str, int] | None) -> str:
-    """Write counts by name in one cell."""
-    if counts is None:
-        return "-"
-    return ", ".join(f"{count:,} {plain(name)}" for name, count in counts.items()) or "0"
-
-
-def share(part: int, whole: int) -> str:
-    """Write a count with its share."""
-    return f"{part:,} ({part / whole:.1%})"
-
-
-def flow(settings: object) -> str:
-    """Write settings as YAML on one line, in their order: rules have one."""
-    text = yaml.safe_dump(settings, default_flow_style=True, sort_keys=False, width=10**6)
-    return text.removesuffix("...\n")
-
-
-def short(digest: str) -> str:
-    """Shorten a digest, keeping the name of a model on the Hub."""
-    name, at, content = digest.rpartition("@")
-    return code(f"{name}{at}{content[:12]}")
-
-
-def visible(text: str) -> str:
-    """Show control characters, which Markdown and terminals do not bear, as their pictures."""
-    pictures = {n: 0x2400 + n for n in range(32) if chr(n) not in "\n\t"} | {127: 0x2421}
-    return text.translate(pictures)
-
-
-def fenced(text: str) -> str:
-    """Quote a text verbatim within a fence that no backticks of its own can close."""
-    longest = max(map(len, re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{visible(text)}\n{fence}"
-
-
-def code(text: str) -> str:
-    """Quote a text within a line or a table's cell."""
-    line = " ".join(visible(text).split())
-    ticks = "`" * (1 + max(map(len, re.findall(r"`+", line)), default=0))
-    return f"{ticks} {line} {ticks}" if "`" in line else f"`{line}`"
-
-
-def plain(text: str) -> str:
-    """Write a name so that nothing in it is taken for Markdown."""
-    return re.sub(r"([\\`*_\[\]<>#])", r"\\\1", " ".join(visible(text).split()))

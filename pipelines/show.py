@@ -58,6 +58,10 @@ def listing(run: Run, rounds: list[int] | None = None) -> pl.DataFrame:
         raise RFTError(f"{run.path}: nothing sampled yet; `rft run {where}` does that")
     problems = run.read("problems", 0, ["problem_id", "question", "gold"]).unique("problem_id")
     rows = pl.concat([of_round(run, round) for round in found])
+    # As much of an id as no other of the run starts with.
+    starts = (rows["rollout_id"].str.slice(0, digits) for digits in (8, 12, 16))
+    short = next((ids for ids in starts if ids.n_unique() == len(rows)), rows["rollout_id"])
+    rows = rows.with_columns(short_id=short)
     return rows.join(problems, on="problem_id", how="left", maintain_order="left")
 
 
@@ -170,10 +174,8 @@ def text_list(run: Run, rows: pl.DataFrame, limit: int, sort: str | None = None)
     statistics = {"H": "mean_entropy", "B": "mean_branching", "red.": "redundancy"}
     head = ["r", "rollout", "problem", "s", "verdict", "fate", "answer", "gold", "tokens", "finish"]
     lines = [[*head, *statistics, *(["ppl"] if sort == "perplexity" else [])]]
-    # As much of an id as `rft show` needs to find it.
-    short = rows["rollout_id"].str.slice(0, 8).n_unique() == len(rows)
     for row in shown.iter_rows(named=True):
-        cells = [f"{row['round']}", row["rollout_id"][: 8 if short else None]]
+        cells = [f"{row['round']}", row["short_id"]]
         cells += [row["problem_id"][:8], f"{row['sample_index']}", row["verdict"] or NOTHING]
         cells += [fate(row), shortened(row["answer"]), shortened(golds(row))]
         cells += [number(row["num_tokens"], "d"), row["finish_reason"]]
@@ -181,14 +183,13 @@ def text_list(run: Run, rows: pl.DataFrame, limit: int, sort: str | None = None)
         cells += [number(perplexity(row), ".2f")] if sort == "perplexity" else []
         lines.append([visible(cell) for cell in cells])
     more = "" if len(shown) == len(rows) else f"; -n {len(rows)} shows all"
-    where = shlex.quote(str(run.path))
-    note = f"{len(shown)} of {len(rows)} rollouts{more}; `rft show {where} ID` shows one in full."
+    command = f"rft show {shlex.quote(str(run.path))} ID"
+    note = f"{len(shown)} of {len(rows)} rollouts{more}; `{command}` shows one in full."
     legend = "r round, s sample, H mean entropy in nats, B mean branching, red. redundancy"
     align = "llllllllrl" + "r" * (len(lines[0]) - len(head))
     same = rows["problem_id"].n_unique() == 1
-    top = labelled("question", rows["question"][0]) + labelled(
-        "gold", golds(rows.row(0, named=True))
-    )
+    first = rows.row(0, named=True)
+    top = labelled("question", first["question"]) + labelled("gold", golds(first))
     return "\n".join([*([*top, ""] if same else []), *table(align, lines, 0), "", note, legend])
 
 
@@ -219,7 +220,7 @@ def whole(run: Run, row: dict[str, Any]) -> dict[str, Any]:
     texts = ["prompt", "completion", "model", "sampling", "seed", "stats_mass"]
     row = row | read_row(run, "rollouts", row, texts) | {"response": None}
     verdicts = None
-    if row["verdict"] is not None:
+    if row["verdict"]:
         row |= read_row(run, "graded", row, ["response"])
         graded = run.read("graded", row["round"], ["problem_id", "verdict"])
         siblings = graded.filter(pl.col("problem_id") == row["problem_id"])["verdict"]

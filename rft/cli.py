@@ -434,31 +434,28 @@ def evaluate(
     click.echo(text_report(found))
 
 
-# Stages that work on a run, or on anyone's rows ----------------------------------------------------
+# Stages that work on a run, or on anyone's rows ---------------------------------------------------
 
 
 def rows_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what the stages over plain rows share."""
-    for option in reversed(
-        [
-            click.argument("run_folder", metavar="[RUN]", type=HERE, required=False),
-            round_option,
-            click.option("--input", "source", type=HERE, help="Anyone's JSONL or Parquet file."),
-            click.option("--output", type=HERE, help="The Parquet file to write."),
-            click.option(
-                "--recipe", help="Whose settings to use with --input (default: quickstart)."
-            ),
-            click.option(
-                "--column",
-                "columns",
-                multiple=True,
-                metavar="OURS=THEIRS",
-                help="Rename a column of the input, e.g. --column completion=response.",
-            ),
-            set_option,
-            grace_option,
-        ]
-    ):
+    options: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
+        click.argument("run_folder", metavar="[RUN]", type=HERE, required=False),
+        round_option,
+        click.option("--input", "source", type=HERE, help="Anyone's JSONL or Parquet file."),
+        click.option("--output", type=HERE, help="The Parquet file to write."),
+        click.option("--recipe", help="Whose settings to use with --input (default: quickstart)."),
+        click.option(
+            "--column",
+            "columns",
+            multiple=True,
+            metavar="OURS=THEIRS",
+            help="Rename a column of the input, e.g. --column completion=response.",
+        ),
+        set_option,
+        grace_option,
+    ]
+    for option in reversed(options):
         command = option(command)
     return command
 

@@ -144,8 +144,10 @@ def _closing_token(tokenizer: Any, settings: Prompt) -> str:
         return str(tokenizer.eos_token)
     messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
     after = _apply(tokenizer, settings, messages).partition(SENTINEL)[2]
-    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    special |= set(tokenizer.all_special_tokens)
+    special = {
+        str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special
+    }
+    special |= {str(token) for token in tokenizer.all_special_tokens}
     found = [(after.index(token), -len(token), token) for token in special if token in after]
     if not found:
         raise RFTError(

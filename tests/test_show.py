@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from pipelines.layout import one_line, visible
 from pipelines.show import choose, fate, find, listing, text_list, text_whole, whole
 from pipelines.why import left_out
+from rft import tables
 from rft.cli import cli
 from rft.errors import RFTError
 from rft.store import Run
@@ -243,3 +244,13 @@ def test_shortening_is_always_marked():
     assert (
         visible("tab\tand\nline stay, \u2028 does not") == "tab\tand\nline stay, \\u2028 does not"
     )
+
+
+def test_a_short_id_in_a_list_finds_its_rollout_in_the_whole_run(tmp_path):
+    run = made(tmp_path / "run", upto="sample")
+    ids = [f"{'a' * 8}{index:08x}" for index in range(2)] + [f"{index:016x}" for index in range(8)]
+    rollouts = run.read("rollouts", 1).with_columns(rollout_id=pl.Series(ids))
+    tables.write(run.folder("rollouts", 1), "rollouts", rollouts)
+    for row in choose(run, problem="p0").iter_rows(named=True):
+        assert find(run, row["short_id"])["rollout_id"] == row["rollout_id"]
+    assert ids[0] in text_list(run, choose(run), 20)
