@@ -12,6 +12,7 @@ import yaml
 from rft import tables
 from rft.markdown import code, fenced, flow, markdown, plain, share, short, tally
 from rft.measures import pass_interval, solved
+from rft.models import MARK as MODEL_MARK
 from rft.models import base_model
 from rft.prompt import load_tokenizer, prompter
 from rft.seeds import derive
