@@ -10,7 +10,7 @@ import polars as pl
 
 from rft.adopt import adopt, pad
 from rft.grading import grade, verdict_rows
-from rft.models import model_before
+from rft.models import base_model
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Grade
 from rft.stages import Job, Stage
@@ -36,7 +36,8 @@ def work(job: Job) -> None:
     run = job.run
     rollouts = run.read("rollouts", job.round)
     golds = dict(run.read("problems", 0, ["problem_id", "gold"]).iter_rows())
-    model = model_before(run, job.round)
+    # The base's tokenizer is that of every round's model, and is never removed.
+    model = base_model(run)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
     with Verifier(deadline=run.recipe.grade.deadline) as verifier:
         graded = grade(rollouts, golds, verifier=verifier, trim=prompts.trim)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pipelines import evaluate, filter, gate, grade, prepare, sample, selection, sft
 from rft import stages
 from rft.errors import Interrupted
-from rft.models import adopted
+from rft.models import adopted, is_there, last_round
 from rft.recipe import Recipe
 from rft.retention import prune
 from rft.stages import Stage, Step
@@ -69,13 +69,37 @@ def run_all(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) -> bo
             continue
         anything = True
         say(f"round {round}: {stage.name}" if round else f"base: {stage.name}")
+        for number in models_for(stage, run, round):
+            remake(run, number, stop, say)
         if stage.name in LIGHT:
             stages.perform(stage, run, round, stop, say)
         else:
             in_child(stage, run, round, stop)
         if stage.name == "gate" or (stage.name == "evaluate" and run.recipe.gate is None):
             prune(run, round)
+    if anything and rounds:
+        prune(run, last_round(run))  # of what was trained again for a while
     return anything
+
+
+def models_for(stage: Stage, run: Run, round: int) -> list[int]:
+    """List the models of the run that a stage loads."""
+    if stage is evaluate.STAGE:
+        return [round]
+    if stage is sample.STAGE or (stage is sft.STAGE and run.recipe.sft.start == "previous"):
+        return [adopted(run, round - 1)]
+    return []
+
+
+def remake(run: Run, number: int, stop: Stop, say: Callable[[str], None]) -> None:
+    """Train a model again that `keep.models` removed and that is needed after all."""
+    if is_there(run, number):
+        return
+    for parent in models_for(sft.STAGE, run, number):
+        remake(run, parent, stop, say)
+    say(f"model {number} was removed (keep.models: {run.recipe.keep.models}): trained again")
+    run.put_away([run.manifest_path("sft", number)])
+    in_child(sft.STAGE, run, number, stop)
 
 
 def plan(run: Run, rounds: int) -> list[Step]:
@@ -128,4 +152,5 @@ def in_child(stage: Stage, run: Run, round: int, stop: Stop) -> None:
             "is kept"
         )
     if code:
+        run.event("failed", stage=stage.name, round=round, code=code)
         raise ChildFailed(code)

@@ -81,7 +81,7 @@ def status(run: Run) -> dict[str, Any]:
     """Say where a run stands.
 
     `state` is running (its lock is held), done or stopped. `exit_hint` is for schedulers: 0 nothing
-    is to do, 75 run it (again).
+    is to do, 75 run it (again), 2 or 1 as the stage that failed last.
     """
     owner = owner_of(run.path / "lock") if run.locked() else None
     events, following = read_events(run), next_step(run)
@@ -116,9 +116,15 @@ def status(run: Run) -> dict[str, Any]:
         "last_event": events[-1] if events else None,
         "heartbeat": heartbeat(run),
         "locked_by": describe(owner) if owner else None,
-        "exit_hint": 0 if state == "done" else 75,
+        "exit_hint": 0 if state == "done" else exit_hint(events),
         "next_command": f"rft run {shlex.quote(str(run.path))}" if state == "stopped" else None,
     }
+
+
+def exit_hint(events: list[dict[str, Any]]) -> int:
+    """Give the exit code that the last attempt ended with, if it failed; 75 asks for another."""
+    last = events[-1] if events else {}
+    return int(last["code"]) if last.get("event") == "failed" and last["code"] != 75 else 75
 
 
 def all_steps(run: Run) -> list[tuple[int, Stage]]:

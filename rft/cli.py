@@ -270,8 +270,9 @@ def planned(found: "Run", stored: "Recipe | None", steps: list[Any]) -> str:
 
 def stage_command(stage: str, run_folder: Path, round: int | None, grace: float) -> None:
     """Do one stage of a run under the run's lock."""
-    from pipelines.run import STAGES
+    from pipelines.run import STAGES, models_for
     from rft import stages
+    from rft.models import is_there
     from rft.stopping import Stop, die_with_parent
     from rft.store import open_run
 
@@ -282,6 +283,13 @@ def stage_command(stage: str, run_folder: Path, round: int | None, grace: float)
     work = STAGES[stage]
     with found.lock():
         number = next_of(work, found) if round is None else round
+        if not stages.is_current(work, found, number):
+            for needed in models_for(work, found, number):
+                if not is_there(found, needed):
+                    raise RFTError(
+                        f"{run_folder}: model {needed} was removed (keep.models); "
+                        f"`rft run {run_folder}` trains it again where it is needed"
+                    )
         if not stages.perform(work, found, number, stop, say):
             say(f"{run_folder}: nothing to do, `{stage}` of round {number} is current")
 

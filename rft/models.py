@@ -166,11 +166,16 @@ def made_model(run: Run, round: int) -> ModelRef:
     """Refer to model `round` of the run: 0 is the base."""
     if round == 0:
         return base_model(run)
+    # `keep.models` may have removed the folder: what a key needs is in the manifest.
     digest = run.output_digest("sft", round, "model")
-    folder = run.model_folder(round)
-    if not (folder / MARK).is_file():
-        raise RFTError(f"{folder}: model {round} is gone; `rft run` makes it again from its data")
-    return ModelRef(str(folder), digest, None, run.recipe.model.trust_remote_code)
+    return ModelRef(
+        str(run.model_folder(round)), digest, None, run.recipe.model.trust_remote_code
+    )
+
+
+def is_there(run: Run, round: int) -> bool:
+    """Say whether model `round` can be loaded."""
+    return round == 0 or (run.model_folder(round) / MARK).is_file()
 
 
 def model_before(run: Run, round: int) -> ModelRef:

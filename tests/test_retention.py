@@ -1,0 +1,39 @@
+"""Models that `keep.models` removed cost nothing until they are needed, and then come back."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = ["--set", "rounds=3", "--set", "sample.problems=8"]
+
+
+def rft(*arguments: object) -> str:
+    command = [sys.executable, "-m", "rft", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_a_removed_model_is_trained_again_only_when_a_stage_needs_it(tmp_path: Path):
+    out = tmp_path / "run"
+    rft("run", "smoke", "--out", out, *SETTINGS)
+    assert [path.name for path in (out / "models").iterdir()] == ["model-0003"]
+    assert "nothing to do" in rft("run", out)
+    assert "redo" not in rft("run", out, "--plan")
+    manifest = out / "manifest/round-0002/evaluate.json"
+    before = json.loads(manifest.read_text())
+    trained = json.loads((out / "manifest/round-0002/sft.json").read_text())["outputs"]["model"]
+    manifest.unlink()
+    told = rft("run", out)
+    assert "model 1 was removed" in told
+    assert "model 2 was removed" in told
+    after = json.loads(manifest.read_text())
+    assert after["outputs"] == before["outputs"]
+    again = json.loads((out / "manifest/round-0002/sft.json").read_text())["outputs"]["model"]
+    assert again["digest"] == trained["digest"]
+    assert "nothing to do" in rft("run", out)
