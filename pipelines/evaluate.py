@@ -124,6 +124,7 @@ def requests(
                     prompt=text,
                     prompt_ids=ids,
                     seed=derive(run.recipe.seed, "evaluate", *place),
+                    benchmark=f"{row['split']}/{benchmark}",
                 )
             )
             about.append((name, row["split"], benchmark))

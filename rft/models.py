@@ -168,9 +168,7 @@ def made_model(run: Run, round: int) -> ModelRef:
         return base_model(run)
     # `keep.models` may have removed the folder: what a key needs is in the manifest.
     digest = run.output_digest("sft", round, "model")
-    return ModelRef(
-        str(run.model_folder(round)), digest, None, run.recipe.model.trust_remote_code
-    )
+    return ModelRef(str(run.model_folder(round)), digest, None, run.recipe.model.trust_remote_code)
 
 
 def is_there(run: Run, round: int) -> bool:

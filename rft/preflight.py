@@ -1,5 +1,6 @@
 """Before the first spend: show prompt and target, probe eight rollouts, count disk and memory."""
 
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -36,6 +37,8 @@ def preflight(
     if recipe.engine.kind == "replay" or not requests or (done and done["key"] == key):
         return
     check_trainer_arguments(recipe.sft)
+    if recipe.track != "none" and importlib.util.find_spec(recipe.track) is None:
+        raise RFTError(f"track: {recipe.track} is not installed; pip install {recipe.track}")
     job.say(shown(prompts, requests[0]))
     # Spread over the problems: neighbours in the list are samples of one problem.
     step = max(1, len(requests) // PROBES)

@@ -63,6 +63,7 @@ def not_yet(recipe: Recipe) -> list[str]:
     wanted = {
         f"engine.kind: {kind} is not built yet; set transformers or replay": kind
         in ("vllm", "server"),
+        "engine.workers is not built yet; set auto": recipe.engine.workers not in ("auto", 1),
         "sample.until is not built yet; set null": recipe.sample.until,
         f"prepare.decontaminate: {recipe.prepare.decontaminate} is not built yet; set off": (
             recipe.prepare.decontaminate != "off"

@@ -67,10 +67,11 @@ def problems_of_round(ids: Sequence[str], per_round: int, round: int, seed: int)
         if len(chosen) < count:
             cycle += 1
             order = sorted(ids, key=lambda name: derive(seed, "problems", cycle, name))
-            fresh = [name for name in order if name not in set(chosen)]
+            had = set(chosen)
+            fresh = [name for name in order if name not in had]
             wanted = count - len(chosen)
             # Those of the new cycle that this round has had already stay at the cycle's end.
-            left = fresh[wanted:] + [name for name in order if name in set(chosen)]
+            left = fresh[wanted:] + [name for name in order if name in had]
             chosen += fresh[:wanted]
     return chosen
 

@@ -16,6 +16,8 @@ class Request:
     prompt: str
     prompt_ids: tuple[int, ...]
     seed: int
+    benchmark: str | None = None
+    """What the answer measures; None where it is to be learnt from."""
 
 
 @dataclass(frozen=True)

@@ -15,28 +15,18 @@ UNIT = 1024
 
 
 class Replay:
-    """Answer each request with the recorded rollout of the same problem, round and index."""
+    """Answer each request with the recorded one of the same problem, round and index.
+
+    A run folder holds its evaluations too; any other table answers for sampling only.
+    """
 
     def __init__(self, path: str):
         root = Path(path)
-        source = root / "rollouts" if (root / "recipe.yaml").is_file() else root
-        files = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
-        if not files:
-            raise RFTError(f"engine.path: {path}: no recorded rollouts (Parquet) here")
-        frames = [tables.read_file(file) for file in files]
-        missing = {"problem_id", "completion"} - set(frames[0].columns)
-        if missing:
-            raise RFTError(f"engine.path: {files[0]}: not rollouts, no column {sorted(missing)}")
-        recorded = pl.concat(frames, how="diagonal_relaxed")
-        known = [name for name in TABLES["rollouts"].names if name in recorded.columns]
-        if "sample_index" not in known:
-            index = pl.int_range(pl.len()).over("problem_id").alias("sample_index")
-            recorded, known = recorded.with_columns(index), [*known, "sample_index"]
+        is_run = (root / "recipe.yaml").is_file()
         self.path = path
-        self.rows: dict[tuple[str, int, int | None], dict[str, Any]] = {
-            (row["problem_id"], row["sample_index"], row.get("round")): row
-            for row in recorded.select(known).iter_rows(named=True)
-        }
+        self.rows = recorded(root / "rollouts" if is_run else root, path)
+        if is_run and (root / "evaluations").is_dir():
+            self.rows |= recorded(root / "evaluations", path)
 
     def units(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Answer many at once: nothing is computed."""
@@ -51,12 +41,14 @@ class Replay:
         return [self._finished(request, sampling) for request in unit]
 
     def _finished(self, request: Request, sampling: Sampling) -> Finished:
-        place = (request.problem_id, request.sample_index)
+        place = (request.benchmark, request.problem_id, request.sample_index)
         row = self.rows.get((*place, request.round)) or self.rows.get((*place, None))
         if row is None:
+            what = f"for {request.benchmark} " if request.benchmark else ""
             raise RFTError(
-                f"engine.path: {self.path}: no recorded rollout {request.sample_index} of problem "
-                f"{request.problem_id} in round {request.round}; record more, or ask for less"
+                f"engine.path: {self.path}: no recorded answer {request.sample_index} {what}to "
+                f"problem {request.problem_id} in round {request.round}; record more, or ask for "
+                "less (a run folder holds evaluations as well as rollouts)"
             )
         mass = row.get("stats_mass")
         branching = row.get("branching")
@@ -72,3 +64,28 @@ class Replay:
             branching=branching,
             stats_origin=row.get("stats_origin"),
         )
+
+
+def recorded(source: Path, path: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Read a table of answers by benchmark (None for rollouts), problem, index and round."""
+    files = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
+    if not files:
+        raise RFTError(f"engine.path: {path}: no recorded rollouts (Parquet) here")
+    frame = pl.concat([tables.read_file(file) for file in files], how="diagonal_relaxed")
+    if missing := {"problem_id", "completion"} - set(frame.columns):
+        raise RFTError(f"engine.path: {path}: not rollouts, no column {sorted(missing)}")
+    if "sample_index" not in frame.columns:
+        index = pl.int_range(pl.len()).over("problem_id")
+        frame = frame.with_columns(sample_index=index)
+    known = {*TABLES["rollouts"].names, "split", "benchmark"}
+    found = {}
+    for row in frame.select(name for name in frame.columns if name in known).iter_rows(named=True):
+        measured = f"{row['split']}/{row['benchmark']}" if row.get("benchmark") else None
+        place = (measured, row["problem_id"], row["sample_index"], row.get("round"))
+        if place in found:
+            raise RFTError(
+                f"engine.path: {path}: two recorded answers {row['sample_index']} to problem "
+                f"{row['problem_id']} in round {row.get('round')}; keep one"
+            )
+        found[place] = row
+    return found
