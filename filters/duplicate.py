@@ -5,10 +5,18 @@ import polars as pl
 
 def duplicate() -> pl.Expr:
     """Find repeats of a response; the lowest sample_index of each survives, an unknown one none."""
-    # Only hashes enter the groups, so that the wide rows do not; two independent 64-bit hashes of
-    # one text stand for it: a chance collision of both is below 10^-20 in 10^9 responses.
-    response = pl.col("response")
-    group = ["problem_id", "round", response.hash(seed=1), response.hash(seed=2)]
-    order = ["sample_index", "rollout_id"]
-    known = pl.all_horizontal(pl.col("problem_id", "round", "response", *order).is_not_null())
-    return pl.when(known).then(pl.struct(order).rank("ordinal").over(group) > 1)
+    # Only numbers enter the groups, so that the wide rows do not; two independent 64-bit hashes of
+    # problem, round and text stand for them: a chance collision of both is below 10^-20 in 10^9.
+    names = ["problem_id", "round", "response"]
+    group = [_hash(names, seed=1), _hash(names, seed=11)]
+    # Samples that share an index, as of two tables in one, are told apart by a hash of their name.
+    name = pl.col("rollout_id").hash(seed=21) // 2**32
+    place = pl.col("sample_index").cast(pl.Int64) * 2**32 + name.cast(pl.Int64)
+    known = pl.all_horizontal(pl.col(*names, "sample_index", "rollout_id").is_not_null())
+    return pl.when(known).then(place > pl.when(known).then(place).min().over(group))
+
+
+def _hash(names: list[str], *, seed: int) -> pl.Expr:
+    # A seed of its own for each column: equal values in two of them must not cancel out.
+    first, second, third = (pl.col(name).hash(seed=seed + i) for i, name in enumerate(names))
+    return first ^ second ^ third

@@ -4,14 +4,14 @@ Reads graded; writes kept and rejected, the latter with the name of the rule.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from filters import RULES
-from rft.adopt import with_features
+from rft.adopt import identify, refuse_taken, say_if_alone, with_features
 from rft.errors import RFTError
 from rft.recipe_complaints import nearest
 from rft.stages import Job, Stage
@@ -39,7 +39,7 @@ def work(job: Job) -> None:
 
 
 def check_rules(rules: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse unknown rules and parameters."""
+    """Refuse unknown rules, unknown parameters, and values that the rule does not take."""
     for name, parameters in rules.items():
         if name not in RULES:
             guess = nearest(name, RULES)
@@ -51,12 +51,17 @@ def check_rules(rules: Mapping[str, Mapping[str, Any]]) -> None:
                 takes = ", ".join(known) or "no parameters"
                 raise RFTError(f'filter.{name}: unknown parameter "{given}"; it takes {takes}')
             kind = known[given].annotation
-            number = kind in (int, float) and isinstance(value, int) and not isinstance(value, bool)
-            if not (number or isinstance(value, kind)):
+            # Python's True is an int and its 1 no float; in a recipe it is the other way round.
+            fits = isinstance(value, (int, float) if kind is float else kind)
+            if not fits or isinstance(value, bool):
                 raise RFTError(f"filter.{name}.{given}: {value!r} is not of type {kind.__name__}")
         for needed, parameter in known.items():
             if parameter.default is parameter.empty and needed not in parameters:
                 raise RFTError(f"filter.{name}: {needed} is missing; it has no default")
+        try:
+            RULES[name](**parameters)
+        except ValueError as error:
+            raise RFTError(f"filter.{name}: {error}") from None
 
 
 def apply_rules(
@@ -102,10 +107,18 @@ def funnel_line(counts: Mapping[str, Any]) -> str:
 
 
 def filter_file(
-    rows: pl.DataFrame, path: Path, rules: Mapping[str, Mapping[str, Any]]
+    rows: pl.DataFrame,
+    path: Path,
+    rules: Mapping[str, Mapping[str, Any]],
+    say: Callable[[str], None],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Apply the rules to anyone's rows; their other columns pass through."""
-    return apply_rules(with_features(rows, path), rules)
+    refuse_taken(rows, ["rejected_by"], "filter", path)
+    rows = with_features(identify(rows, path), path)
+    for name, parameters in rules.items():
+        if "problem_id" in RULES[name](**parameters).meta.root_names():
+            say_if_alone(rows, f"filter.{name}", say)
+    return apply_rules(rows, rules)
 
 
 STAGE = Stage("filter", settings, inputs, work)

@@ -8,14 +8,18 @@ from typing import Any
 
 import polars as pl
 
-from rft.adopt import adopt, pad
+from rft.adopt import IDENTITY, adopt, pad, refuse_taken
 from rft.grading import grade, verdict_rows
 from rft.models import base_model
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Grade
+from rft.schemas import TABLES
 from rft.stages import Job, Stage
 from rft.store import Run
 from rft.verifier import Verifier, verifier_name
+
+# What grading takes over from foreign rows; the rest of the graded columns are its own.
+GIVEN = (*IDENTITY, "completion", "finish_reason", "num_tokens", "stats_origin")
 
 
 def settings(run: Run, _round: int) -> dict[str, Any]:
@@ -54,9 +58,13 @@ def work(job: Job) -> None:
 
 def grade_file(rows: pl.DataFrame, path: Path, grade_settings: Grade) -> pl.DataFrame:
     """Grade anyone's rows; their other columns pass through."""
-    rollouts, golds, _ = adopt(rows, path)
+    ours = [name for name in TABLES["graded"].names if name not in GIVEN]
+    refuse_taken(rows, ours, "grade", path)
+    rollouts, golds = adopt(rows, path)
+    # Without the tokenizer their token ids cannot be trimmed, nor statistics be averaged over them.
+    plain = pad(rollouts.select(name for name in rollouts.columns if name in GIVEN), "rollouts")
     with Verifier(deadline=grade_settings.deadline) as verifier:
-        graded = grade(pad(rollouts, "rollouts"), golds, verifier=verifier, trim=None)
+        graded = grade(plain, golds, verifier=verifier, trim=None)
     beside = rollouts.select(name for name in rollouts.columns if name not in graded.columns)
     return pl.concat([graded, beside], how="horizontal")
 

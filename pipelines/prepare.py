@@ -112,17 +112,19 @@ def mark_repeated(rows: list[dict[str, Any]]) -> None:
 
     The rows of test come first, then dev's: what is measured keeps its problem.
     """
-    seen: dict[str, tuple[str, str]] = {}
+    seen: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
-        where = (row["split"], row["benchmark"])
+        split, benchmark = where = (row["split"], row["benchmark"])
+        places = seen.setdefault(row["problem_id"], [])
         # Two benchmarks may share a problem, and both are measured on it.
-        if (first := seen.get(row["problem_id"])) and (
-            first == where or first[0] != where[0] or where[0] == "train"
-        ):
+        shared = split != "train" and all(place[0] == split for place in places)
+        if places and (where in places or not shared):
+            first = places[0][0]
             row["reason"] = row["reason"] or (
-                f"repeated in {where[0]}" if first[0] == where[0] else f"also in {first[0]}"
+                f"repeated in {split}" if first == split else f"also in {first}"
             )
-        seen.setdefault(row["problem_id"], where)
+        else:
+            places.append((split, benchmark))
 
 
 def mark_long(rows: list[dict[str, Any]], prompts: Prompter, room: int) -> None:

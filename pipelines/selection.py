@@ -3,14 +3,14 @@
 Reads kept, graded (for pass rates) and rollouts (for lengths); writes selected.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from rft.adopt import need
+from rft.adopt import identify, need, refuse_taken, say_if_alone
 from rft.errors import RFTError
 from rft.recipe import Select
 from rft.schemas import TABLES
@@ -21,6 +21,7 @@ from rft.store import Run
 # What each way of ranking reads, highest first; perplexity = exp(mean_nll) ranks as mean_nll does.
 STATISTIC = {"entropy": "mean_entropy", "branching": "mean_branching", "perplexity": "mean_nll"}
 ROLES = {"positive": "correct", "noise": "wrong"}
+SETTING = {"positive": "select.by", "noise": "select.noise_by"}
 
 
 @dataclass
@@ -117,7 +118,7 @@ def select(
         if role == "noise" and settings.noise == 0:
             dropped["noise not wanted"] = len(pool)
             pool = pool.head(0)
-        ranked, nulls = rank(pool, by[role], seed)
+        ranked, nulls = rank(pool, by[role], seed, setting=SETTING[role])
         unranked += nulls
         pools[role] = _cap(ranked, settings.per_problem)
         dropped["per_problem"] = dropped.get("per_problem", 0) + len(ranked) - len(pools[role])
@@ -156,7 +157,8 @@ def _eligible(
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Drop by name what can have no role: other verdicts, too long, outside the window."""
     dropped: dict[str, int] = {}
-    role = pl.col("verdict").is_in(list(ROLES.values()))
+    # A null verdict is neither in nor out of a list; without this it would leave uncounted.
+    role = pl.col("verdict").is_in(list(ROLES.values())).fill_null(False)
     for verdict, count in kept.filter(~role)["verdict"].value_counts().iter_rows():
         dropped[f"verdict {verdict}"] = count
     left = kept.filter(role)
@@ -173,8 +175,10 @@ def _eligible(
     return left, dropped
 
 
-def rank(pool: pl.DataFrame, by: str, seed: int) -> tuple[pl.DataFrame, int]:
-    """Order a pool, best first, and count the rows that have no statistic to be ranked by."""
+def rank(
+    pool: pl.DataFrame, by: str, seed: int, *, setting: str = "select.by"
+) -> tuple[pl.DataFrame, int]:
+    """Order a pool, best first, and count the rows without a finite statistic to be ranked by."""
     if by == "random":
         draws = [derive(seed, "rank", name) for name in pool["rollout_id"]]
         ranked = pool.with_columns(pl.Series("__draw", draws, pl.UInt64))
@@ -182,20 +186,24 @@ def rank(pool: pl.DataFrame, by: str, seed: int) -> tuple[pl.DataFrame, int]:
     column = STATISTIC[by]
     if pool.is_empty():
         return pool, 0
-    if column not in pool.columns or pool[column].null_count() == len(pool):
+    # Not null alone: NaN sorts above every number, and so would be the most explorative.
+    known = pl.col(column).is_finite()
+    ranked = pool.filter(known) if column in pool.columns else pool.head(0)
+    if ranked.is_empty():
         raise RFTError(
-            f"select.by: {by}, but no row has a {column}; sample with that statistic on, or "
-            "set select.by: random"
+            f"{setting}: {by}, but no row has a {column}; sample with that statistic on, or "
+            f"set {setting}: random"
         )
-    ranked = pool.filter(pl.col(column).is_not_null())
     if "stats_origin" in pool.columns:
-        origins = dict(sorted(ranked["stats_origin"].value_counts().drop_nulls().iter_rows()))
+        named = ranked["stats_origin"].fill_null("unknown").value_counts()
+        origins = dict(sorted(named.iter_rows()))
         if len(origins) > 1:
             raise RFTError(
-                f"select.by: {by}: the statistics are of different origins ({origins}), which do "
-                "not rank together; keep rows of one origin, or set select.by: random"
+                f"{setting}: {by}: the statistics are of different origins ({origins}), which do "
+                f"not rank together; keep rows of one origin, or set {setting}: random"
             )
-    order = pool.sort(column, "rollout_id", descending=[True, False], nulls_last=True)
+    value = pl.when(known).then(column)
+    order = pool.sort(value, "rollout_id", descending=[True, False], nulls_last=True)
     return order, len(pool) - len(ranked)
 
 
@@ -214,11 +222,15 @@ def split_budget(total: int, noise: float) -> dict[str, int]:
 
 def shrink(wanted: dict[str, int], available: dict[str, int], settings: Select) -> dict[str, int]:
     """Find the most rows, up to the budget, that can be had at the wanted ratio."""
-    for total in range(sum(wanted.values()), -1, -1):
+    for total in range(sum(wanted.values()), 0, -1):
         split = split_budget(total, settings.noise)
-        if all(split[role] <= available[role] for role in split):
+        fits = all(split[role] <= available[role] for role in split)
+        if fits and (split["positive"] or not wanted["positive"]):
             return split
-    raise AssertionError("no rows at all are always available")
+    raise RFTError(
+        f"select.noise: {settings.noise:g} of the samples wrong cannot be had of {available}; "
+        "lower select.noise, or sample more"
+    )
 
 
 def _shortfall(wanted: dict[str, int], take: dict[str, int], sizes: dict[str, int]) -> str:
@@ -239,10 +251,11 @@ def refuse_nothing(kept: pl.DataFrame, positives: pl.DataFrame, settings: Select
     """Refuse a selection without a single correct sample."""
     if len(positives) or settings.noise == 1:
         return
-    verdicts = dict(sorted(kept["verdict"].value_counts().iter_rows()))
+    verdicts = dict(sorted(kept["verdict"].fill_null("null").value_counts().iter_rows()))
     raise RFTError(
-        f"select: no correct sample to train on (kept by verdict: {verdicts or 'none at all'}); "
-        "sample more per problem, choose easier problems, or widen select.difficulty"
+        f"select: no correct sample to train on that sft.max_length and select.difficulty let pass "
+        f"(kept by verdict: {verdicts or 'none at all'}); sample more per problem, choose easier "
+        "problems, or widen the two"
     )
 
 
@@ -269,11 +282,16 @@ def in_proportion(
     return pl.concat([ranked.filter(within), ranked.filter(~within)])
 
 
-def select_file(rows: pl.DataFrame, path: Path, choice: Select, seed: int) -> Selection:
+def select_file(
+    rows: pl.DataFrame, path: Path, choice: Select, seed: int, say: Callable[[str], None]
+) -> Selection:
     """Select from anyone's graded rows; their other columns pass through."""
     need(rows, ["verdict"], path)
-    if "problem_id" not in rows.columns or "rollout_id" not in rows.columns:
-        raise RFTError(f"{path}: no column problem_id or rollout_id; `rft grade` makes both")
+    refuse_taken(rows, ["role", "rank", "ranked_by"], "select", path)
+    rows = identify(rows, path)
+    for name, value in (("per_problem", choice.per_problem), ("difficulty", choice.difficulty)):
+        if value is not None:
+            say_if_alone(rows, f"select.{name}", say)
     return select(
         rows,
         settings=choice,

@@ -558,8 +558,11 @@ def filter_(
     from pipelines.filter import by_rule, filter_file, funnel_line
     from rft.adopt import read_foreign, write_rows
 
-    kept, rejected = filter_file(read_foreign(source, columns), source, found.filter)
-    write_rows(output.with_suffix(".rejected.parquet"), rejected)
+    beside = output.with_suffix(".rejected.parquet")
+    if beside.exists() and beside.samefile(source):
+        raise RFTError(f"--output {output}: the rejected rows would replace the input, {source}")
+    kept, rejected = filter_file(read_foreign(source, columns), source, found.filter, say)
+    write_rows(beside, rejected)
     write_rows(output, kept)
     counts = {"in": len(kept) + len(rejected), "kept": len(kept), "rejected": by_rule(rejected)}
     click.echo(f"{funnel_line(counts)} -> {output}")
@@ -589,7 +592,7 @@ def select(
     from pipelines.selection import select_file
     from rft.adopt import read_foreign, write_rows
 
-    chosen = select_file(read_foreign(source, columns), source, found.select, found.seed)
+    chosen = select_file(read_foreign(source, columns), source, found.select, found.seed, say)
     write_rows(output, chosen.rows)
     roles = ", ".join(f"{n} {r}" for r, n in sorted(chosen.rows["role"].value_counts().iter_rows()))
     dropped = ", ".join(f"{count} {reason}" for reason, count in chosen.dropped.items())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import unicodedata
 import urllib.request
 from collections.abc import Iterator
@@ -92,10 +93,16 @@ def _json_lines(content: bytes, name: str) -> pl.DataFrame:
     if not rows:
         raise RFTError(f"{name}: no rows in it")
     try:
-        return pl.from_dicts(rows, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+        frame = pl.from_dicts(rows, infer_schema_length=None)
+    # A lone surrogate is a ValueError: no table holds such a text.
+    except (pl.exceptions.PolarsError, TypeError, OverflowError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise RFTError(f"{name}: its rows do not make one table ({reason})") from None
+    for column in frame.columns:
+        # polars makes null of a value that is no object where others are.
+        if frame[column].null_count() != sum(row.get(column) is None for row in rows):
+            raise RFTError(f"{name}: its rows do not make one table (column {column!r} is mixed)")
+    return frame
 
 
 def _from_url(url: str) -> pl.DataFrame:
@@ -179,10 +186,10 @@ def read_gold(value: Any, reader: str) -> list[str]:
 
 def _number(value: Any) -> float | None:
     """Read a difficulty: a number, or a text that ends in one such as `Level 5`."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    last = value.split()[-1] if isinstance(value, str) and value.split() else ""
-    try:
-        return float(last)
-    except ValueError:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    try:
+        number = float((value.split() or [""])[-1] if isinstance(value, str) else value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

@@ -21,6 +21,7 @@ ROW_GROUP_BYTES = 32 << 20
 # a value as a split byte stream; a dictionary of floats would only get in the way.
 ROUNDED = ("entropies", "logprobs")
 STEP = 2.0**14
+FLOATS = pa.large_list(pa.float32())
 
 
 def conform(frame: pl.DataFrame | pa.Table, name: str) -> pa.Table:
@@ -44,7 +45,12 @@ def shards(table: pa.Table, limit: int = SHARD_BYTES) -> Iterable[pa.Table]:
 def write_file(path: Path, table: pa.Table) -> None:
     """Write one Parquet file so that it is there whole or not at all."""
     rows = max(1, int(ROW_GROUP_BYTES * table.num_rows / max(1, table.nbytes)))
-    rounded = [column for column in ROUNDED if column in table.column_names]
+    # Somebody else's rows may have such names for other things.
+    rounded = [
+        column
+        for column in ROUNDED
+        if column in table.column_names and table.schema.field(column).type == FLOATS
+    ]
     for column in rounded:
         table = table.set_column(
             table.schema.get_field_index(column), table.schema.field(column), _round(table[column])

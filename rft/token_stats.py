@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-# A sorted prefix of this many tokens holds the mass on nearly every row of a real vocabulary.
-PREFIX = 1024
+# Sorting a whole vocabulary is dear, and few rows need more than their first tokens for the mass.
+PREFIXES = (64, 1024)
 
 
 def token_statistics(
@@ -36,16 +36,17 @@ def token_statistics(
 def _branching(weights: "Tensor", total: "Tensor", mass: float) -> "Tensor":
     import torch
 
-    width = weights.shape[-1]
-    if width <= PREFIX:
-        top = weights.sort(-1, descending=True).values
-    else:
-        top = weights.topk(PREFIX, -1).values
-    reached = top.cumsum(-1, dtype=torch.float64) < (mass * total)[:, None]
-    counts = reached.sum(-1) + 1
-    short = counts > top.shape[-1]
-    if short.any() and width > PREFIX:
-        full = weights[short].sort(-1, descending=True).values
-        below = full.cumsum(-1, dtype=torch.float64) < (mass * total[short])[:, None]
-        counts[short] = below.sum(-1) + 1
-    return counts.clamp(max=width).int()
+    rows, width = weights.shape
+    counts = torch.zeros(rows, dtype=torch.int32, device=weights.device)
+    left = torch.arange(rows, device=weights.device)
+    for prefix in (*(size for size in PREFIXES if size < width), width):
+        top = weights[left].topk(prefix, -1).values
+        below = top.cumsum(-1, dtype=torch.float64) < (mass * total[left])[:, None]
+        found = below.sum(-1, dtype=torch.int32) + 1
+        reached = found <= prefix
+        counts[left[reached]] = found[reached]
+        left = left[~reached]
+        if not len(left):
+            return counts
+    counts[left] = width  # rounding kept the sum of all tokens below the mass
+    return counts

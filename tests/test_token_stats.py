@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from rft.token_stats import PREFIX, token_statistics
+from rft.token_stats import PREFIXES, token_statistics
 
 
 def reference(row: torch.Tensor, mass: float) -> tuple[float, int]:
@@ -19,7 +19,7 @@ def reference(row: torch.Tensor, mass: float) -> tuple[float, int]:
 
 def test_statistics_equal_a_float64_reference_at_all_sharpnesses():
     torch.manual_seed(0)
-    for width, scale in [(7, 1.0), (300, 3.0), (300, 0.1), (PREFIX + 500, 4.0), (5000, 0.05)]:
+    for width, scale in [(7, 1.0), (300, 3.0), (300, 0.1), (PREFIXES[0], 0.0), (PREFIXES[0] + 1, 0.2), (PREFIXES[1] + 500, 4.0), (5000, 0.05)]:
         logits = torch.randn(6, width) * scale
         chosen = torch.randint(width, (6,))
         entropy, logprob, branching = token_statistics(logits, chosen, mass=0.95)
