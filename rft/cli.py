@@ -17,8 +17,19 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 HERE = click.Path(path_type=Path)
 
 
+# As they are met: the loop, its stages, what reads a run, the rest.
+ORDER = (
+    "run prepare sample grade filter select sft evaluate gate "
+    "report status show export recipes unlock"
+).split()
+
+
 class Commands(click.Group):
     """Turn what a person can mend into one line and exit code 2, and lost work into 75."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """List the commands in the order in which they are met."""
+        return sorted(self.commands, key=ORDER.index)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command and translate the ways in which it ends."""
@@ -120,7 +131,9 @@ def run(
     stop_after: float | None,
     grace: float,
 ) -> None:
-    """Run the whole loop of RECIPE: a shipped name, a YAML file, or a run folder to go on with.
+    """Run the whole loop of RECIPE, or go on with a run folder.
+
+    RECIPE is a shipped name, a YAML file, or the folder of an earlier run.
 
     Goes on where an earlier call ended, and does nothing when all is done. Exit code 0: done;
     2: a person must change something; 75: interrupted, run it again.
@@ -323,7 +336,9 @@ def round_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @set_option
 @grace_option
 def prepare(recipe: str, out: Path | None, overrides: tuple[str, ...], grace: float) -> None:
-    """Read the problems of RECIPE, set aside by name what cannot be used, and start a run folder.
+    """Read the problems of RECIPE and start a run folder.
+
+    What cannot be used is set aside by name.
 
     \b
     Example:
@@ -402,7 +417,7 @@ def evaluate(
     overrides: tuple[str, ...],
     grace: float,
 ) -> None:
-    """Measure Pass@1 and Pass@k of a run's model, or with --model of any model.
+    """Measure a run's model, or any model: Pass@1 and Pass@k.
 
     With --model, OUTPUT becomes a run folder of no rounds: all commands read it.
 
@@ -511,7 +526,7 @@ def grade(
     overrides: tuple[str, ...],
     grace: float,
 ) -> None:
-    """Check answers against the gold: of a run's round, or of anyone's rows.
+    """Check the answers of a round, or of anyone's rows.
 
     Rows need `completion` (a text, or a list of texts) and `gold`. Verdicts: correct, wrong,
     no_answer, unparseable, timeout, bad_gold.
@@ -544,7 +559,7 @@ def filter_(
     overrides: tuple[str, ...],
     grace: float,
 ) -> None:
-    """Apply the recipe's rules: to a run's round, or to anyone's rows.
+    """Apply the rules to a round, or to anyone's rows.
 
     The rejected rows go beside OUTPUT, into NAME.rejected.parquet, each with its rule's name.
 
@@ -580,7 +595,7 @@ def select(
     overrides: tuple[str, ...],
     grace: float,
 ) -> None:
-    """Pick the samples to train on: from a run's round, or from anyone's graded rows.
+    """Pick what to train on from a round, or from anyone's rows.
 
     \b
     Example:
@@ -609,7 +624,9 @@ def select(
 @cli.command()
 @click.argument("run_folder", metavar="RUN", type=HERE)
 def unlock(run_folder: Path) -> None:
-    """Remove the lock of a run whose owner is gone; needed only when that was another machine.
+    """Remove the lock of a run whose owner is gone.
+
+    Needed only when the owner was on another machine.
 
     \b
     Example:
@@ -624,7 +641,7 @@ def unlock(run_folder: Path) -> None:
 @cli.command()
 @click.argument("name", required=False)
 def recipes(name: str | None) -> None:
-    """List the shipped recipes, or print one to start your own from.
+    """List the shipped recipes, or print one to start from.
 
     \b
     Example:
@@ -643,7 +660,7 @@ def recipes(name: str | None) -> None:
 @cli.command()
 @click.argument("run_folder", metavar="RUN", type=HERE)
 def report(run_folder: Path) -> None:
-    """Say what a run did to Pass@1 and Pass@k, and what became of every sample.
+    """Say what a run did to Pass@1 and Pass@k, and why.
 
     \b
     Example:
@@ -659,7 +676,9 @@ def report(run_folder: Path) -> None:
 @click.argument("run_folder", metavar="RUN", type=HERE)
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
 def status(run_folder: Path, as_json: bool) -> None:
-    """Say where a run stands, also while another process works on it.
+    """Say where a run stands.
+
+    Works while another process is at it.
 
     \b
     Example:
@@ -703,7 +722,9 @@ def show(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Read rollouts, and why each was kept or dropped: a line each, or the one of ID in full.
+    """Read rollouts, and why each was kept or dropped.
+
+    A line each, or the one of ID in full.
 
     ID may be the start of a rollout's id. What was cut off after the first box is marked with x.
 
@@ -745,7 +766,9 @@ def show(
 def export(
     run_folder: Path, to: Path, license_id: str | None, model: bool, no_token_stats: bool
 ) -> None:
-    """Write a run as a dataset folder with a card, which `datasets.load_dataset` opens as it is.
+    """Write a run as a dataset folder with a card.
+
+    `datasets.load_dataset` opens it as it is.
 
     Its configs: sft (the selected samples), rollouts, graded, problems, evaluations. With --model,
     DIR-model is a folder of its own: on the Hub a model and a dataset are two repositories.

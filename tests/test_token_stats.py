@@ -19,7 +19,9 @@ def reference(row: torch.Tensor, mass: float) -> tuple[float, int]:
 
 def test_statistics_equal_a_float64_reference_at_all_sharpnesses():
     torch.manual_seed(0)
-    for width, scale in [(7, 1.0), (300, 3.0), (300, 0.1), (PREFIXES[0], 0.0), (PREFIXES[0] + 1, 0.2), (PREFIXES[1] + 500, 4.0), (5000, 0.05)]:
+    first, second = PREFIXES
+    sizes = [(7, 1.0), (300, 3.0), (300, 0.1), (first, 0.0), (first + 1, 0.2), (second + 500, 4.0)]
+    for width, scale in [*sizes, (5000, 0.05)]:
         logits = torch.randn(6, width) * scale
         chosen = torch.randint(width, (6,))
         entropy, logprob, branching = token_statistics(logits, chosen, mass=0.95)
