@@ -18,10 +18,23 @@ HERE = click.Path(path_type=Path)
 
 
 # As they are met: the loop, its stages, what reads a run, the rest.
-ORDER = (
-    "run prepare sample grade filter select sft evaluate gate "
-    "report status show export recipes unlock"
-).split()
+ORDER = [
+    "run",
+    "prepare",
+    "sample",
+    "grade",
+    "filter",
+    "select",
+    "sft",
+    "evaluate",
+    "gate",
+    "report",
+    "status",
+    "show",
+    "export",
+    "recipes",
+    "unlock",
+]
 
 
 class Commands(click.Group):
