@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from rft import tables
+from rft.atomic import atomic_text
 from rft.cards import (
     DATA_CARD,
     HOLDS,
@@ -33,7 +34,7 @@ from rft.errors import RFTError
 from rft.markdown import share
 from rft.models import adopted, last_round, made_model
 from rft.schemas import SPLITS
-from rft.store import Run, atomic_text
+from rft.store import Run
 
 # Lists what an export wrote, so that the next one replaces that and nothing else.
 MARK = "rft-export.json"

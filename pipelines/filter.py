@@ -73,9 +73,8 @@ def apply_rules(
     What a rule cannot tell (null) is rejected.
     """
     check_rules(rules)
-    place = "__place"
-    left = graded.with_row_index(place)
-    dropped = [left.head(0).with_columns(rejected_by=pl.lit(None, pl.String))]
+    left, places = graded, pl.int_range(len(graded), eager=True)
+    gone = [pl.DataFrame(schema={"place": pl.Int64, "rejected_by": pl.String})]
     for name, parameters in rules.items():
         defect = RULES[name](**parameters)
         missing = [column for column in defect.meta.root_names() if column not in graded.columns]
@@ -86,12 +85,12 @@ def apply_rules(
             )
         # The expression sees only the columns that it reads: group rules stay narrow.
         found = left.select(defect.fill_null(True).alias("defect"))["defect"]
-        dropped.append(left.filter(found).with_columns(rejected_by=pl.lit(name)))
-        left = left.filter(~found)
-    rejected = pl.concat(dropped).sort(place).drop(place)
-    kept = left.drop(place)
-    assert len(kept) + len(rejected) == len(graded), "rollouts in != kept + rejected"
-    return kept, rejected
+        gone.append(pl.select(place=places.filter(found), rejected_by=pl.lit(name)))
+        left, places = left.filter(~found), places.filter(~found)
+    last = pl.concat(gone).sort("place")
+    rejected = graded[last["place"]].with_columns(last["rejected_by"])
+    assert len(left) + len(rejected) == len(graded), "rollouts in != kept + rejected"
+    return left, rejected
 
 
 def by_rule(rejected: pl.DataFrame) -> dict[str, int]:

@@ -3,8 +3,10 @@
 Reads kept, graded (for pass rates) and rollouts (for lengths); writes selected.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +183,7 @@ def rank(
     """Order a pool, best first, and count the rows without a finite statistic to be ranked by."""
     if by == "random":
         draws = [derive(seed, "rank", name) for name in pool["rollout_id"]]
-        ranked = pool.with_columns(pl.Series("__draw", draws, pl.UInt64))
-        return ranked.sort("__draw", "rollout_id").drop("__draw"), 0
+        return pool[pl.DataFrame({"draw": draws}).select(pl.arg_sort_by("draw"))["draw"]], 0
     column = STATISTIC[by]
     if pool.is_empty():
         return pool, 0
@@ -216,17 +217,23 @@ def _cap(ranked: pl.DataFrame, per_problem: int | None) -> pl.DataFrame:
 
 def split_budget(total: int, noise: float) -> dict[str, int]:
     """Split a number of rows: the noise is rounded (half up), the positives are the rest."""
-    wrong = int(noise * total + 0.5)
+    # In decimals: 0.29 of 50 is 14.5, but a little less as a binary fraction.
+    wrong = int(Decimal(str(noise)) * total + Decimal("0.5"))
     return {"positive": total - wrong, "noise": wrong}
 
 
 def shrink(wanted: dict[str, int], available: dict[str, int], settings: Select) -> dict[str, int]:
     """Find the most rows, up to the budget, that can be had at the wanted ratio."""
-    for total in range(sum(wanted.values()), 0, -1):
+
+    def lacking(total: int) -> bool:
         split = split_budget(total, settings.noise)
-        fits = all(split[role] <= available[role] for role in split)
-        if fits and (split["positive"] or not wanted["positive"]):
-            return split
+        return any(split[role] > available[role] for role in split)
+
+    # Neither part falls as the total rises, so what lacks once lacks from there on.
+    most = bisect_left(range(1, sum(wanted.values()) + 1), True, key=lacking)
+    split = split_budget(most, settings.noise)
+    if most and (split["positive"] or not wanted["positive"]):
+        return split
     raise RFTError(
         f"select.noise: {settings.noise:g} of the samples wrong cannot be had of {available}; "
         "lower select.noise, or sample more"

@@ -133,12 +133,12 @@ def _checked(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
 def adopt(rows: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, dict[str, list[str]]]:
     """Make rollouts of foreign rows, and list the golds of each problem."""
     need(rows, ["completion", "gold"], path)
+    for number, gold in enumerate(read_golds(rows, path), 1):
+        if not gold:
+            raise RFTError(f"{path}: row {number} has no gold; every row needs one")
     rows = identify(rows, path).with_columns(pl.col("completion").fill_null(""))
     by_problem: dict[str, list[str]] = {}
-    golds = read_golds(rows, path)
-    for name, rollout, gold in zip(rows["problem_id"], rows["rollout_id"], golds, strict=True):
-        if not gold:
-            raise RFTError(f"{path}: row {rollout} has no gold; every row needs one")
+    for name, gold in zip(rows["problem_id"], read_golds(rows, path), strict=True):
         if by_problem.setdefault(name, gold) != gold:
             raise RFTError(f"{path}: problem {name} has two different golds")
     return rows, by_problem

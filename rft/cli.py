@@ -18,23 +18,8 @@ HERE = click.Path(path_type=Path)
 
 
 # As they are met: the loop, its stages, what reads a run, the rest.
-ORDER = [
-    "run",
-    "prepare",
-    "sample",
-    "grade",
-    "filter",
-    "select",
-    "sft",
-    "evaluate",
-    "gate",
-    "report",
-    "status",
-    "show",
-    "export",
-    "recipes",
-    "unlock",
-]
+ORDER = ["run", "prepare", "sample", "grade", "filter", "select", "sft", "evaluate", "gate"]
+ORDER += ["report", "status", "show", "export", "recipes", "unlock"]
 
 
 class Commands(click.Group):
@@ -367,46 +352,20 @@ def prepare(recipe: str, out: Path | None, overrides: tuple[str, ...], grace: fl
         stage_command("prepare", found.path, 0, grace)
 
 
-@cli.command()
-@click.argument("run_folder", metavar="RUN", type=HERE)
-@round_option
-@grace_option
-def sample(run_folder: Path, round: int | None, grace: float) -> None:
-    """Sample answers to a round's problems.
+def plain_stage(name: str, does: str) -> None:
+    """Add the command of a stage that works on a run's round and nothing else."""
 
-    \b
-    Example:
-      rft sample runs/quickstart --round 1
-    """
-    stage_command("sample", run_folder, round, grace)
+    @cli.command(name, help=f"{does}\n\n\b\nExample:\n  rft {name} runs/quickstart --round 1")
+    @click.argument("run_folder", metavar="RUN", type=HERE)
+    @round_option
+    @grace_option
+    def command(run_folder: Path, round: int | None, grace: float) -> None:
+        stage_command(name, run_folder, round, grace)
 
 
-@cli.command()
-@click.argument("run_folder", metavar="RUN", type=HERE)
-@round_option
-@grace_option
-def sft(run_folder: Path, round: int | None, grace: float) -> None:
-    """Fine-tune on a round's selected samples.
-
-    \b
-    Example:
-      rft sft runs/quickstart --round 1
-    """
-    stage_command("sft", run_folder, round, grace)
-
-
-@cli.command()
-@click.argument("run_folder", metavar="RUN", type=HERE)
-@round_option
-@grace_option
-def gate(run_folder: Path, round: int | None, grace: float) -> None:
-    """Decide whether a round's model is adopted.
-
-    \b
-    Example:
-      rft gate runs/quickstart --round 1
-    """
-    stage_command("gate", run_folder, round, grace)
+plain_stage("sample", "Sample answers to a round's problems.")
+plain_stage("sft", "Fine-tune on a round's selected samples.")
+plain_stage("gate", "Decide whether a round's model is adopted.")
 
 
 @cli.command()

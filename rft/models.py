@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rft.atomic import atomic_text
 from rft.bundled import bundled
 from rft.errors import RFTError
 from rft.recipe import Model
-from rft.store import NotReady, Run, atomic_text, is_run, open_run
+from rft.store import NotReady, Run, is_run, open_run
 from rft.tables import file_digest
 
 # Written last into every model folder that we make: without it the folder is not a model.

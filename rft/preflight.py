@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rft.answers import first_box
+from rft.atomic import atomic_text
 from rft.engines import Engine, Finished, Request
 from rft.errors import RFTError
 from rft.models import ModelRef, base_model
@@ -16,7 +17,7 @@ from rft.recipe import Recipe, Sft
 from rft.recipe_complaints import nearest
 from rft.sampling import as_sampling, sampling_settings
 from rft.stages import Job
-from rft.store import atomic_text, key_of, now
+from rft.store import key_of, now
 
 PROBES = 8
 EXAMPLE = "So the answer is $\\boxed{4}$."

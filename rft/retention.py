@@ -3,8 +3,9 @@
 import json
 import shutil
 
+from rft.atomic import atomic_text
 from rft.models import adopted, last_round
-from rft.store import Run, atomic_text
+from rft.store import Run
 
 
 def prune(run: Run, round: int) -> None:

@@ -1,5 +1,6 @@
 """Sampling that loses nothing: planned by key, finished unit by unit, put together at the end."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from rft import tables
+from rft.atomic import atomic_text
 from rft.engines import Engine, Finished, Request, Sampling
 from rft.models import ModelRef
 from rft.progress import Progress
@@ -14,7 +16,7 @@ from rft.prompt import Prompter
 from rft.recipe import Evaluate, Recipe, Sample
 from rft.seeds import derive, digest
 from rft.stages import Job
-from rft.store import Run, atomic_text
+from rft.store import Run
 
 # What decides an engine's tokens; every other argument is about memory and speed.
 IDENTITY_ARGS = ("dtype", "quantization", "kv_cache_dtype", "hf_overrides")
@@ -45,13 +47,11 @@ def sampling_settings(recipe: Recipe, section: Sample | Evaluate) -> dict[str, A
 
 def sampling_key(recipe: Recipe, section: Sample | Evaluate, model: ModelRef) -> str:
     """Hash what decides a rollout's text: never how many are asked for, nor of which problems."""
-    return digest(tables_json(sampling_settings(recipe, section)), model.digest)
+    return digest(canonical(sampling_settings(recipe, section)), model.digest)
 
 
-def tables_json(value: Any) -> str:
+def canonical(value: Any) -> str:
     """Write settings in one canonical way."""
-    import json
-
     return json.dumps(value, sort_keys=True)
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import polars as pl
 
 from rft import tables
+from rft.atomic import atomic_text
 from rft.stopping import Stop
-from rft.store import NotReady, Run, atomic_text, key_of, now, versions
+from rft.store import NotReady, Run, key_of, now, versions
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import hashlib
 import importlib.metadata
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -15,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from rft import lock, tables
+from rft.atomic import atomic_text
 from rft.errors import RFTError
 from rft.recipe import Recipe
 from rft.recipe_files import dump, load_recipe
@@ -23,21 +23,6 @@ from rft.schemas import SCHEMA_VERSION
 # Tables without rounds have their shards directly in their folder.
 ROUNDLESS = ("problems", "set_aside")
 PACKAGES = ("rft-rounds", "torch", "transformers", "trl", "polars", "pyarrow", "math-verify")
-
-
-def atomic_text(path: Path, text: str) -> None:
-    """Write a small file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with scratch.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
 
 
 def key_of(stage: str, settings: dict[str, Any], inputs: dict[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rft.atomic import whole_file
 from rft.errors import RFTError
 from rft.schemas import TABLES
 
@@ -56,26 +56,17 @@ def write_file(path: Path, table: pa.Table) -> None:
             table.schema.get_field_index(column), table.schema.field(column), _round(table[column])
         )
     leaves = {f"{column}.list.element": "BYTE_STREAM_SPLIT" for column in rounded}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with scratch.open("wb") as file:
-            pq.write_table(
-                table,
-                file,
-                row_group_size=rows,
-                compression="zstd",
-                use_dictionary=[name for name in table.column_names if name not in rounded],
-                column_encoding=leaves or None,
-                write_page_checksum=True,
-                write_page_index=True,
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        pq.write_table(
+            table,
+            file,
+            row_group_size=rows,
+            compression="zstd",
+            use_dictionary=[name for name in table.column_names if name not in rounded],
+            column_encoding=leaves or None,
+            write_page_checksum=True,
+            write_page_index=True,
+        )
 
 
 def _round(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -411,7 +411,11 @@ def test_without_a_holdout_nothing_moves():
 
 def test_a_split_without_a_usable_problem_is_refused_with_the_reasons():
     frame = pl.DataFrame(
-        [row("p", "train"), row("q", "test", reason="prompt too long"), row("", "test", reason="x")],
+        [
+            row("p", "train"),
+            row("q", "test", reason="prompt too long"),
+            row("", "test", reason="x"),
+        ],
         schema=empty("set_aside").schema,
     )
     usable = frame.filter(pl.col("reason").is_null())
