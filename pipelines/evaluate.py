@@ -12,7 +12,7 @@ from rft import tables
 from rft.answers import last_answer_of
 from rft.engines import Engine, Request
 from rft.grading import grade, verdicts_of
-from rft.models import made_model
+from rft.models import adopted, last_round, made_model
 from rft.preflight import preflight
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.sampling import as_sampling, collect, open_engine, sampling_key, sampling_settings
@@ -30,6 +30,7 @@ def settings(run: Run, round: int) -> dict[str, Any]:
         "dev_n": recipe.evaluate.dev_n,
         "splits": splits(run, round),
         "grade": recipe.grade.model_dump(mode="json"),
+        "statistics": recipe.sample.statistics.model_dump(mode="json"),
     }
 
 
@@ -37,11 +38,20 @@ def splits(run: Run, round: int) -> list[str]:
     """List the splits measured after a round."""
     recipe = run.recipe
     wanted = ["dev"] if recipe.prepare.dev is not None else []
-    if recipe.evaluate.test == "every_round" or round in (0, recipe.rounds):
+    if recipe.evaluate.test == "every_round" or round in (0, recipe.rounds, ended_with(run)):
         return [*wanted, "test"]
     # A later end does not make what was measured at an earlier one outdated.
     done = run.manifest("evaluate", round)
-    return list(done["settings"]["splits"]) if done else wanted
+    return [*wanted, "test"] if done and "test" in done["settings"]["splits"] else wanted
+
+
+def ended_with(run: Run) -> int | None:
+    """Give the model that the run leaves behind, once its last gate has spoken."""
+    last = last_round(run)
+    if run.recipe.gate is None or run.manifest("gate", last) is None:
+        return None
+    final = adopted(run, last)
+    return final if last == run.recipe.rounds or final <= last - 2 else None
 
 
 def inputs(run: Run, round: int) -> dict[str, str]:

@@ -3,13 +3,14 @@
 Reads the recipe's sources; writes problems and set_aside.
 """
 
+import unicodedata
 from typing import Any
 
 import polars as pl
 
 from rft import tables
 from rft.errors import RFTError
-from rft.models import base_model
+from rft.models import ModelRef, base_model
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.recipe import Recipe
 from rft.schemas import SPLITS
@@ -51,8 +52,8 @@ def inputs(run: Run, _round: int) -> dict[str, str]:
 
 
 def splits(recipe: Recipe) -> tuple[str, ...]:
-    """List the splits that the run reads: without rounds, nothing is trained on."""
-    return SPLITS if recipe.rounds else SPLITS[1:]
+    """List the splits that the run reads: train only to learn from, or to hold dev out of."""
+    return SPLITS if recipe.rounds or recipe.prepare.holdout else SPLITS[1:]
 
 
 def longest_completion(recipe: Recipe) -> int:
@@ -66,7 +67,7 @@ def work(job: Job) -> None:
     rows = [row for split in reversed(splits(run.recipe)) for row in read_split(run.recipe, split)]
     model = base_model(run)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
-    room = window(run.recipe, model.path) - longest_completion(run.recipe)
+    room = window(run.recipe, model) - longest_completion(run.recipe)
     mark_repeated(rows)
     mark_long(rows, prompts, room)
     with Verifier(deadline=run.recipe.grade.deadline) as verifier:
@@ -97,13 +98,13 @@ def read_split(recipe: Recipe, split: str) -> list[dict[str, Any]]:
     return rows
 
 
-def window(recipe: Recipe, model: str) -> int:
+def window(recipe: Recipe, model: ModelRef) -> int:
     """Give the longest prompt plus completion, in tokens."""
     if recipe.engine.max_model_len is not None:
         return recipe.engine.max_model_len
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(model)
+    config = AutoConfig.from_pretrained(model.path, **model.options)
     return int(getattr(config.get_text_config(), "max_position_embeddings", 1 << 30))
 
 
@@ -115,7 +116,8 @@ def mark_repeated(rows: list[dict[str, Any]]) -> None:
     seen: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
         split, benchmark = where = (row["split"], row["benchmark"])
-        places = seen.setdefault(row["problem_id"], [])
+        # By the question alone: with its gold spelled otherwise it is the same problem.
+        places = seen.setdefault(unicodedata.normalize("NFC", row["question"]), [])
         # Two benchmarks may share a problem, and both are measured on it.
         shared = split != "train" and all(place[0] == split for place in places)
         if places and (where in places or not shared):

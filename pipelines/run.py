@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from pipelines import evaluate, filter, gate, grade, prepare, sample, selection, sft
 from rft import stages
-from rft.errors import Interrupted
+from rft.errors import Interrupted, RFTError
 from rft.models import adopted, is_there, last_round
 from rft.recipe import Recipe
 from rft.retention import prune
@@ -64,22 +64,30 @@ def run_all(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) -> bo
         if round and refused_twice(run, round):
             say(f"the gate refused rounds {round - 2} and {round - 1}: the run ends here")
             break
-        stop.check()
-        if stages.is_current(stage, run, round):
-            continue
-        anything = True
-        say(f"round {round}: {stage.name}" if round else f"base: {stage.name}")
-        for number in models_for(stage, run, round):
-            remake(run, number, stop, say)
-        if stage.name in LIGHT:
-            stages.perform(stage, run, round, stop, say)
-        else:
-            in_child(stage, run, round, stop)
-        if stage.name == "gate" or (stage.name == "evaluate" and run.recipe.gate is None):
-            prune(run, round)
+        anything |= do(stage, run, round, stop, say)
+    if (final := evaluate.ended_with(run)) is not None:
+        anything |= do(evaluate.STAGE, run, final, stop, say)
     if anything and rounds:
-        prune(run, last_round(run))  # of what was trained again for a while
+        prune(run, last_round(run))
+    run.forget_agreement()
     return anything
+
+
+def do(stage: Stage, run: Run, round: int, stop: Stop, say: Callable[[str], None]) -> bool:
+    """Do one stage if it is not done, in a process of its own if it is heavy."""
+    stop.check()
+    if stages.is_current(stage, run, round):
+        return False
+    say(f"round {round}: {stage.name}" if round else f"base: {stage.name}")
+    for number in models_for(stage, run, round):
+        remake(run, number, stop, say)
+    if stage.name in LIGHT:
+        stages.perform(stage, run, round, stop, say)
+    else:
+        in_child(stage, run, round, stop)
+    if stage.name == "gate" or (stage.name == "evaluate" and run.recipe.gate is None):
+        prune(run, round)
+    return True
 
 
 def models_for(stage: Stage, run: Run, round: int) -> list[int]:
@@ -98,8 +106,14 @@ def remake(run: Run, number: int, stop: Stop, say: Callable[[str], None]) -> Non
     for parent in models_for(sft.STAGE, run, number):
         remake(run, parent, stop, say)
     say(f"model {number} was removed (keep.models: {run.recipe.keep.models}): trained again")
+    before = run.output_digest("sft", number, "model")
     run.put_away([run.manifest_path("sft", number)])
     in_child(sft.STAGE, run, number, stop)
+    if run.output_digest("sft", number, "model") != before:
+        raise RFTError(
+            f"{run.path}: model {number}, trained again, is not the same to the bit (accelerators "
+            "are not), so what follows from it is out of date; `rft run --update` redoes that"
+        )
 
 
 def plan(run: Run, rounds: int) -> list[Step]:

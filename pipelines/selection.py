@@ -183,7 +183,7 @@ def rank(
     """Order a pool, best first, and count the rows without a finite statistic to be ranked by."""
     if by == "random":
         draws = [derive(seed, "rank", name) for name in pool["rollout_id"]]
-        return pool[pl.DataFrame({"draw": draws}).select(pl.arg_sort_by("draw"))["draw"]], 0
+        return pool[pl.Series(draws, dtype=pl.Int64).arg_sort()], 0
     column = STATISTIC[by]
     if pool.is_empty():
         return pool, 0
@@ -234,10 +234,7 @@ def shrink(wanted: dict[str, int], available: dict[str, int], settings: Select) 
     split = split_budget(most, settings.noise)
     if most and (split["positive"] or not wanted["positive"]):
         return split
-    raise RFTError(
-        f"select.noise: {settings.noise:g} of the samples wrong cannot be had of {available}; "
-        "lower select.noise, or sample more"
-    )
+    raise RFTError(f"select.noise: {settings.noise:g} cannot be had of {available}; lower it")
 
 
 def _shortfall(wanted: dict[str, int], take: dict[str, int], sizes: dict[str, int]) -> str:

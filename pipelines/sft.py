@@ -4,6 +4,7 @@ Reads selected and rollouts, and the model of the round before; writes model r.
 """
 
 import math
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,20 @@ if TYPE_CHECKING:
 # Written into a checkpoint after all of its files: resume ignores the ones without.
 COMPLETE = "rft-complete"
 
+# TRL's and transformers' defaults that decide what is learnt, by name: an upgrade must not change
+# them behind a key's back. `sft.args` may replace any.
+DEFAULTS = {
+    "optim": "adamw_torch_fused",
+    "weight_decay": 0.0,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "max_grad_norm": 1.0,
+    "loss_type": "nll",
+    "packing_strategy": "bfd",
+    "dataloader_drop_last": False,
+}
+
 # What changes memory and speed but not what is learnt.
 EXECUTION = {"micro_batch", "save_every", "launch"}
 
@@ -38,7 +53,17 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
         "end": recipe.prompt.end,
         "style": recipe.prompt.style,
         "sft": recipe.sft.model_dump(mode="json", exclude=EXECUTION),
+        "defaults": DEFAULTS | {"dtype": training_dtype(recipe.sft)},
     }
+
+
+def training_dtype(sft: Sft) -> str:
+    """Name the precision of the weights in training.
+
+    A bfloat16 weight is a multiple of steps far wider than an update at 1e-5: trained in it, 19 of
+    20 weights never move. So all that is trained is float32, and computed in bfloat16 where asked.
+    """
+    return "float32" if sft.lora is None else "auto"
 
 
 def data_rounds(run: Run, round: int) -> list[int]:
@@ -63,10 +88,11 @@ def parent(run: Run, round: int) -> ModelRef:
 def work(job: Job) -> None:
     """Train model r, going on from the last whole checkpoint if there is one."""
     run, model = job.run, parent(job.run, job.round)
+    first_device()
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
     rows = pl.concat([samples(run, number) for number in data_rounds(run, job.round)])
     targets = [target(prompts, row) for row in rows.iter_rows(named=True)]
-    refuse_long(rows["rollout_id"].to_list(), targets, run.recipe.sft.max_length)
+    rows, targets, dropped = without_long(rows, targets, run.recipe.sft.max_length)
     seed = derive(run.recipe.seed, "sft", job.round) % 2**31
     _same_work(job)
     checkpoints = job.work / "checkpoints"
@@ -82,11 +108,15 @@ def work(job: Job) -> None:
     )
     about = {"round": job.round, "parent": model.digest, "end": prompts.end}
     with new_model_folder(job.work / "out" / "model", **about) as folder:
-        figures = train(trainer, prompts, folder, job.stop)
+        figures = train(trainer, prompts, folder, job.stop, dtype=saved_dtype(model))
         if run.recipe.keep.optimizer and (last := last_checkpoint(checkpoints)):
-            shutil.move(last, folder / "checkpoint")
+            shutil.copytree(last, folder / "checkpoint")
     job.outputs["model"] = job.work / "out" / "model"
-    job.counts |= {"in": len(rows), "trained": len(rows)}
+    job.counts |= {
+        "in": len(rows) + dropped,
+        "trained": len(rows),
+        "dropped": {"max_length": dropped},
+    }
     roles = rows["role"].value_counts().iter_rows()
     job.notes |= {
         "seeds": {"sft": seed},
@@ -121,14 +151,27 @@ def target(prompts: Prompter, row: dict[str, Any]) -> dict[str, list[int]]:
     return prompts.target(prompts.encode(row["prompt"]), learnt)
 
 
-def refuse_long(ids: list[str], targets: list[dict[str, list[int]]], limit: int) -> None:
-    """Refuse rows over the limit: cutting them would cut their answer and their end."""
-    long = [name for name, row in zip(ids, targets, strict=True) if len(row["input_ids"]) > limit]
-    if long:
+def without_long(
+    rows: pl.DataFrame, targets: list[dict[str, list[int]]], limit: int
+) -> tuple[pl.DataFrame, list[dict[str, list[int]]], int]:
+    """Leave out and count rows over the limit: cutting them would cut their answer and their end.
+
+    `select` has dropped the ones whose tokens were known; here only recorded text can be too long.
+    """
+    fits = [len(target["input_ids"]) <= limit for target in targets]
+    if not any(fits):
         raise RFTError(
-            f"sft.max_length: {len(long)} selected rows are longer than {limit} tokens (first: "
-            f"{long[0]}); raise sft.max_length, or select again, which drops them"
+            f"sft.max_length: all {len(targets)} selected rows are longer than {limit} tokens; "
+            "raise it"
         )
+    kept = [target for target, short in zip(targets, fits, strict=True) if short]
+    return rows.filter(pl.Series(fits)), kept, len(targets) - len(kept)
+
+
+def first_device() -> None:
+    """Show the trainer one GPU only: TRL refuses several without a launcher."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0" if visible is None else visible.split(",")[0]
 
 
 def _same_work(job: Job) -> None:
@@ -158,10 +201,17 @@ def make_trainer(
     from trl import SFTConfig, SFTTrainer
 
     set_seed(seed)
-    loaded = AutoModelForCausalLM.from_pretrained(model.path, dtype="auto", **model.options)
+    loaded = AutoModelForCausalLM.from_pretrained(
+        model.path, dtype=training_dtype(sft), **model.options
+    )
+    make_savable(loaded)
     cuda = torch.cuda.is_available()
     micro = micro_batch(sft)
-    bf16 = cuda and torch.cuda.is_bf16_supported() if sft.bf16 == "auto" else sft.bf16
+    bf16 = (
+        cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+        if sft.bf16 == "auto"
+        else sft.bf16
+    )
     ours = {
         "output_dir": str(checkpoints),
         "num_train_epochs": sft.epochs,
@@ -182,7 +232,7 @@ def make_trainer(
         "data_seed": seed,
         "save_strategy": "steps",
         "save_steps": sft.save_every,
-        "logging_steps": 10,
+        "logging_steps": 1,
         # By default a loss that is not a number is left out of the average, and never seen.
         "logging_nan_inf_filter": False,
         "report_to": track,
@@ -191,7 +241,7 @@ def make_trainer(
     }
     trainer = SFTTrainer(
         model=loaded,
-        args=SFTConfig(**(ours | sft.args)),
+        args=SFTConfig(**(DEFAULTS | ours | sft.args)),
         train_dataset=Dataset.from_list(targets),
         processing_class=prompts.tokenizer,
         peft_config=_lora(sft),
@@ -201,21 +251,23 @@ def make_trainer(
     return trainer
 
 
-def train(trainer: Any, prompts: Prompter, folder: Path, stop: Stop) -> dict[str, Any]:
+def train(
+    trainer: Any, prompts: Prompter, folder: Path, stop: Stop, *, dtype: str
+) -> dict[str, Any]:
     """Train, going on from the last whole checkpoint, save a model folder, and report."""
-    result = trainer.train(resume_from_checkpoint=last_checkpoint(Path(trainer.args.output_dir)))
+    trainer.train(resume_from_checkpoint=last_checkpoint(Path(trainer.args.output_dir)))
     step = trainer.state.global_step
     if stop.asked():
         raise Interrupted(f"stopped by {stop.reason} at step {step} of {trainer.state.max_steps}")
-    if not math.isfinite(result.training_loss):
-        raise RFTError(
-            f"sft: the loss is {result.training_loss} after {step} steps; lower sft.learning_rate"
-        )
-    save(trainer, prompts, folder)
+    # Not the result's own average, which after a resume is over this call's steps alone.
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    if not all(math.isfinite(loss) for loss in losses):
+        raise RFTError(f"sft: the loss is not finite within {step} steps; lower sft.learning_rate")
+    save(trainer, prompts, folder, dtype)
     return {
         "steps": step,
-        "loss": result.training_loss,
-        "losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
+        "loss": sum(losses) / len(losses),
+        "losses": losses,
         "micro_batch": trainer.args.per_device_train_batch_size,
     }
 
@@ -235,6 +287,22 @@ def micro_batch(sft: Sft) -> int:
             size for size in range(1, sft.batch + 1) if sft.batch % size == 0 and size <= fit
         )
     return int(micro)
+
+
+def saved_dtype(model: ModelRef) -> str:
+    """Name the precision that a model is stored in."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(model.path, **model.options).get_text_config()
+    return str(config.dtype or "float32").removeprefix("torch.")
+
+
+def make_savable(model: Any) -> None:
+    """Mend a base whose generation config contradicts itself, and so cannot be saved."""
+    try:
+        model.generation_config.validate(strict=True)
+    except ValueError:
+        model.generation_config.do_sample = True
 
 
 def _lora(sft: Sft) -> Any:
@@ -288,8 +356,10 @@ def last_checkpoint(folder: Path) -> str | None:
     return str(max(whole, key=lambda p: int(p.name.rpartition("-")[2]))) if whole else None
 
 
-def save(trainer: Any, prompts: Prompter, folder: Path) -> None:
+def save(trainer: Any, prompts: Prompter, folder: Path, dtype: str) -> None:
     """Save weights (LoRA merged, its adapter beside), tokenizer and generation config."""
+    import torch
+
     model = trainer.accelerator.unwrap_model(trainer.model)
     if hasattr(model, "merge_and_unload"):
         model.save_pretrained(folder / "adapter")
@@ -298,8 +368,9 @@ def save(trainer: Any, prompts: Prompter, folder: Path) -> None:
     others = [] if eos is None else eos if isinstance(eos, list) else [eos]
     stops = list(dict.fromkeys([prompts.end_id, *others]))
     model.generation_config.eos_token_id = stops if len(stops) > 1 else stops[0]
-    # A base's greedy defaults travel with it, but must not contradict each other on saving.
-    model.save_pretrained(folder)
+    # The trainer turns the cache off for itself, and trains in float32; the model is as its base.
+    model.config.use_cache = True
+    model.to(getattr(torch, dtype)).save_pretrained(folder)
     tokenizer = prompts.tokenizer
     tokenizer.eos_token = prompts.end
     tokenizer.save_pretrained(folder)

@@ -27,6 +27,9 @@ def read_foreign(path: Path, renames: Sequence[str]) -> pl.DataFrame:
     rows = read_rows(path)
     if rows.is_empty():
         raise RFTError(f"{path}: no rows in it")
+    for name in rows.columns:
+        if "\0" in name:
+            raise RFTError(f"{path}: no table may have a column called {name!r}")
     names: dict[str, str] = {}
     for pair in renames:
         ours, _, theirs = pair.partition("=")

@@ -210,7 +210,10 @@ def agree(
 
     if stored is not None:
         steps = rounds(found, found.recipe.rounds)
-        if not update and any(step.state in ("redo", "extend") for step in steps):
+        outdated = any(step.state in ("redo", "extend") for step in steps)
+        if update and outdated:
+            found.agree_to_redo()
+        if outdated and not found.agreed_to_redo():
             raise RFTError(
                 planned(found, stored, steps) + "\nAdd --update to do that, or name "
                 "another folder with --out."

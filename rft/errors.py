@@ -30,4 +30,9 @@ def explained(error: BaseException) -> str | None:
         return f"the disk is full or a size limit is reached ({text}); make room and run again"
     if code in FORBIDDEN:
         return f"no permission ({text}); mend the permissions or choose another folder"
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return (
+            f"out of memory ({text}); lower engine.args.batch while sampling, sft.micro_batch or "
+            "sft.max_length while training, or use sft.lora"
+        )
     return None

@@ -89,12 +89,19 @@ def hold(path: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a uid without a name
+        return f"uid {os.getuid()}"
+
+
 def _take(path: Path, token: str) -> None:
     mine = {
         "host": socket.gethostname(),
         "pid": str(os.getpid()),
         "started": _started(os.getpid()) or "",
-        "user": getpass.getuser(),
+        "user": _user(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "token": token,
     }
@@ -108,7 +115,7 @@ def _take(path: Path, token: str) -> None:
             owner = owner_of(path)
             if owner and not _alive(owner):
                 path.unlink(missing_ok=True)
-            os.link(scratch, path)
+            _publish(scratch, path)
         except FileExistsError:
             owner = owner_of(path) or mine
             raise Interrupted(
@@ -117,6 +124,18 @@ def _take(path: Path, token: str) -> None:
             ) from None
         finally:
             scratch.unlink()
+
+
+def _publish(scratch: Path, path: Path) -> None:
+    """Give the lock its name unless it is taken."""
+    try:
+        os.link(scratch, path)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links here; the guard keeps at least this host's processes apart
+        if path.exists():
+            raise FileExistsError(path) from None
+        path.write_bytes(scratch.read_bytes())
 
 
 def unlock(path: Path) -> str:

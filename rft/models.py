@@ -1,11 +1,13 @@
 """Model folders: where a recipe's model is, what it is by content, and how we make a new one."""
 
+import contextlib
 import hashlib
 import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,32 +62,46 @@ def resolve(model: Model, cache: Path | None = None) -> ModelRef:
     elif Path(model.path).exists() or model.path.startswith((".", "/", "~")):
         raise RFTError(f"model.path: {model.path!r} is not a folder")
     else:
-        return _on_the_hub(model)
+        return _on_the_hub(model, cache)
     check_folder(folder)
     return ModelRef(
         str(folder.resolve()), folder_digest(folder, cache), None, model.trust_remote_code
     )
 
 
-def _on_the_hub(model: Model) -> ModelRef:
-    """Download a Hub model's snapshot (or find it in the local cache) and name it by its commit."""
+def _on_the_hub(model: Model, run: Path | None) -> ModelRef:
+    """Download a Hub model's snapshot and name it by its commit, which the run then keeps to."""
+    name = f"{model.path}@{model.revision or 'main'}"
+    pins = run / "hub.json" if run else None
+    pinned = json.loads(pins.read_text()) if pins and pins.is_file() else {}
+    folder = _snapshot(model.path, pinned.get(name) or model.revision, name in pinned)
+    commit = Path(folder).name
+    if pins and pins.parent.is_dir() and name not in pinned:
+        atomic_text(pins, json.dumps(pinned | {name: commit}, indent=1) + "\n")
+    return ModelRef(folder, f"hub:{model.path}@{commit}", None, model.trust_remote_code)
+
+
+@cache
+def _snapshot(name: str, revision: str | None, known: bool) -> str:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    unwanted = ["*.bin", "*.pth", "*.gguf", "*.onnx", "original/*"]
+    if known:
+        with contextlib.suppress(LocalEntryNotFoundError):  # no network for what is here already
+            return str(
+                snapshot_download(
+                    name, revision=revision, ignore_patterns=unwanted, local_files_only=True
+                )
+            )
     try:
-        folder = snapshot_download(
-            model.path,
-            revision=model.revision,
-            ignore_patterns=["*.bin", "*.pth", "*.gguf", "*.onnx", "original/*"],
-        )
+        return str(snapshot_download(name, revision=revision, ignore_patterns=unwanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RFTError(
-            f"model.path: {model.path!r} is neither a folder nor a model on the Hub that can be "
+            f"model.path: {name!r} is neither a folder nor a model on the Hub that can be "
             f"read ({reason})"
         ) from None
-    commit = Path(folder).name
-    return ModelRef(folder, f"hub:{model.path}@{commit}", None, model.trust_remote_code)
 
 
 def check_folder(folder: Path) -> None:

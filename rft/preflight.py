@@ -139,8 +139,10 @@ def estimate(recipe: Recipe, model: Path, tokens: float, free: int) -> dict[str,
     kept = {"all": recipe.rounds, "adopted": 2, "last": 1}[recipe.keep.models]
     # 11 bytes a token: ids, text and three statistics, compressed; a copy while compacting.
     disk = sampled * 11 * 2 + kept * weights
-    # Weights, gradients and Adam's two moments at the weights' precision, if all are trained.
-    training = weights * (4 if recipe.sft.lora is None else 1)
+    # In float32: weights, gradients and Adam's two moments; an adapter adds next to nothing.
+    config = json.loads((model / "config.json").read_text())
+    bytes_each = 4 if config.get("dtype", config.get("torch_dtype")) in (None, "float32") else 2
+    training = weights // bytes_each * 16 if recipe.sft.lora is None else weights
     if recipe.rounds and free < weights * 2 + disk // 2:
         raise RFTError(
             f"preflight: the run needs about {disk / 1e9:.1f} GB of disk and {free / 1e9:.1f} GB "

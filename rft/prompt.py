@@ -67,12 +67,15 @@ class Prompter:
         The brace often shares its token with punctuation, which then stays. Without a closed box
         the response is the whole completion.
         """
-        if first_box(completion) is None:
+        box = first_box(completion)
+        if box is None:
             return len(token_ids), completion
         low, high = 1, len(token_ids)  # the fewest tokens whose text has a closed box lies within
         while low < high:
             middle = (low + high) // 2
-            if first_box(self.decode(token_ids[:middle])) is None:
+            closed = first_box(self.decode(token_ids[:middle]))
+            # A box inside the first one may close before it does.
+            if closed is None or closed.start != box.start:
                 low = middle + 1
             else:
                 high = middle

@@ -3,6 +3,8 @@
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,6 +12,7 @@ import polars as pl
 from rft import tables
 from rft.atomic import atomic_text
 from rft.engines import Engine, Finished, Request, Sampling
+from rft.errors import RFTError
 from rft.models import ModelRef
 from rft.progress import Progress
 from rft.prompt import Prompter
@@ -26,11 +29,25 @@ def engine_identity(recipe: Recipe) -> dict[str, Any]:
     """Give the engine settings on which the sampled tokens depend."""
     engine = recipe.engine
     own = {name: engine.args[name] for name in IDENTITY_ARGS if name in engine.args}
-    return {
-        "kind": engine.kind,
-        **own,
-        **({"path": engine.path} if engine.kind == "replay" else {}),
-    }
+    if engine.kind == "replay":
+        assert engine.path is not None, "the recipe refuses replay without a path"
+        own["recording"] = recording_digest(Path(engine.path))
+    return {"kind": engine.kind, **own}
+
+
+def recording_digest(path: Path) -> str:
+    """Hash what a replay answers from."""
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    files = [file for file in files if not {"stale", "work"} & set(file.relative_to(path).parts)]
+    if not files:
+        raise RFTError(f"engine.path: {path}: no recorded rollouts (Parquet) here")
+    return digest(*(file_digest_of(str(file), file.stat().st_mtime_ns) for file in files))
+
+
+@cache
+def file_digest_of(path: str, _modified: int) -> str:
+    """Hash a file once per process, unless it changes."""
+    return tables.file_digest(Path(path))
 
 
 def sampling_settings(recipe: Recipe, section: Sample | Evaluate) -> dict[str, Any]:
@@ -182,26 +199,34 @@ def _renew(job: Job, requests: Sequence[Request], sampling: Sampling) -> None:
     """Start the work folder of this plan with every rollout that exists already.
 
     The pool is fixed once per plan, so what is left to sample, and in which batches, is the same
-    after any kill.
+    after any kill. Other engine arguments may mean other batches: a new plan, from the same pool.
     """
-    mark = job.work / "key"
-    if mark.is_file() and mark.read_text() == job.key:
+    plan = f"{job.key} {canonical(job.run.recipe.engine.args)}"
+    scratch = job.work.with_name(f".{job.work.name}.new")
+    if _plan_of(job.work) == plan:
+        return
+    if _plan_of(scratch) == plan and not job.work.exists():
+        scratch.rename(job.work)  # a kill came between the two steps below
         return
     ids = pl.DataFrame({"rollout_id": [request.rollout_id for request in requests]})
     frames = [tables.empty("rollouts")]
-    sources = [*tables.parts(job.work)]
-    if job.stage.name == "sample" and job.run.manifest("sample", job.round) is not None:
+    sources = tables.parts(job.work)
+    if job.stage.name == "sample":
         sources += tables.parts(job.run.folder("rollouts", job.round))
     for path in sources:
         frame = tables.read_file(path).join(ids, on="rollout_id", how="semi")
         frames.append(frame.filter(_has_statistics(sampling)))
     pooled = pl.concat(frames).unique("rollout_id", keep="first", maintain_order=True)
-    scratch = job.work.with_name(f".{job.work.name}.new")
     shutil.rmtree(scratch, ignore_errors=True)
     tables.write_file(scratch / "pooled.parquet", tables.conform(pooled, "rollouts"))
-    atomic_text(scratch / "key", job.key)
+    atomic_text(scratch / "key", plan)
     job.run.put_away([job.work])
     scratch.rename(job.work)
+
+
+def _plan_of(work: Path) -> str | None:
+    mark = work / "key"
+    return mark.read_text() if mark.is_file() else None
 
 
 def _has_statistics(sampling: Sampling) -> pl.Expr:

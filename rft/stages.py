@@ -83,9 +83,8 @@ def _commit(job: Job, settings: dict[str, Any], inputs: dict[str, str], seconds:
     """Put outputs into place, then the manifest: without it they count for nothing."""
     run, stage, round = job.run, job.stage.name, job.round
     places = {name: _place(job, name) for name in job.outputs}
-    committed = run.manifest(stage, round)
-    if committed is not None:
-        run.put_away([run.manifest_path(stage, round), *places.values()])
+    # The manifest goes last: without its files it is seen to be broken, but never the reverse.
+    run.put_away([*places.values(), run.manifest_path(stage, round)])
     outputs = {}
     for name, source in job.outputs.items():
         place = places[name]

@@ -48,6 +48,9 @@ class Stop:
 
     def check(self) -> None:
         """Raise when the work has to stop here."""
+        driver = os.environ.get(PARENT)
+        if driver is not None and os.getppid() != int(driver):
+            os._exit(75)  # our driver is gone, and where it is not Linux nobody has told us
         if self.asked():
             raise Interrupted(f"stopped by {self.reason}; what is finished is kept")
 

@@ -128,6 +128,19 @@ class Run:
         with (self.path / "events.jsonl").open("a") as file:
             file.write(line + "\n")
 
+    def agree_to_redo(self) -> None:
+        """Remember that --update was given for this recipe, until nothing is outdated any more."""
+        atomic_text(self.path / "work" / "agreed", dump(self.recipe))
+
+    def agreed_to_redo(self) -> bool:
+        """Say whether an update of this recipe was agreed to, and may have been interrupted."""
+        path = self.path / "work" / "agreed"
+        return path.is_file() and path.read_text() == dump(self.recipe)
+
+    def forget_agreement(self) -> None:
+        """Forget the agreement: the update is through."""
+        (self.path / "work" / "agreed").unlink(missing_ok=True)
+
     def put_away(self, paths: list[Path]) -> None:
         """Move outdated outputs to `stale/`: never mixed with new ones, never deleted."""
         present = [path for path in paths if path.exists()]

@@ -1,7 +1,9 @@
 """SFT learns response + end, once and nothing else, by the real trainer; a kill costs no digit."""
 
 import json
+import shutil
 
+import polars as pl
 import pytest
 from transformers import AutoModelForCausalLM
 
@@ -57,10 +59,62 @@ def test_decoded_labels_are_response_and_end_exactly_once(tmp_path, style, packi
     assert sorted(learnt) == sorted(ANSWERS)
 
 
-def test_rows_over_the_limit_are_refused_and_never_cut():
-    row = {"input_ids": [1] * 130, "completion_mask": [1] * 130}
-    with pytest.raises(RFTError, match=r"sft\.max_length: 1 selected rows are longer than 128"):
-        sft.refuse_long(["r1"], [row], 128)
+def test_rows_over_the_limit_are_left_out_and_counted_and_never_cut():
+    targets = [{"input_ids": [1] * n, "completion_mask": [1] * n} for n in (130, 128, 5)]
+    frame = pl.DataFrame({"rollout_id": ["long", "fits", "short"]})
+    rows, kept, dropped = sft.without_long(frame, targets, 128)
+    assert rows["rollout_id"].to_list() == ["fits", "short"]
+    assert kept == targets[1:]
+    assert dropped == 1
+    with pytest.raises(RFTError, match=r"sft\.max_length: all 3 selected rows are longer than 4"):
+        sft.without_long(frame, targets, 4)
+
+
+def test_a_half_precision_base_is_trained_in_float32_and_stored_as_it_came(tmp_path):
+    base = AutoModelForCausalLM.from_pretrained(TINY).bfloat16()
+    base.save_pretrained(tmp_path / "base")
+    load_tokenizer(TINY).save_pretrained(tmp_path / "base")
+    prompts = prompter(load_tokenizer(TINY), Prompt())
+    trainer = sft.make_trainer(
+        settings(learning_rate=1e-5, epochs=2),
+        model=ModelRef(str(tmp_path / "base"), "half"),
+        prompts=prompts,
+        targets=rows(prompts),
+        seed=7,
+        checkpoints=tmp_path / "checkpoints",
+        stop=Stop(),
+    )
+    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    assert sft.saved_dtype(ModelRef(str(tmp_path / "base"), "half")) == "bfloat16"
+    with new_model_folder(tmp_path / "model") as folder:
+        sft.train(trainer, prompts, folder, Stop(), dtype="bfloat16")
+    assert json.loads((tmp_path / "model/config.json").read_text())["dtype"] == "bfloat16"
+    trainer.model.float()
+    frozen = sum(
+        int((value == before[name]).sum()) for name, value in trainer.model.named_parameters()
+    )
+    total = sum(value.numel() for value in before.values())
+    assert frozen < 0.97 * total  # the steps were taken in float32, then rounded once on saving
+
+
+def test_a_base_with_sampling_flags_but_no_sampling_can_be_trained_and_saved(tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(TINY, base)
+    config = json.loads((base / "generation_config.json").read_text())
+    (base / "generation_config.json").write_text(json.dumps(config | {"temperature": 0.6}))
+    prompts = prompter(load_tokenizer(base), Prompt())
+    trainer = sft.make_trainer(
+        settings(),
+        model=ModelRef(str(base), "flags"),
+        prompts=prompts,
+        targets=rows(prompts),
+        seed=7,
+        checkpoints=tmp_path / "checkpoints",
+        stop=Stop(),
+    )
+    with new_model_folder(tmp_path / "model") as folder:
+        sft.train(trainer, prompts, folder, Stop(), dtype="float32")
+    assert json.loads((tmp_path / "model/config.json").read_text())["use_cache"] is True
 
 
 def weights(folder) -> dict:
@@ -72,7 +126,7 @@ def weights(folder) -> dict:
 def test_training_resumed_after_a_stop_ends_with_the_same_weights(tmp_path):
     whole, prompts = build(tmp_path / "whole", epochs=2)
     with new_model_folder(tmp_path / "a") as folder:
-        sft.train(whole, prompts, folder, Stop())
+        sft.train(whole, prompts, folder, Stop(), dtype="float32")
     stop = Stop()
     broken, prompts = build(tmp_path / "broken", stop, epochs=2)
 
@@ -83,12 +137,12 @@ def test_training_resumed_after_a_stop_ends_with_the_same_weights(tmp_path):
 
     broken.add_callback(AtStepTwo())
     with pytest.raises(Interrupted, match="step 3 of 6"):
-        sft.train(broken, prompts, tmp_path / "never", stop)
+        sft.train(broken, prompts, tmp_path / "never", stop, dtype="float32")
     torn = tmp_path / "broken" / "checkpoints" / "checkpoint-5"
     torn.mkdir()  # no mark: a kill in the middle of saving
     resumed, prompts = build(tmp_path / "broken", epochs=2)
     with new_model_folder(tmp_path / "b") as folder:
-        sft.train(resumed, prompts, folder, Stop())
+        sft.train(resumed, prompts, folder, Stop(), dtype="float32")
     assert folder_digest(tmp_path / "a") == folder_digest(tmp_path / "b")
 
 
@@ -101,7 +155,7 @@ def sft_callback():
 def test_the_model_folder_is_complete_and_ends_where_its_targets_end(tmp_path):
     trainer, prompts = build(tmp_path)
     with new_model_folder(tmp_path / "model", round=1) as folder:
-        figures = sft.train(trainer, prompts, folder, Stop())
+        figures = sft.train(trainer, prompts, folder, Stop(), dtype="float32")
     model = tmp_path / "model"
     assert figures["steps"] == 3
     assert json.loads((model / MARK).read_text())["digest"] == folder_digest(model)
@@ -118,7 +172,7 @@ def test_the_model_folder_is_complete_and_ends_where_its_targets_end(tmp_path):
 def test_lora_is_merged_for_sampling_with_the_adapter_beside(tmp_path):
     trainer, prompts = build(tmp_path, lora={"r": 4, "alpha": 8}, learning_rate=1e-2)
     with new_model_folder(tmp_path / "model") as folder:
-        sft.train(trainer, prompts, folder, Stop())
+        sft.train(trainer, prompts, folder, Stop(), dtype="float32")
     before, after = weights(TINY), weights(tmp_path / "model")
     assert before.keys() == after.keys()
     assert any((before[name] != after[name]).any() for name in before)
@@ -136,4 +190,4 @@ def test_any_key_of_sftconfig_can_be_passed_and_a_wrong_one_is_one_line(tmp_path
 def test_a_loss_that_is_not_finite_ends_the_round(tmp_path):
     trainer, prompts = build(tmp_path, learning_rate=1e30, epochs=2, args={"max_grad_norm": 1e30})
     with pytest.raises(RFTError, match=r"lower sft\.learning_rate"):
-        sft.train(trainer, prompts, tmp_path / "model", Stop())
+        sft.train(trainer, prompts, tmp_path / "model", Stop(), dtype="float32")
