@@ -19,7 +19,8 @@ from rft.store import Run
 def settings(run: Run, _round: int) -> dict[str, Any]:
     """List what the decision depends on."""
     gate = run.recipe.gate
-    assert gate is not None, "without a gate there is no such stage"
+    if gate is None:
+        raise RFTError(f"{run.path}: the recipe has gate: null, every model is adopted")
     return {"gate": gate.model_dump(mode="json"), "seed": run.recipe.seed}
 
 

@@ -10,6 +10,7 @@ from pipelines.selection import STATISTIC
 from pipelines.status import all_steps, sound
 from rft import tables
 from rft.answers import first_box
+from rft.errors import RFTError
 from rft.schemas import VERDICTS
 from rft.store import Run
 
@@ -97,6 +98,8 @@ def rollout_endings(run: Run, round: int) -> pl.DataFrame:
     names = ["rollout_id", "response", "answer", "finish_reason", "num_tokens"]
     graded = run.read("graded", round, names)
     after = []
+    if not tables.parts(run.folder("rollouts", round)):
+        raise RFTError(f"{run.path}: rollouts of round {round} are missing; `rft run` mends that")
     for path in tables.parts(run.folder("rollouts", round)):
         texts = tables.read_file(path, ["rollout_id", "completion"]).join(graded, on="rollout_id")
         rest = pl.col("completion").str.slice(pl.col("response").str.len_chars())

@@ -1,6 +1,8 @@
 """The command line: thin commands over the stages; the only module of rft that looks into them."""
 
+import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,9 @@ class Commands(click.Group):
         """Run the command and translate the ways in which it ends."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # whoever reads us has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ctx.exit(0)
         except RFTError as error:
             message, code = f"Error: {error}", 2
         except Interrupted as stopped:
@@ -157,6 +162,8 @@ def run(
         timer.daemon = True
         timer.start()
     if plan_only:
+        if stored is None:
+            loop.STAGES["prepare"].inputs(found, 0)
         click.echo(planned(found, stored, loop.plan(found, found.recipe.rounds)))
         return
     found.path.mkdir(parents=True, exist_ok=True)
@@ -187,9 +194,14 @@ def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[R
         wanted = load_recipe(recipe, overrides)
         path = out or Path("runs") / Path(recipe).stem
     check_recipe(wanted)
-    if path.exists() and not is_run(path) and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not is_run(path) and not (path.is_dir() and only_begun(path)):
         raise RFTError(f"{path}: not a run folder, and not empty; choose another --out")
     return Run(path, wanted), open_run(path).recipe if is_run(path) else None
+
+
+def only_begun(path: Path) -> bool:
+    """Say whether a folder is empty but for what another process begins a run with."""
+    return all(child.name.startswith((".lock", "lock")) for child in path.iterdir())
 
 
 def check_recipe(recipe: "Recipe", *, engine: bool = True) -> None:
@@ -297,9 +309,11 @@ def stage_command(stage: str, run_folder: Path, round: int | None, grace: float)
     work = STAGES[stage]
     with found.lock():
         number = next_of(work, found) if round is None else round
+        if (number == 0) != (stage == "prepare") and stage != "evaluate":
+            raise RFTError(f"--round {number}: `{stage}` has no such round; rounds begin at 1")
         if not stages.is_current(work, found, number):
             for needed in models_for(work, found, number):
-                if not is_there(found, needed):
+                if not is_there(found, needed) and found.manifest("sft", needed):
                     raise RFTError(
                         f"{run_folder}: model {needed} was removed (keep.models); "
                         f"`rft run {run_folder}` trains it again where it is needed"
@@ -465,17 +479,20 @@ def over_rows(
     source: Path | None,
     output: Path | None,
     recipe: str | None,
+    columns: tuple[str, ...],
     overrides: tuple[str, ...],
     grace: float,
 ) -> "Recipe | None":
     """Do a run's stage, or check the options of a stage over rows and give its recipe."""
     if run_folder is not None:
-        if source or output or recipe or overrides:
+        if source or output or recipe or columns or overrides:
             raise click.UsageError("give RUN, or --input with --output, not both")
         stage_command(stage, run_folder, round, grace)
         return None
     if source is None or output is None:
         raise click.UsageError("give RUN, or both --input and --output")
+    if round is not None:
+        raise click.UsageError("--round is about a RUN; rows of --input have no rounds")
     from rft.recipe_files import load_recipe
     from rft.stopping import die_with_parent
 
@@ -510,7 +527,7 @@ def grade(
     Example:
       rft grade --input answers.jsonl --output graded.parquet --column completion=response
     """
-    found = over_rows("grade", run_folder, round, source, output, recipe, overrides, grace)
+    found = over_rows("grade", run_folder, round, source, output, recipe, columns, overrides, grace)
     if found is None or source is None or output is None:
         return
     from pipelines.grade import grade_file
@@ -542,7 +559,9 @@ def filter_(
     Example:
       rft filter --input graded.parquet --output kept.parquet --set filter.redundant.threshold=0.2
     """
-    found = over_rows("filter", run_folder, round, source, output, recipe, overrides, grace)
+    found = over_rows(
+        "filter", run_folder, round, source, output, recipe, columns, overrides, grace
+    )
     if found is None or source is None or output is None:
         return
     from pipelines.filter import by_rule, filter_file, funnel_line
@@ -576,7 +595,9 @@ def select(
     Example:
       rft select --input kept.parquet --output selected.parquet --set select.by=random
     """
-    found = over_rows("select", run_folder, round, source, output, recipe, overrides, grace)
+    found = over_rows(
+        "select", run_folder, round, source, output, recipe, columns, overrides, grace
+    )
     if found is None or source is None or output is None:
         return
     from pipelines.selection import select_file

@@ -56,7 +56,15 @@ def resolve(model: Model, cache: Path | None = None) -> ModelRef:
         if made == 0:
             return resolve(source.recipe.model, source.path)
         if not (folder / MARK).is_file():
-            raise RFTError(f"model.path: {model.path!r}: that run holds no finished model {made}")
+            removed = (source.manifest("sft", made) or {}).get("removed")
+            raise RFTError(
+                f"model.path: {model.path!r}: "
+                + (
+                    f"that model was removed ({removed}); keep.models: all keeps them"
+                    if removed
+                    else f"that run holds no finished model {made}"
+                )
+            )
     elif Path(model.path).is_dir():
         folder = Path(model.path)
     elif Path(model.path).exists() or model.path.startswith((".", "/", "~")):

@@ -200,6 +200,24 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _ranking_is_recorded(self) -> Self:
+        """Refuse a ranking by a statistic that sampling leaves out."""
+        kept = self.sample.statistics
+        there = {
+            "random": True,
+            "entropy": kept.entropy,
+            "branching": kept.branching,
+            "perplexity": kept.entropy or kept.branching,
+        }
+        for key, by in (("select.by", self.select.by), ("select.noise_by", self.select.noise_by)):
+            if not there[by]:
+                raise ValueError(
+                    f"{key} is {by}, which sample.statistics leaves out; "
+                    "record it, or rank by another"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _prompts_have_room(self) -> Self:
         """Refuse completions that fill the engine's whole context."""
         longest = self.engine.max_model_len

@@ -160,6 +160,20 @@ def test_the_output_is_parquet():
     assert "ends in .parquet" in found.stderr
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_options_of_a_run_and_of_a_file_do_not_mix(tmp_path, stage):
+    for words in (
+        [str(tmp_path), "--column", "a=b"],
+        [str(tmp_path), "--set", "seed=1"],
+        ["--input", "a", "--output", "b.parquet", "--round", "1"],
+        ["--input", "a"],
+        [],
+    ):
+        found = CliRunner().invoke(cli, [stage, *words])
+        assert found.exit_code == 2
+        assert "Usage" in found.stderr
+
+
 # Renames ------------------------------------------------------------------------------------------
 
 

@@ -90,7 +90,7 @@ QUICKSTART = {
         "reference": {},
     },
     "gate": {"on": "dev", "metric": "pass@1"},
-    "keep": {"models": "adopted", "optimizer": False},
+    "keep": {"models": "all", "optimizer": False},
     "track": "none",
     "stop": None,
     "notify": None,

@@ -1,4 +1,4 @@
-"""Pins what is selected: the budget and its ratio, the ranking, and a name for all that is left out.
+"""Pins what is selected: the budget and its ratio, the ranking, and why the others were not.
 
 The oracles choose by sorting lists and by trying every split, whatever the code under test does.
 """
@@ -151,7 +151,7 @@ def test_a_shortfall_is_said_with_the_numbers():
     assert found.wanted == {"positive": 10, "noise": 10}
     assert "only 1 noise of 10 wanted; took 2 of 20" in found.shortfall
     found = chosen(many(3, 50), budget=20, noise=0.5)
-    assert count(found) == (3, 3)
+    assert count(found) == (3, 4), "half of 7, rounded up"
     assert "only 3 positive of 10 wanted" in found.shortfall
 
 
@@ -462,8 +462,7 @@ def test_what_a_problem_cannot_fill_goes_to_the_best_of_the_others():
     )
     rates = {"hard": 0.1, "easy": 0.9, "solved": 1.0}
     found = chosen(frame, pass_rates=rates, difficulty="proportional", budget=4)
-    assert found.rows["rollout_id"].to_list()[1:] == ["r0000", "r0005", "r0003"]
-    assert set(ids(found)) == {"r0000", "r0004", "r0003", "r0005"}
+    assert ids(found) == ["r0000", "r0005", "r0004", "r0003"]
     assert found.shortfall == ""
 
 

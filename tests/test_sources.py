@@ -210,7 +210,7 @@ def test_bundled_problems_are_found_by_name_and_split():
 
 
 def test_a_file_that_is_not_there_may_be_meant_as_a_hub_name():
-    with pytest.raises(RFTError, match="write hub:none.jsonl"):
+    with pytest.raises(RFTError, match=r"write hub:none\.jsonl"):
         read_source(Source(source="none.jsonl"))
 
 
