@@ -183,6 +183,7 @@ def run(
 def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[Run, Recipe | None]":
     """Find the run that a RECIPE argument means, and the recipe that it was begun with."""
     from rft.recipe_files import load_recipe
+    from rft.recipe_paths import rooted
     from rft.store import Run, is_run, open_run
 
     if is_run(Path(recipe)):
@@ -194,6 +195,7 @@ def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[R
         wanted = load_recipe(recipe, overrides)
         path = out or Path("runs") / Path(recipe).stem
     check_recipe(wanted)
+    wanted = rooted(wanted)
     if path.exists() and not is_run(path) and not (path.is_dir() and only_begun(path)):
         raise RFTError(f"{path}: not a run folder, and not empty; choose another --out")
     return Run(path, wanted), open_run(path).recipe if is_run(path) else None
