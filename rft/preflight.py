@@ -56,7 +56,7 @@ def preflight(
     tokens = sum(len(done.token_ids or ()) for done in finished) / len(finished)
     figures = estimate(recipe, Path(model.path), tokens, shutil.disk_usage(run.path).free)
     ahead = (
-        f"; {figures['tokens']:,} tokens to sample in {recipe.rounds} rounds, about "
+        f"; about {figures['tokens']:,} tokens to sample for training in {recipe.rounds} round(s), "
         f"{figures['disk_gb']:.2f} GB of disk ({figures['free_gb']:.0f} GB free), "
         f"{figures['training_gb']:.2f} GB of memory to train"
     )

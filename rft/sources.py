@@ -190,6 +190,6 @@ def _number(value: Any) -> float | None:
         return None
     try:
         number = float((value.split() or [""])[-1] if isinstance(value, str) else value)
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
     return number if math.isfinite(number) else None

@@ -219,6 +219,12 @@ def test_renames_that_make_no_sense_are_refused(tmp_path, first, renames, says):
     assert says in refused(tmp_path, "grade", [{"text": RIGHT, "key": "4"}], *words)
 
 
+def test_two_columns_do_not_become_one(tmp_path):
+    words = ["--column", "completion=text", "--column", "completion=key"]
+    line = refused(tmp_path, "grade", [{"text": RIGHT, "key": "4", "gold": "4"}], *words)
+    assert "'completion' stands in another --column" in line
+
+
 # Names that we write ------------------------------------------------------------------------------
 
 
@@ -384,6 +390,7 @@ def test_a_problem_is_known_by_its_question_and_gold(tmp_path):
         {"question": "a", "gold": "5", "completion": RIGHT},
         {"question": None, "gold": "4", "completion": RIGHT},
         {"question": " ", "gold": "4", "completion": RIGHT},
+        {"question": " ", "gold": "4", "completion": RIGHT},
     ]
     made = run(tmp_path, "grade", rows).rows
     assert [row["problem_id"] for row in made[:3]] == [
@@ -391,8 +398,8 @@ def test_a_problem_is_known_by_its_question_and_gold(tmp_path):
         problem_id("a", ["4"]),
         problem_id("a", ["5"]),
     ]
-    assert [row["sample_index"] for row in made] == [0, 1, 0, 0, 0]
-    assert len({row["problem_id"] for row in made}) == 4, "no question is no common question"
+    assert [row["sample_index"] for row in made] == [0, 1, 0, 0, 0, 0]
+    assert len({row["problem_id"] for row in made}) == 5, "no question is no common question"
 
 
 def test_ids_of_their_own_are_kept_as_texts(tmp_path):

@@ -118,6 +118,24 @@ def test_rows_keep_their_order_values_and_other_columns() -> None:
     assert rejected.columns == [*rows.columns, "rejected_by"]
 
 
+def test_rejected_rows_of_several_rules_are_in_the_order_they_came_in() -> None:
+    rows = graded({"redundancy": 0.9}, {"answer": None}, {}, {"redundancy": 0.9}, {"answer": " "})
+    kept, rejected = apply_rules(rows, {"no_box": {}, "redundant": {}})
+    assert kept["rollout_id"].to_list() == ["r2"]
+    assert list(reasons(rejected).items()) == [
+        ("r0", "redundant"),
+        ("r1", "no_box"),
+        ("r3", "redundant"),
+        ("r4", "no_box"),
+    ]
+
+
+def test_columns_with_any_name_pass_through() -> None:
+    rows = graded({}, {"answer": None}).with_columns(place=1, __place=2, defect=3)
+    for half in apply_rules(rows, {"no_box": {}}):
+        assert half.select("place", "__place", "defect").rows() == [(1, 2, 3)]
+
+
 def by_hand(row: dict[str, Any], rule: str, seen: set[tuple[Any, ...]]) -> bool:
     """Say whether a row has a defect, in plain Python; unknown is a defect."""
     response, tokens = row["response"], row["num_response_tokens"]

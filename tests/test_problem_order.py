@@ -29,6 +29,13 @@ def test_every_cycle_uses_each_problem_once_and_no_round_has_one_twice(count):
                 assert sorted(line[start : start + count]) == ids, (per_round, seed, start)
 
 
+def test_the_round_after_a_border_takes_others_first():
+    for seed in range(20):
+        made = rounds(names(10), 4, 4, seed)
+        # Round 3 has the last two of the first cycle and two of the second, which come last in it.
+        assert not set(made[2]) & set(made[3])
+
+
 def test_more_problems_a_round_than_there_are_means_all_of_them():
     for chosen in rounds(names(5), 99, 4):
         assert sorted(chosen) == names(5)
