@@ -61,13 +61,8 @@ def work(job: Job) -> None:
     rates = pass_rates(run.read("graded", job.round, ["problem_id", "verdict"]))
     lengths = run.read("rollouts", job.round, ["rollout_id", "num_prompt_tokens"])
     long = too_long(kept, lengths, recipe.sft.max_length)
-    chosen = select(
-        kept,
-        settings=recipe.select,
-        seed=derive(recipe.seed, "select", job.round),
-        pass_rates=rates,
-        too_long=long,
-    )
+    seed = derive(recipe.seed, "select", job.round)
+    chosen = select(kept, settings=recipe.select, seed=seed, pass_rates=rates, too_long=long)
     job.write("selected", chosen.rows)
     selected = dict(sorted(chosen.rows["role"].value_counts().iter_rows()))
     job.counts |= {
@@ -78,7 +73,7 @@ def work(job: Job) -> None:
         "unranked": chosen.unranked,
         "shortfall": chosen.shortfall,
     }
-    job.notes["seeds"] = {"select": derive(recipe.seed, "select", job.round)}
+    job.notes["seeds"] = {"select": seed}
     took = " + ".join(f"{count} {role}" for role, count in selected.items())
     job.say(f"  {len(kept)} kept -> {took} selected by {recipe.select.by}")
     if chosen.shortfall:
@@ -117,8 +112,8 @@ def select(
     unranked = 0
     for role, verdict in ROLES.items():
         pool = left.filter(pl.col("verdict") == verdict)
-        if role == "noise" and settings.noise == 0:
-            dropped["noise not wanted"] = len(pool)
+        if settings.noise == (0 if role == "noise" else 1):
+            dropped[f"{role} not wanted"] = len(pool)
             pool = pool.head(0)
         ranked, nulls = rank(pool, by[role], seed, setting=SETTING[role])
         unranked += nulls
@@ -135,10 +130,10 @@ def select(
     for role, pool in pools.items():
         dropped["budget"] = dropped.get("budget", 0) + len(pool) - take[role]
         frames.append(
-            pool.head(take[role])
-            .with_row_index("rank")
-            .with_columns(
-                pl.col("rank").cast(pl.Int32), role=pl.lit(role), ranked_by=pl.lit(by[role])
+            pool.head(take[role]).with_columns(
+                rank=pl.int_range(pl.len(), dtype=pl.Int32),
+                role=pl.lit(role),
+                ranked_by=pl.lit(by[role]),
             )
         )
     rows = pl.concat(frames)
@@ -296,12 +291,8 @@ def select_file(
     for name, value in (("per_problem", choice.per_problem), ("difficulty", choice.difficulty)):
         if value is not None:
             say_if_alone(rows, f"select.{name}", say)
-    return select(
-        rows,
-        settings=choice,
-        seed=derive(seed, "select", 0),
-        pass_rates=pass_rates(rows),
-    )
+    seed = derive(seed, "select", 0)
+    return select(rows, settings=choice, seed=seed, pass_rates=pass_rates(rows))
 
 
 STAGE = Stage("select", settings, inputs, work)

@@ -43,6 +43,8 @@ def left_out(run: Run, round: int) -> pl.DataFrame:
         .then(pl.lit("difficulty"))
         .when((verdict == ROLES["noise"]) & (choice.noise == 0))
         .then(pl.lit("noise not wanted"))
+        .when((verdict == ROLES["positive"]) & (choice.noise == 1))
+        .then(pl.lit("positive not wanted"))
     )
     unfit = pl.col("left_out").is_not_null()
     found = [
@@ -114,6 +116,7 @@ def passed_over(chosen: dict[str, Any], row: dict[str, Any]) -> str:
         ),
         "difficulty": f"difficulty: its problem's pass rate is outside {settings['difficulty']}",
         "noise not wanted": "noise not wanted: it is wrong, and select.noise is 0",
+        "positive not wanted": "positive not wanted: it is correct, and select.noise is 1",
         "per_problem": (
             f"per_problem: {settings['per_problem']} samples of its problem rank higher ({where})"
         ),

@@ -57,6 +57,15 @@ def test_a_changed_threshold_shows_its_plan_and_with_update_uses_the_rollouts_ag
     assert "nothing to do" in rft("run", run)
 
 
+def test_an_interrupted_update_goes_on_without_being_agreed_to_again(run):
+    change = ["run", run, "--set", "sample.temperature=0.9"]
+    rft(*change, "--update", "--stop-after", "0.1s", code=75)
+    told = rft("run", run)
+    assert "round 1: sample" in told
+    assert "nothing to do" in rft("run", run)
+    assert not (run / "work" / "agreed").exists()
+
+
 def test_an_unchanged_output_stops_the_wave(run):
     before = manifest(run, "filter")
     told = rft("run", run, "--set", "grade.deadline=6", "--update")

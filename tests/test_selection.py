@@ -201,6 +201,13 @@ def test_only_correct_and_wrong_have_a_role_and_the_rest_is_counted():
     }
 
 
+def test_with_noise_alone_correct_samples_are_left_out_and_need_no_statistic():
+    frame = kept({"stats_origin": None}, {"verdict": "wrong"}, {"verdict": "wrong"})
+    found = chosen(frame, noise=1.0)
+    assert count(found) == (0, 2)
+    assert found.dropped == {"positive not wanted": 1}
+
+
 def test_an_unknown_verdict_is_counted_too():
     frame = kept({"mean_entropy": 1.0}, {"verdict": None}, {"verdict": "CORRECT"})
     assert chosen(frame).dropped == {"verdict CORRECT": 1, "verdict None": 1}
