@@ -41,7 +41,6 @@ class Transformers:
             reason = str(error).strip().splitlines()[0]
             raise RFTError(f"{path}: the model does not load ({reason})") from None
         self.model = model.to(self.device).eval()
-        self.window = int(getattr(model.config, "max_position_embeddings", 1 << 30))
         self.stops = torch.tensor(
             sorted(prompter.stop_ids(generation_eos(model.generation_config)))
         )
