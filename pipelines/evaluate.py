@@ -3,19 +3,19 @@
 Reads problems and model r; writes evaluations of round r (the base: 0).
 """
 
-from functools import cache
 from typing import Any
 
 import polars as pl
 
 from rft import tables
 from rft.answers import last_answer_of
-from rft.engines import Engine, Request
+from rft.collecting import collect
+from rft.engines import Request
 from rft.grading import grade, verdicts_of
 from rft.models import adopted, last_round, made_model
-from rft.preflight import preflight
+from rft.preflight import PROBES
 from rft.prompt import Prompter, load_tokenizer, prompter
-from rft.sampling import as_sampling, collect, open_engine, sampling_key, sampling_settings
+from rft.sampling import Asked, Plan, sampling_key, sampling_settings
 from rft.seeds import derive, digest
 from rft.stages import Job, Stage
 from rft.store import Run
@@ -62,33 +62,55 @@ def inputs(run: Run, round: int) -> dict[str, str]:
     }
 
 
+def plan(run: Run, round: int) -> Plan:
+    """Ask the problems of the splits that are measured."""
+    recipe, model = run.recipe, made_model(run, round)
+    prompts = prompter(load_tokenizer(model.path, **model.options), recipe.prompt)
+    key = sampling_key(recipe, recipe.evaluate, model)
+    problems = run.read("problems", 0)
+    measured = splits(run, round)
+    asked = [
+        ask(run, round, row, prompts, key)
+        for row in problems.sort("split", "benchmark", "problem_id").iter_rows(named=True)
+        if row["split"] in measured
+    ]
+    tried = probes(problems, prompts)
+    return Plan(run, "evaluate", round, model, prompts, recipe.evaluate, asked, tried)
+
+
+def ask(run: Run, round: int, row: dict[str, Any], prompts: Prompter, key: str) -> Asked:
+    """Put a problem to the model.
+
+    A seed depends on problem and index but not on the round: two models are compared on the same
+    random numbers.
+    """
+    recipe = run.recipe
+    place = (row["split"], row["benchmark"], row["problem_id"])
+    text = prompts.render(row["question"])
+    on_dev = row["split"] == "dev"
+    return Asked(
+        problem_id=row["problem_id"],
+        round=round,
+        prompt=text,
+        prompt_ids=tuple(prompts.encode(text)),
+        n=recipe.evaluate.dev_n if on_dev else recipe.evaluate.samples(row["benchmark"]),
+        name=lambda index: digest("evaluate", *place, index, round, key),
+        seed=lambda index: derive(recipe.seed, "evaluate", *place, index),
+        benchmark=f"{row['split']}/{row['benchmark']}",
+    )
+
+
 def work(job: Job) -> None:
     """Sample, grade and write down every answer."""
-    run, model = job.run, made_model(job.run, job.round)
-    prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
-    key = sampling_key(run.recipe, run.recipe.evaluate, model)
-    problems = run.read("problems", 0)
-    asked, about = requests(run, job.round, problems, prompts, key)
-
-    @cache
-    def engine() -> Engine:
-        return open_engine(run, model, prompts)
-
-    preflight(job, model, prompts, engine, probes(problems, prompts))
-    rollouts = collect(
-        job,
-        asked,
-        as_sampling(run.recipe, run.recipe.evaluate),
-        model=model,
-        key=key,
-        engine=engine,
-    )
+    run = job.run
+    wanted = plan(run, job.round)
+    rollouts = collect(job, wanted)
+    golds = dict(run.read("problems", 0, ["problem_id", "gold"]).iter_rows())
     with Verifier(deadline=run.recipe.grade.deadline) as verifier:
-        golds = dict(problems.select("problem_id", "gold").iter_rows())
-        graded = grade(rollouts, golds, verifier=verifier, trim=prompts.trim)
+        graded = grade(rollouts, golds, verifier=verifier, trim=wanted.prompts.trim)
         last = verdicts_of_last_box(rollouts, golds, verifier)
     measured = (
-        graded.join(about, on="rollout_id", how="left", validate="1:1")
+        graded.join(places(wanted), on="rollout_id", how="left", validate="1:1")
         .join(
             rollouts.select("rollout_id", "completion", "seed", "model"),
             on="rollout_id",
@@ -100,51 +122,25 @@ def work(job: Job) -> None:
     assert len(measured) == len(rollouts), "rollouts != evaluated answers"
     job.write("evaluations", measured.select(tables.empty("evaluations").columns))
     verdicts = dict(sorted(measured["verdict"].value_counts().iter_rows()))
-    job.counts |= {"in": len(problems.filter(pl.col("split") != "train")), "answers": len(measured)}
+    job.counts |= {"in": len(wanted.asked), "answers": len(measured)}
     job.counts["verdict"] = verdicts
     job.notes["seeds"] = {"run": run.recipe.seed}
 
 
-def requests(
-    run: Run, round: int, problems: pl.DataFrame, prompts: Prompter, key: str
-) -> tuple[list[Request], pl.DataFrame]:
-    """List the answers asked for, and to which split and benchmark each belongs.
-
-    A seed depends on problem and index but not on the round: two models are compared on the same
-    random numbers.
-    """
-    evaluate, wanted, about = run.recipe.evaluate, [], []
-    for row in problems.sort("split", "benchmark", "problem_id").iter_rows(named=True):
-        if row["split"] not in splits(run, round):
-            continue
-        benchmark = row["benchmark"]
-        text = prompts.render(row["question"])
-        ids = tuple(prompts.encode(text))
-        for index in range(
-            evaluate.dev_n if row["split"] == "dev" else evaluate.samples(benchmark)
-        ):
-            place = (row["split"], benchmark, row["problem_id"], index)
-            name = digest("evaluate", *place, round, key)
-            wanted.append(
-                Request(
-                    rollout_id=name,
-                    problem_id=row["problem_id"],
-                    round=round,
-                    sample_index=index,
-                    prompt=text,
-                    prompt_ids=ids,
-                    seed=derive(run.recipe.seed, "evaluate", *place),
-                    benchmark=f"{row['split']}/{benchmark}",
-                )
-            )
-            about.append((name, row["split"], benchmark))
+def places(plan: Plan) -> pl.DataFrame:
+    """Tell to which split and benchmark each answer belongs."""
+    rows = [
+        (each.name(index), *(each.benchmark or "").split("/", 1))
+        for each in plan.asked
+        for index in range(each.n)
+    ]
     names = ["rollout_id", "split", "benchmark"]
-    return wanted, pl.DataFrame(about, schema=dict.fromkeys(names, pl.String), orient="row")
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
 
 def probes(problems: pl.DataFrame, prompts: Prompter) -> list[Request]:
     """Ask a few training problems for the preflight, or others where nothing is trained on."""
-    some = problems.sort(pl.col("split") != "train", "problem_id").head(8)
+    some = problems.sort(pl.col("split") != "train", "problem_id").head(PROBES)
     asked = []
     for name, question in some.select("problem_id", "question").iter_rows():
         text = prompts.render(question)
@@ -162,4 +158,4 @@ def verdicts_of_last_box(
     return rollouts.select("rollout_id", pl.Series("verdict_last_box", verdicts, pl.String))
 
 
-STAGE = Stage("evaluate", settings, inputs, work)
+STAGE = Stage("evaluate", settings, inputs, work, plan=plan)

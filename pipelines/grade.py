@@ -3,6 +3,8 @@
 Reads rollouts and problems; writes graded, and the verdict of each distinct pair.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +37,25 @@ def inputs(run: Run, round: int) -> dict[str, str]:
     }
 
 
-def work(job: Job) -> None:
-    """Grade the rollouts of a round."""
-    run = job.run
-    rollouts = run.read("rollouts", job.round)
+@contextmanager
+def grading(run: Run) -> Iterator[tuple[Callable[[pl.DataFrame], pl.DataFrame], Verifier]]:
+    """Give a function that grades rollouts of the run, and the verifier that it asks."""
     golds = dict(run.read("problems", 0, ["problem_id", "gold"]).iter_rows())
     # The base's tokenizer is that of every round's model, and is never removed.
     model = base_model(run)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
     with Verifier(deadline=run.recipe.grade.deadline) as verifier:
-        graded = grade(rollouts, golds, verifier=verifier, trim=prompts.trim)
+        yield (
+            lambda rollouts: grade(rollouts, golds, verifier=verifier, trim=prompts.trim),
+            verifier,
+        )
+
+
+def work(job: Job) -> None:
+    """Grade the rollouts of a round."""
+    rollouts = job.run.read("rollouts", job.round)
+    with grading(job.run) as (graded_of, verifier):
+        graded = graded_of(rollouts)
         judged = verdict_rows(verifier.judged, verifier_name=verifier_name())
     assert len(graded) == len(rollouts), "rollouts != graded"
     job.write("graded", graded)

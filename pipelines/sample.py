@@ -3,21 +3,13 @@
 Reads problems and the model; writes rollouts.
 """
 
-from functools import cache
 from typing import Any
 
-from rft.engines import Engine, Request
+from rft.collecting import collect
 from rft.models import model_before
-from rft.preflight import preflight
+from rft.preflight import PROBES
 from rft.prompt import Prompter, load_tokenizer, prompter
-from rft.sampling import (
-    as_sampling,
-    collect,
-    open_engine,
-    problems_of_round,
-    sampling_key,
-    sampling_settings,
-)
+from rft.sampling import Asked, Plan, problems_of_round, sampling_key, sampling_settings
 from rft.seeds import derive, digest
 from rft.stages import Job, Stage
 from rft.store import Run
@@ -25,12 +17,18 @@ from rft.store import Run
 
 def settings(run: Run, _round: int) -> dict[str, Any]:
     """List what the set of rollouts depends on, problems and model aside."""
-    sample = run.recipe.sample
-    return sampling_settings(run.recipe, sample) | {
+    recipe, sample = run.recipe, run.recipe.sample
+    found = sampling_settings(recipe, sample) | {
         "n": sample.n,
         "problems": sample.problems,
         "statistics": sample.statistics.model_dump(mode="json"),
     }
+    if sample.until is None:
+        return found
+    # How many are drawn depends on which are accepted, and so on grading and rules.
+    # The rules as a list: their order matters, and keys are sorted.
+    accepts = [recipe.grade.model_dump(mode="json"), list(recipe.filter.items())]
+    return found | {"n": None, "until": sample.until.model_dump(mode="json"), "accepts": accepts}
 
 
 def inputs(run: Run, round: int) -> dict[str, str]:
@@ -41,26 +39,47 @@ def inputs(run: Run, round: int) -> dict[str, str]:
     }
 
 
-def work(job: Job) -> None:
-    """Sample n answers to each problem of the round."""
-    run, model = job.run, model_before(job.run, job.round)
-    prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
-    key = sampling_key(run.recipe, run.recipe.sample, model)
-    wanted = requests(run, job.round, prompts, key)
+def plan(run: Run, round: int) -> Plan:
+    """Ask each problem of the round, every answer with a name and a seed of its own."""
+    recipe, model = run.recipe, model_before(run, round)
+    prompts = prompter(load_tokenizer(model.path, **model.options), recipe.prompt)
+    key = sampling_key(recipe, recipe.sample, model)
+    problems = run.read("problems", 0, ["problem_id", "question", "split"])
+    questions = {
+        name: question for name, question, split in problems.iter_rows() if split == "train"
+    }
+    chosen = problems_of_round(sorted(questions), recipe.sample.problems, round, recipe.seed)
+    until = recipe.sample.until
+    asked = [
+        ask(
+            run, round, name, questions[name], until.max if until else recipe.sample.n, prompts, key
+        )
+        for name in chosen
+    ]
+    # Spread over the problems.
+    probes = [each.request(0) for each in asked[:: max(1, len(asked) // PROBES)][:PROBES]]
+    return Plan(run, "sample", round, model, prompts, recipe.sample, asked, probes, until)
 
-    @cache
-    def engine() -> Engine:
-        return open_engine(run, model, prompts)
 
-    preflight(job, model, prompts, engine, wanted)
-    rollouts = collect(
-        job,
-        wanted,
-        as_sampling(run.recipe, run.recipe.sample),
-        model=model,
-        key=key,
-        engine=engine,
+def ask(
+    run: Run, round: int, name: str, question: str, n: int, prompts: Prompter, key: str
+) -> Asked:
+    """Put a problem to the model."""
+    text = prompts.render(question)
+    return Asked(
+        problem_id=name,
+        round=round,
+        prompt=text,
+        prompt_ids=tuple(prompts.encode(text)),
+        n=n,
+        name=lambda index: digest("rollout", name, round, index, key),
+        seed=lambda index: derive(run.recipe.seed, "sample", round, name, index),
     )
+
+
+def work(job: Job) -> None:
+    """Sample n answers to each problem of the round, or as many as `until` takes."""
+    rollouts = collect(job, plan(job.run, job.round))
     job.write("rollouts", rollouts)
     reasons = dict(sorted(rollouts["finish_reason"].value_counts().iter_rows()))
     job.counts |= {
@@ -68,34 +87,10 @@ def work(job: Job) -> None:
         "rollouts": len(rollouts),
         "finish_reason": reasons,
     }
-    job.notes["seeds"] = {"run": run.recipe.seed}
+    job.notes["seeds"] = {"run": job.run.recipe.seed}
 
 
-def requests(run: Run, round: int, prompts: Prompter, key: str) -> list[Request]:
-    """List the rollouts that the round asks for, each with a name and a seed of its own."""
-    recipe = run.recipe
-    problems = run.read("problems", 0, ["problem_id", "question", "split"])
-    questions = {
-        name: question for name, question, split in problems.iter_rows() if split == "train"
-    }
-    chosen = problems_of_round(sorted(questions), recipe.sample.problems, round, recipe.seed)
-    wanted = []
-    for name in chosen:
-        text = prompts.render(questions[name])
-        ids = tuple(prompts.encode(text))
-        wanted += [
-            Request(
-                rollout_id=digest("rollout", name, round, index, key),
-                problem_id=name,
-                round=round,
-                sample_index=index,
-                prompt=text,
-                prompt_ids=ids,
-                seed=derive(recipe.seed, "sample", round, name, index),
-            )
-            for index in range(recipe.sample.n)
-        ]
-    return wanted
+# Whatever is there of these answers stays useful when these settings change.
+GROWS = frozenset({"n", "problems", "until", "accepts"})
 
-
-STAGE = Stage("sample", settings, inputs, work, grows=frozenset({"n", "problems"}))
+STAGE = Stage("sample", settings, inputs, work, grows=GROWS, plan=plan)

@@ -171,7 +171,8 @@ def progress(
     if stage not in ("sample", "evaluate") or round is None or not run.manifest("prepare", 0):
         return None, None, None
     done = fresh = 0
-    for path in run.work(stage, round).glob("*.parquet"):
+    work = run.work(stage, round)
+    for path in [*work.glob("*.parquet"), *work.glob("*/[0-9]*.parquet")]:
         try:
             rows, changed = pq.read_metadata(path).num_rows, path.stat().st_mtime
         except (OSError, pa.ArrowException):
@@ -181,16 +182,18 @@ def progress(
         if since and path.name != "pooled.parquet" and changed >= since.timestamp():
             fresh += rows
     total = answers_wanted(run, stage, round)
-    if since is None or not fresh:
+    if since is None or not fresh or total is None:
         return done, total, None
     elapsed = max((datetime.now(UTC) - since).total_seconds(), 1.0)
     return done, total, round_seconds([max(total - done, 0) * elapsed / fresh])
 
 
-def answers_wanted(run: Run, stage: str, round: int) -> int:
-    """Count the answers that a sampling stage asks for."""
+def answers_wanted(run: Run, stage: str, round: int) -> int | None:
+    """Count the answers that a sampling stage asks for; None where that depends on them."""
     problems = run.read("problems", 0, ["split", "benchmark"])
     recipe = run.recipe
+    if stage == "sample" and recipe.sample.until:
+        return None
     if stage == "sample":
         train = len(problems.filter(pl.col("split") == "train"))
         return min(train, recipe.sample.problems) * recipe.sample.n
@@ -204,7 +207,7 @@ def answers_wanted(run: Run, stage: str, round: int) -> int:
 def heartbeat(run: Run) -> str | None:
     """Give the time of the last sign of life: an event, or a file of unfinished work."""
     latest = 0.0
-    for path in (run.path / "events.jsonl", *(run.path / "work").glob("round-*/*")):
+    for path in (run.path / "events.jsonl", *(run.path / "work").glob("round-*/**/*")):
         latest = max(latest, _changed(path))
     return datetime.fromtimestamp(latest, UTC).isoformat(timespec="seconds") if latest else None
 
@@ -226,8 +229,9 @@ def at_work(found: dict[str, Any]) -> str:
     """Name the stage that is under way or next, and how far it is."""
     where = f"round {found['round']}" if found["round"] else "the base"
     parts = [f"{found['stage']} of {where}"]
-    if found["stage_total"] is not None:
-        parts.append(f"{found['stage_done']:,} of {found['stage_total']:,} answers")
+    if found["stage_done"] is not None:
+        of = "" if found["stage_total"] is None else f" of {found['stage_total']:,}"
+        parts.append(f"{found['stage_done']:,}{of} answers")
     if found["stage_eta_s"] is not None:
         parts.append(f"about {span(found['stage_eta_s'])} left in this stage")
     return ", ".join(parts)

@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from rft.errors import Interrupted, RFTError, explained
 
 if TYPE_CHECKING:
     from rft.recipe import Recipe
+    from rft.stages import Accept, Job
+    from rft.stopping import Stop
     from rft.store import Run
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -20,8 +23,9 @@ HERE = click.Path(path_type=Path)
 
 
 # As they are met: the loop, its stages, what reads a run, the rest.
-ORDER = ["run", "prepare", "sample", "grade", "filter", "select", "sft", "evaluate", "gate"]
-ORDER += ["report", "status", "show", "export", "recipes", "unlock"]
+ORDER = ["run", "prepare", "sample", "grade", "filter", "score", "select"]
+ORDER += ["sft", "evaluate", "gate"]
+ORDER += ["report", "status", "show", "export", "recipes", "unlock", "worker"]
 
 
 class Commands(click.Group):
@@ -151,11 +155,14 @@ def run(
 
     from pipelines import run as loop
     from pipelines.report import text_report
+    from rft.engines import refuse_missing
     from rft.stopping import Stop
 
     if rounds is not None:
         overrides = (*overrides, f"rounds={rounds}")
     found, stored = begin(recipe, out, overrides)
+    if not plan_only:
+        refuse_missing(found.recipe.engine.kind)
     stop = Stop(grace).listen()
     if stop_after is not None:
         timer = threading.Timer(stop_after, stop.ask, ["--stop-after"])
@@ -300,6 +307,7 @@ def stage_command(stage: str, run_folder: Path, round: int | None, grace: float)
     """Do one stage of a run under the run's lock."""
     from pipelines.run import STAGES, models_for
     from rft import stages
+    from rft.engines import refuse_missing
     from rft.models import is_there
     from rft.stopping import Stop, die_with_parent
     from rft.store import open_run
@@ -309,6 +317,8 @@ def stage_command(stage: str, run_folder: Path, round: int | None, grace: float)
     found = open_run(run_folder)
     check_recipe(found.recipe)
     work = STAGES[stage]
+    if work.plan is not None:
+        refuse_missing(found.recipe.engine.kind)
     with found.lock():
         number = next_of(work, found) if round is None else round
         if (number == 0) != (stage == "prepare") and stage != "evaluate":
@@ -320,8 +330,47 @@ def stage_command(stage: str, run_folder: Path, round: int | None, grace: float)
                         f"{run_folder}: model {needed} was removed (keep.models); "
                         f"`rft run {run_folder}` trains it again where it is needed"
                     )
-        if not stages.perform(work, found, number, stop, say):
+        with acceptance(found, stage) as accept:
+            done = stages.perform(work, found, number, stop, say, accept)
+        if not done:
             say(f"{run_folder}: nothing to do, `{stage}` of round {number} is current")
+
+
+@contextmanager
+def acceptance(found: "Run", stage: str) -> "Iterator[Accept | None]":
+    """Give sampling in waves the function that grades rollouts and applies the rules to them."""
+    if stage != "sample" or found.recipe.sample.until is None:
+        yield None
+        return
+    import polars as pl
+
+    from pipelines.filter import apply_rules
+    from pipelines.grade import grading
+
+    with grading(found) as (graded_of, _):
+
+        def accept(rollouts: pl.DataFrame) -> dict[str, int]:
+            kept, _ = apply_rules(graded_of(rollouts), found.recipe.filter)
+            right = kept.filter(pl.col("verdict") == "correct")
+            return dict(right["problem_id"].value_counts().iter_rows())
+
+        yield accept
+
+
+def begin_job(run_folder: Path, stage: str, round: int | None, stop: "Stop") -> "Job":
+    """Begin a sampling stage for a process that works on it without the run's lock."""
+    from pipelines.run import STAGES
+    from rft import stages
+    from rft.engines import refuse_missing
+    from rft.store import key_of, open_run
+
+    found = open_run(run_folder)
+    check_recipe(found.recipe)
+    refuse_missing(found.recipe.engine.kind)
+    work = STAGES[stage]
+    number = next_of(work, found) if round is None else round
+    key = key_of(stage, work.settings(found, number), work.inputs(found, number))
+    return stages.Job(found, work, number, key, stop, say)
 
 
 def next_of(stage: Any, found: "Run") -> int:
@@ -382,7 +431,81 @@ def plain_stage(name: str, does: str) -> None:
         stage_command(name, run_folder, round, grace)
 
 
-plain_stage("sample", "Sample answers to a round's problems.")
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@round_option
+@click.option(
+    "--worker",
+    "share",
+    metavar="I/N",
+    help="Sample only the I-th of N shares of the problems (0-based), without the run's lock.",
+)
+@grace_option
+def sample(run_folder: Path, round: int | None, share: str | None, grace: float) -> None:
+    """Sample answers to a round's problems.
+
+    With --worker, for array jobs, the share lies in the run folder until `rft run` or `rft sample`
+    puts all of them together, and samples what is missing.
+
+    \b
+    Example:
+      rft sample runs/quickstart --round 1
+      rft sample runs/quickstart --worker 3/8
+    """
+    if share is None:
+        stage_command("sample", run_folder, round, grace)
+        return
+    from rft.collecting import collect_share
+    from rft.stages import is_current
+    from rft.stopping import Stop
+
+    index, of = share_of(share)
+    stop = Stop(grace).listen()
+    job = begin_job(run_folder, "sample", round, stop)
+    assert job.stage.plan is not None
+    if is_current(job.stage, job.run, job.round):
+        say(f"{run_folder}: nothing to do, `sample` of round {job.round} is current")
+        return
+    with acceptance(job.run, "sample") as job.accept:
+        count = collect_share(job, job.stage.plan(job.run, job.round), index, of)
+    say(
+        f"{run_folder}: share {share} of round {job.round} is sampled ({count} problems); "
+        f"`rft run {run_folder}` puts the shares together"
+    )
+
+
+def share_of(text: str) -> tuple[int, int]:
+    """Read `I/N`."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise RFTError(f"--worker {text}: write I/N with 0 <= I < N, e.g. 0/8 to 7/8")
+    return int(match[1]), int(match[2])
+
+
+@cli.command(hidden=True)
+@click.argument("run_folder", type=HERE)
+@click.argument("stage", type=click.Choice(["sample", "evaluate"]))
+@click.option("--round", type=int, required=True)
+@click.option("--slot", type=int, required=True)
+@click.option("--of", "workers", type=int, required=True)
+@grace_option
+def worker(run_folder: Path, stage: str, round: int, slot: int, workers: int, grace: float) -> None:
+    """Be one of several engines of a sampling stage, which starts this by itself."""
+    from rft.stopping import Stop, die_with_parent
+    from rft.workers import serve
+
+    die_with_parent()
+    stop = Stop(grace).listen()
+    # Whatever an engine prints must not be taken for what we have to tell.
+    said = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    job = begin_job(run_folder, stage, round, stop)
+    assert job.stage.plan is not None
+    with acceptance(job.run, stage) as job.accept:
+        plan = job.stage.plan(job.run, round)
+        serve(job, plan, slot, workers, sys.stdin, said)
+
+
 plain_stage("sft", "Fine-tune on a round's selected samples.")
 plain_stage("gate", "Decide whether a round's model is adopted.")
 
@@ -426,6 +549,7 @@ def evaluate(
         raise click.UsageError("give RUN, or both --model and --output")
     from pipelines import run as loop
     from pipelines.report import text_report
+    from rft.engines import refuse_missing
     from rft.recipe_files import load_recipe
     from rft.stopping import Stop
 
@@ -437,6 +561,7 @@ def evaluate(
         k = [each for each in wanted.k if each <= samples]
         changes += [f"evaluate.n={samples}", f"evaluate.k={k}"]
     found, stored = begin(recipe or "quickstart", output, (*changes, *overrides))
+    refuse_missing(found.recipe.engine.kind)
     stop = Stop(grace).listen()
     found.path.mkdir(parents=True, exist_ok=True)
     with found.lock():
@@ -577,6 +702,53 @@ def filter_(
     write_rows(output, kept)
     counts = {"in": len(kept) + len(rejected), "kept": len(kept), "rejected": by_rule(rejected)}
     click.echo(f"{funnel_line(counts)} -> {output}")
+
+
+@cli.command()
+@rows_options
+@click.option("--model", help="With --input: the policy, a folder, a Hub id, RUN or RUN@2.")
+def score(
+    run_folder: Path | None,
+    round: int | None,
+    source: Path | None,
+    output: Path | None,
+    recipe: str | None,
+    columns: tuple[str, ...],
+    overrides: tuple[str, ...],
+    grace: float,
+    model: str | None,
+) -> None:
+    """Compute entropy, branching and perplexity under a model, by a forward pass.
+
+    In a run: of the rows that `select` ranks, where sampling recorded none or only estimates.
+
+    Anyone's rows need `completion` or `response`, and `prompt` (as the model reads it) or
+    `question` (put into the recipe's prompt). The text counts up to its first box, as in grading;
+    token_ids are used where they spell it. Means over its tokens are added, in nats.
+
+    \b
+    Example:
+      rft score --input kept.parquet --output scored.parquet --model runs/quickstart@1
+    """
+    if run_folder is not None and model is not None:
+        raise click.UsageError("give RUN, or --model with --input, not both")
+    found = over_rows("score", run_folder, round, source, output, recipe, columns, overrides, grace)
+    if found is None or source is None or output is None:
+        return
+    if model is None:
+        raise RFTError(
+            "rft score --input: no --model; say whose statistics, e.g. --model runs/quickstart@1"
+        )
+    from pipelines.score import score_file
+    from rft.adopt import read_foreign, write_rows
+    from rft.models import resolve
+
+    policy = resolve(found.model.model_copy(update={"path": model}))
+    rows = score_file(read_foreign(source, columns), source, found, policy, say)
+    write_rows(output, rows)
+    known = rows["stats_origin"].count()
+    without = f", {len(rows) - known} without tokens to score" if known < len(rows) else ""
+    click.echo(f"{known} scored{without} -> {output}")
 
 
 @cli.command()

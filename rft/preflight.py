@@ -9,13 +9,13 @@ from typing import Any
 
 from rft.answers import first_box
 from rft.atomic import atomic_text
-from rft.engines import Engine, Finished, Request
+from rft.engines import Engine, Finished, Fixed, Request
 from rft.errors import RFTError
-from rft.models import ModelRef, base_model
+from rft.models import base_model
 from rft.prompt import Prompter
 from rft.recipe import Recipe, Sft
 from rft.recipe_complaints import nearest
-from rft.sampling import as_sampling, sampling_settings
+from rft.sampling import Plan, as_sampling, sampling_settings
 from rft.stages import Job
 from rft.store import key_of, now
 
@@ -23,38 +23,30 @@ PROBES = 8
 EXAMPLE = "So the answer is $\\boxed{4}$."
 
 
-def preflight(
-    job: Job,
-    model: ModelRef,
-    prompts: Prompter,
-    engine: Callable[[], Engine],
-    requests: Sequence[Request],
-) -> None:
+def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> None:
     """Refuse a run whose samples neither stop nor close a box; done once per sampling settings."""
-    run, recipe = job.run, job.run.recipe
+    run, recipe, prompts = job.run, job.run.recipe, plan.prompts
     settings = sampling_settings(recipe, recipe.sample)
     key = key_of("preflight", settings, {"model": base_model(run).digest})
     done = run.manifest("preflight", 0)
-    if recipe.engine.kind == "replay" or not requests or (done and done["key"] == key):
+    if recipe.engine.kind == "replay" or not plan.probes or (done and done["key"] == key):
         return
     check_trainer_arguments(recipe.sft)
     if recipe.track != "none" and importlib.util.find_spec(recipe.track) is None:
         raise RFTError(f"track: {recipe.track} is not installed; pip install {recipe.track}")
-    job.say(shown(prompts, requests[0]))
-    # Spread over the problems: neighbours in the list are samples of one problem.
-    step = max(1, len(requests) // PROBES)
-    probes = list(requests[::step][:PROBES])
-    loaded = engine()
+    job.say(shown(prompts, plan.probes[0]))
+    loaded, sampling = engine(), as_sampling(recipe, recipe.sample)
+    units = loaded.units(plan.probes)
     finished = [
         done
-        for unit in loaded.units(probes)
-        for done in loaded.sample(unit, as_sampling(recipe, recipe.sample), check=job.stop.check)
+        for unit in loaded.sample(Fixed(units), sampling, check=job.stop.check)
+        for done in unit
     ]
     stopped = sum(done.finish_reason == "stop" for done in finished)
     boxed = sum(first_box(done.completion) is not None for done in finished)
     judge(finished, recipe.sample.max_tokens, prompts.end, job.say)
-    tokens = sum(len(done.token_ids or ()) for done in finished) / len(finished)
-    figures = estimate(recipe, Path(model.path), tokens, shutil.disk_usage(run.path).free)
+    tokens = sum(done.num_tokens or len(done.token_ids or ()) for done in finished) / len(finished)
+    figures = estimate(recipe, Path(plan.model.path), tokens, shutil.disk_usage(run.path).free)
     ahead = (
         f"; about {figures['tokens']:,} tokens to sample for training in {recipe.rounds} round(s), "
         f"{figures['disk_gb']:.2f} GB of disk ({figures['free_gb']:.0f} GB free), "
@@ -69,7 +61,7 @@ def preflight(
         "round": 0,
         "key": key,
         "settings": settings,
-        "inputs": {"model": model.digest},
+        "inputs": {"model": plan.model.digest},
         "outputs": {},
         "counts": {"in": len(finished), "stopped": stopped, "boxed": boxed},
         "estimate": figures,

@@ -10,6 +10,8 @@ class Progress:
     def __init__(self, what: str, total: int, done: int = 0):
         self.what, self.total, self.done, self.first = what, total, done, done
         self.tokens = 0
+        self.parts: dict[str, int] = {}
+        """Tokens of each of several workers."""
         self.began = self.shown = time.monotonic()
         self.live = sys.stderr.isatty()
 
@@ -30,6 +32,11 @@ class Progress:
         rate = (self.done - self.first) / self.seconds()
         left = f", {(self.total - self.done) / rate:.0f} s left" if rate and not end else ""
         speed = f", {self.tokens / self.seconds():.0f} tokens/s" if self.tokens else ""
+        if len(self.parts) > 1:
+            each = ", ".join(
+                f"{name} {tokens / self.seconds():.0f}" for name, tokens in self.parts.items()
+            )
+            speed += f" ({each})"
         line = f"  {self.what}: {self.done}/{self.total}{speed}{left}"
         sys.stderr.write(f"\r\x1b[K{line}{end}" if self.live else f"{line}\n")
         sys.stderr.flush()

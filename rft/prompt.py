@@ -61,6 +61,20 @@ class Prompter:
         own = [self.tokenizer.eos_token_id] if self.tokenizer.eos_token_id is not None else []
         return frozenset([self.end_id, *own, *generation_eos])
 
+    def before_stop(self, token_ids: Sequence[int]) -> int:
+        """Count the tokens before the first stop string of the recipe begins."""
+        stops = self.settings.stop
+        text = self.decode(token_ids) if stops else ""
+        if not any(stop in text for stop in stops):
+            return len(token_ids)
+        kept = 0
+        while kept < len(token_ids):
+            text = self.decode(token_ids[: kept + 1])
+            if any(stop in text for stop in stops):
+                break
+            kept += 1
+        return kept
+
     def trim(self, token_ids: Sequence[int], completion: str) -> tuple[int, str]:
         """Cut after the token in which the first balanced box closes: (number of tokens, text).
 

@@ -59,12 +59,7 @@ def settings_differences(old: Recipe, new: Recipe) -> list[tuple[str, Any, Any]]
 
 def not_yet(recipe: Recipe) -> list[str]:
     """List in one sentence each the settings that this release does not honour yet."""
-    kind = recipe.engine.kind
     wanted = {
-        f"engine.kind: {kind} is not built yet; set transformers or replay": kind
-        in ("vllm", "server"),
-        "engine.workers is not built yet; set auto": recipe.engine.workers not in ("auto", 1),
-        "sample.until is not built yet; set null": recipe.sample.until,
         f"prepare.decontaminate: {recipe.prepare.decontaminate} is not built yet; set off": (
             recipe.prepare.decontaminate != "off"
         ),

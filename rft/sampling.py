@@ -1,24 +1,21 @@
-"""Sampling that loses nothing: planned by key, finished unit by unit, put together at the end."""
+"""What is sampled: by which settings, from which model, whose answers, under which names."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from rft import tables
-from rft.atomic import atomic_text
 from rft.engines import Engine, Finished, Request, Sampling
 from rft.errors import RFTError
 from rft.models import ModelRef
-from rft.progress import Progress
 from rft.prompt import Prompter
-from rft.recipe import Evaluate, Recipe, Sample
+from rft.recipe import Evaluate, Recipe, Sample, Until
 from rft.seeds import derive, digest
-from rft.stages import Job
 from rft.store import Run
 
 # What decides an engine's tokens; every other argument is about memory and speed.
@@ -106,69 +103,132 @@ def as_sampling(recipe: Recipe, section: Sample | Evaluate) -> Sampling:
     )
 
 
-def open_engine(run: Run, model: ModelRef, prompter: Prompter) -> Engine:
-    """Load the recipe's engine with a model."""
-    engine = run.recipe.engine
+@dataclass(frozen=True)
+class Asked:
+    """A problem as it is put to the model, and how many answers are wanted at most."""
+
+    problem_id: str
+    round: int
+    prompt: str
+    prompt_ids: tuple[int, ...]
+    n: int
+    name: Callable[[int], str]
+    """From an answer's index to its rollout_id."""
+    seed: Callable[[int], int]
+    benchmark: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Tell the problem from the same one in another benchmark."""
+        return f"{self.benchmark or ''} {self.problem_id}".lstrip()
+
+    def request(self, index: int) -> Request:
+        """Ask for the answer of an index."""
+        return Request(
+            rollout_id=self.name(index),
+            problem_id=self.problem_id,
+            round=self.round,
+            sample_index=index,
+            prompt=self.prompt,
+            prompt_ids=self.prompt_ids,
+            seed=self.seed(index),
+            benchmark=self.benchmark,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a stage samples, and with what."""
+
+    run: Run
+    stage: str
+    round: int
+    model: ModelRef
+    prompts: Prompter
+    section: Sample | Evaluate
+    asked: Sequence[Asked]
+    probes: Sequence[Request] = ()
+    """What the preflight samples."""
+    until: Until | None = None
+
+    @cached_property
+    def key(self) -> str:
+        """Hash what decides the text of these rollouts."""
+        return sampling_key(self.run.recipe, self.section, self.model)
+
+    @property
+    def sampling(self) -> Sampling:
+        """Give the engine's view of the settings."""
+        return as_sampling(self.run.recipe, self.section)
+
+    @property
+    def longest(self) -> int:
+        """Count the tokens of the longest prompt with the longest completion."""
+        longest = max((len(each.prompt_ids) for each in self.asked), default=0)
+        return longest + self.section.max_tokens
+
+    @property
+    def together(self) -> bool:
+        """Say whether tokens depend, in their last bits, on which requests share a batch."""
+        return self.run.recipe.engine.kind == "transformers"
+
+    def engine_seed(self, worker: str, attempt: int) -> int:
+        """Derive the seed of an engine that draws for all its requests from one stream."""
+        return derive(self.run.recipe.seed, "engine", self.stage, self.round, worker, attempt)
+
+
+def open_engine(plan: Plan, seed: int) -> Engine:
+    """Load the recipe's engine with the plan's model."""
+    engine, model = plan.run.recipe.engine, plan.model
     if engine.kind == "replay":
+        assert engine.path is not None, "the recipe refuses replay without a path"
         from rft.engines.replay import Replay
 
-        assert engine.path is not None, "the recipe refuses replay without a path"
         return Replay(engine.path)
+    if engine.kind == "server":
+        from rft.engines.server import Server
+
+        return Server(
+            plan.prompts,
+            engine,
+            model=plan.run.recipe.model.path,
+            sampling=plan.sampling,
+            longest=plan.longest,
+        )
+    if engine.kind == "vllm":
+        from rft.engines.vllm import Vllm
+
+        return Vllm(
+            model.path,
+            plan.prompts,
+            engine,
+            sampling=plan.sampling,
+            longest=plan.longest,
+            seed=seed,
+            **model.options,
+        )
     from rft.engines.embedded import Transformers
 
-    return Transformers(model.path, prompter, engine.args, **model.options)
+    check_context(plan)
+    return Transformers(model.path, plan.prompts, engine.args, **model.options)
 
 
-def collect(
-    job: Job,
-    requests: Sequence[Request],
-    sampling: Sampling,
-    *,
-    model: ModelRef,
-    key: str,
-    engine: Callable[[], Engine],
-) -> pl.DataFrame:
-    """Sample what is missing of the requests and return all their rollouts, sorted.
-
-    Finished units lie in the stage's work folder, whence the next attempt goes on after a kill.
-    """
-    _renew(job, requests, sampling)
-    pooled = tables.read_file(job.work / "pooled.parquet")
-    known = set(pooled["rollout_id"])
-    missing = [request for request in requests if request.rollout_id not in known]
-    frames, tokens, began = [pooled], 0, Progress(job.stage.name, len(requests), len(known))
-    units = engine().units(missing) if missing else []
-    for number, unit in enumerate(units):
-        path = job.work / f"unit-{number:05d}-{digest(*(r.rollout_id for r in unit))}.parquet"
-        if not path.exists():
-            job.stop.check()
-            finished = engine().sample(unit, sampling, check=job.stop.check)
-            rows = rollout_rows(finished, sampling, model=model, key=key)
-            tables.write_file(path, tables.conform(rows, "rollouts"))
-            sampled = int(rows["num_tokens"].sum())
-            tokens += sampled
-            began.advance(len(unit), sampled)
-        else:
-            began.advance(len(unit))
-        frames.append(tables.read_file(path))
-    began.close()
-    rollouts = pl.concat(frames).sort("problem_id", "sample_index", "rollout_id")
-    assert set(rollouts["rollout_id"]) == {r.rollout_id for r in requests}, "rollouts != plan"
-    assert len(rollouts) == len(requests), "a rollout is there twice"
-    job.notes |= {
-        "tokens": int(rollouts["num_tokens"].sum() or 0),
-        "tokens_sampled_now": tokens,
-        "tokens_per_second": round(tokens / began.seconds()),
-        "model": model.digest,
-        "sampling": key,
-    }
-    return rollouts
+def check_context(plan: Plan) -> None:
+    """Refuse completions that would run out of the model's positions."""
+    config = json.loads((Path(plan.model.path) / "config.json").read_text())
+    limit = config.get("max_position_embeddings") or plan.longest
+    limit = min(limit, plan.run.recipe.engine.max_model_len or limit)
+    if plan.longest > limit:
+        raise RFTError(
+            f"{plan.stage}.max_tokens: {plan.section.max_tokens} and the longest prompt "
+            f"({plan.longest - plan.section.max_tokens} tokens) are {plan.longest} tokens, more "
+            f"than the {limit} of the model or engine.max_model_len; lower max_tokens"
+        )
 
 
-def rollout_rows(
-    finished: Iterable[Finished], sampling: Sampling, *, model: ModelRef, key: str
-) -> pl.DataFrame:
+def rollout_rows(finished: Iterable[Finished], plan: Plan) -> pl.DataFrame:
     """Turn an engine's output into rows of the rollouts table."""
+    mass = plan.sampling.mass
     rows = [
         {
             "rollout_id": done.request.rollout_id,
@@ -179,57 +239,23 @@ def rollout_rows(
             "completion": done.completion,
             "finish_reason": done.finish_reason,
             "num_prompt_tokens": len(done.request.prompt_ids),
-            "num_tokens": None if done.token_ids is None else len(done.token_ids),
+            "num_tokens": done.num_tokens if done.token_ids is None else len(done.token_ids),
             "token_ids": done.token_ids,
             "logprobs": done.logprobs,
             "entropies": done.entropies,
             "branching": done.branching,
             "stats_origin": done.stats_origin,
-            "stats_mass": None if done.branching is None else sampling.mass,
-            "model": model.digest,
-            "sampling": key,
-            "seed": done.request.seed,
+            "stats_mass": None if done.branching is None else mass,
+            "model": plan.model.digest,
+            "sampling": plan.key,
+            "seed": done.seed,
         }
         for done in finished
     ]
     return pl.DataFrame(rows, schema=tables.empty("rollouts").schema)
 
 
-def _renew(job: Job, requests: Sequence[Request], sampling: Sampling) -> None:
-    """Start the work folder of this plan with every rollout that exists already.
-
-    The pool is fixed once per plan, so what is left to sample, and in which batches, is the same
-    after any kill. Other engine arguments may mean other batches: a new plan, from the same pool.
-    """
-    plan = f"{job.key} {canonical(job.run.recipe.engine.args)}"
-    scratch = job.work.with_name(f".{job.work.name}.new")
-    if _plan_of(job.work) == plan:
-        return
-    if _plan_of(scratch) == plan and not job.work.exists():
-        scratch.rename(job.work)  # a kill came between the two steps below
-        return
-    ids = pl.DataFrame({"rollout_id": [request.rollout_id for request in requests]})
-    frames = [tables.empty("rollouts")]
-    sources = tables.parts(job.work)
-    if job.stage.name == "sample":
-        sources += tables.parts(job.run.folder("rollouts", job.round))
-    for path in sources:
-        frame = tables.read_file(path).join(ids, on="rollout_id", how="semi")
-        frames.append(frame.filter(_has_statistics(sampling)))
-    pooled = pl.concat(frames).unique("rollout_id", keep="first", maintain_order=True)
-    shutil.rmtree(scratch, ignore_errors=True)
-    tables.write_file(scratch / "pooled.parquet", tables.conform(pooled, "rollouts"))
-    atomic_text(scratch / "key", plan)
-    job.run.put_away([job.work])
-    scratch.rename(job.work)
-
-
-def _plan_of(work: Path) -> str | None:
-    mark = work / "key"
-    return mark.read_text() if mark.is_file() else None
-
-
-def _has_statistics(sampling: Sampling) -> pl.Expr:
+def has_statistics(sampling: Sampling) -> pl.Expr:
     """Say whether a rollout has the statistics that are asked for, at the mass asked for."""
     enough = pl.lit(True)
     if sampling.entropy:

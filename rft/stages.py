@@ -3,10 +3,10 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -14,6 +14,12 @@ from rft import tables
 from rft.atomic import atomic_text
 from rft.stopping import Stop
 from rft.store import NotReady, Run, key_of, now, versions
+
+if TYPE_CHECKING:
+    from rft.sampling import Plan
+
+# From all rollouts of some problems to how many of each are accepted.
+Accept = Callable[[pl.DataFrame], Mapping[str, int]]
 
 
 @dataclass
@@ -26,6 +32,8 @@ class Job:
     key: str
     stop: Stop
     say: Callable[[str], None]
+    accept: Accept | None = None
+    """Given where sampling has to know what is accepted."""
     counts: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Path] = field(default_factory=dict)
@@ -53,6 +61,8 @@ class Stage:
     work: Callable[[Job], None]
     grows: frozenset[str] = frozenset()
     """Settings whose change leaves what is finished useful."""
+    plan: "Callable[[Run, int], Plan] | None" = None
+    """What the stage samples, if it samples: workers need to know as well."""
 
 
 def is_current(stage: Stage, run: Run, round: int) -> bool:
@@ -64,13 +74,20 @@ def is_current(stage: Stage, run: Run, round: int) -> bool:
     return bool(manifest["key"] == key)
 
 
-def perform(stage: Stage, run: Run, round: int, stop: Stop, say: Callable[[str], None]) -> bool:
+def perform(
+    stage: Stage,
+    run: Run,
+    round: int,
+    stop: Stop,
+    say: Callable[[str], None],
+    accept: Accept | None = None,
+) -> bool:
     """Do a stage unless its output is current; say whether anything was done."""
     settings, inputs = stage.settings(run, round), stage.inputs(run, round)
     if is_current(stage, run, round):
         return False
     key = key_of(stage.name, settings, inputs)
-    job = Job(run, stage, round, key, stop, say)
+    job = Job(run, stage, round, key, stop, say, accept)
     began = time.monotonic()
     run.event("start", stage=stage.name, round=round)
     stage.work(job)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import torch
 
 from rft.bundled import bundled
-from rft.engines import Request, Sampling
+from rft.engines import Fixed, Request, Sampling
 from rft.engines.embedded import Transformers
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Prompt
@@ -72,7 +72,7 @@ def sampling() -> None:
 
     def ours(entropy: bool, branching: bool) -> Callable[[], object]:
         how = Sampling(1.0, 1.0, TOKENS, entropy, branching, 0.95)
-        return lambda: engine.sample(asked, how, check=lambda: None)
+        return lambda: list(engine.sample(Fixed([asked]), how, check=lambda: None))
 
     def generate() -> object:
         return engine.model.generate(

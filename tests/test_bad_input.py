@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,11 @@ def nothing_in(folder: Path, *tables: str) -> bool:
         ("filter.redundant={treshold: 0.3}", 'unknown parameter "treshold"'),
         ("filter.redundant={threshold: high}", "is not of type float"),
         ("filter.too_long={}", "max_tokens is missing"),
-        ("engine.kind=vllm", "not built yet"),
+        pytest.param(
+            "engine.kind=vllm",
+            "pip install 'rft-rounds[vllm]'",
+            marks=pytest.mark.skipif(bool(find_spec("vllm")), reason="vLLM is here"),
+        ),
         ("model.path=bundled:huge", "is not bundled"),
         ("prepare.train={source: nowhere.jsonl}", "nowhere.jsonl: no such file"),
     ],

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rft.bundled import bundled
-from rft.engines import Request, Sampling
+from rft.engines import Fixed, Request, Sampling
 from rft.engines.embedded import Transformers
 from rft.errors import Interrupted, RFTError
 from rft.prompt import load_tokenizer, prompter
@@ -40,8 +40,8 @@ def sampling(**changes) -> Sampling:
 def run(engine, asked, how) -> dict:
     return {
         done.request.rollout_id: done
-        for unit in engine.units(asked)
-        for done in engine.sample(unit, how, check=lambda: None)
+        for unit in engine.sample(Fixed(engine.units(asked)), how, check=lambda: None)
+        for done in unit
     }
 
 
@@ -136,7 +136,7 @@ def test_a_stop_leaves_in_the_middle_of_a_batch(engine):
             raise Interrupted("stop")
 
     with pytest.raises(Interrupted):
-        engine.sample(requests(engine), sampling(), check=check)
+        list(engine.sample(Fixed([requests(engine)]), sampling(), check=check))
 
 
 def test_an_unknown_argument_is_refused():

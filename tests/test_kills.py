@@ -72,16 +72,18 @@ def test_kill_minus_nine_in_each_stage_leaves_the_tables_of_an_undisturbed_run(
     out = tmp_path / "run"
     work = out / "work"
     kill_when(out, lambda: started(out, "prepare", 0))
-    kill_when(out, lambda: len(list(work.glob("round-0000-evaluate/unit-*"))) >= 2)
-    kill_when(out, lambda: len(list(work.glob("round-0001-sample/unit-*"))) >= 3)
-    before = {path.name for path in work.glob("round-0001-sample/unit-*")}
+    kill_when(out, lambda: len(list(work.glob("round-0000-evaluate/worker-0/*.json"))) >= 2)
+    kill_when(out, lambda: len(list(work.glob("round-0001-sample/worker-0/*.json"))) >= 3)
+    before = {path.name for path in work.glob("round-0001-sample/worker-0/*.json")}
     code = kill_when(
-        out, lambda: len(list(work.glob("round-0001-sample/unit-*"))) > len(before), child=True
+        out,
+        lambda: len(list(work.glob("round-0001-sample/worker-0/*.json"))) > len(before),
+        child=True,
     )
     assert code == 75
     kill_when(out, lambda: started(out, "grade", 1))
     kill_when(out, lambda: bool(list(work.glob("round-0001-sft/checkpoints/*/rft-complete"))))
-    kill_when(out, lambda: len(list(work.glob("round-0001-evaluate/unit-*"))) >= 1)
+    kill_when(out, lambda: len(list(work.glob("round-0001-evaluate/worker-0/*.json"))) >= 1)
     subprocess.run(command(out), check=True, capture_output=True)
     assert tables(out) == undisturbed
     again = subprocess.run(command(out), check=True, capture_output=True, text=True)
@@ -93,7 +95,7 @@ def test_a_term_signal_winds_down_with_75_and_the_next_run_goes_on(tmp_path, und
     out = tmp_path / "run"
     driver = subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     pause = threading.Event()
-    while not list((out / "work").glob("round-0001-sample/unit-*")):
+    while not list((out / "work").glob("round-0001-sample/worker-0/*.json")):
         pause.wait(0.01)
     driver.send_signal(signal.SIGTERM)
     errors = driver.communicate()[1].decode()

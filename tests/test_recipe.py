@@ -383,9 +383,6 @@ def test_reordered_rules_are_a_difference() -> None:
 @pytest.mark.parametrize(
     ("override", "key"),
     [
-        ("engine.kind=vllm", "engine.kind: vllm"),
-        ("engine={kind: server, url: http://x/v1}", "engine.kind: server"),
-        ("sample.until={accepted: 1, max: 2, wave: 1}", "sample.until"),
         ("prepare.decontaminate=report", "prepare.decontaminate: report"),
         ("prepare.decontaminate=drop", "prepare.decontaminate: drop"),
         ("prepare.near_duplicates=0.8", "prepare.near_duplicates"),

@@ -107,7 +107,7 @@ def test_a_locked_run_is_running_and_counts_what_is_sampled(tmp_path):
     old = run.work("sample", 1) / "pooled.parquet"
     tables.write_file(old, three)
     os.utime(old, (1, 1))
-    tables.write_file(run.work("sample", 1) / "unit-00000-x.parquet", three)
+    tables.write_file(run.work("sample", 1) / "worker-0" / "00000.parquet", three)
     with run.lock():
         found = status(run)
     assert (found["state"], found["round"], found["stage"]) == ("running", 1, "sample")
@@ -132,10 +132,10 @@ def test_an_event_that_is_being_written_is_left_out(tmp_path):
 
 def test_a_unit_that_vanishes_or_is_torn_is_skipped(tmp_path):
     run = begun(tmp_path / "run")
-    work = run.work("sample", 1)
+    work = run.work("sample", 1) / "worker-0"
     work.mkdir(parents=True)
-    (work / "unit-00000-x.parquet").write_bytes(b"PAR1")
-    (work / "unit-00001-x.parquet").symlink_to(work / "gone")
+    (work / "00000.parquet").write_bytes(b"PAR1")
+    (work / "00001.parquet").symlink_to(work / "gone")
     assert status(run)["stage_done"] == 0
 
 

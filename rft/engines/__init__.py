@@ -1,8 +1,14 @@
 """Engines turn requests into finished rollouts; one small protocol, chosen by `engine.kind`."""
 
-from collections.abc import Callable, Sequence
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from rft.errors import RFTError
+
+# Engine -> the package it needs and the extra of ours that brings it.
+NEEDS = {"vllm": ("vllm", "vllm"), "server": ("openai", "server")}
 
 
 @dataclass(frozen=True)
@@ -44,17 +50,63 @@ class Finished:
     entropies: list[float] | None
     branching: list[int] | None
     stats_origin: str | None
+    seed: int | None = None
+    """What the tokens were drawn with: the request's seed where the engine can use it."""
+    num_tokens: int | None = None
+    """How many tokens there were, where an engine counts them without giving them."""
+
+
+class Feed(Protocol):
+    """Where an engine gets its work; new work may appear while it is at it."""
+
+    def take(self, *, wait: bool) -> Sequence[Request] | None:
+        """Give the next unit of requests, or None when there is none now.
+
+        With `wait`, for an engine that has nothing else to do, None means that all is done.
+        """
+        ...
 
 
 class Engine(Protocol):
     """What the sampling stages ask of an engine."""
+
+    together: bool
+    """Whether a unit's tokens depend on which requests share it, so that units must not change."""
 
     def units(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Split requests into the smallest sets that are sampled, and lost to a kill, together."""
         ...
 
     def sample(
-        self, unit: Sequence[Request], sampling: Sampling, *, check: Callable[[], None]
-    ) -> list[Finished]:
-        """Sample one unit; `check` is called often and raises when the work has to stop."""
+        self, feed: Feed, sampling: Sampling, *, check: Callable[[], None]
+    ) -> Iterator[list[Finished]]:
+        """Sample what the feed gives and yield whole units as they finish.
+
+        `check` is called often and raises when the work has to stop.
+        """
         ...
+
+    def figures(self) -> dict[str, Any]:
+        """Tell what the engine measured of itself, for the record: versions, shares, limits."""
+        ...
+
+
+class Fixed:
+    """A feed of units that are known beforehand."""
+
+    def __init__(self, units: Sequence[Sequence[Request]]):
+        self.units = iter(units)
+
+    def take(self, *, wait: bool) -> Sequence[Request] | None:  # noqa: ARG002  one protocol
+        """Give the next unit."""
+        return next(self.units, None)
+
+
+def refuse_missing(kind: str) -> None:
+    """Say at once that an engine's package is not installed, before anything is begun."""
+    package, extra = NEEDS.get(kind, ("", ""))
+    if package and importlib.util.find_spec(package) is None:
+        raise RFTError(
+            f"engine.kind: {kind}, but {package} is not installed here; "
+            f"pip install 'rft-rounds[{extra}]', or set engine.kind: transformers"
+        )

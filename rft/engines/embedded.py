@@ -1,13 +1,13 @@
 """The embedded default: batched decoding with transformers, one forward a step, on any device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache, GenerationConfig
 
-from rft.engines import Finished, Request, Sampling
+from rft.engines import Feed, Finished, Request, Sampling
 from rft.errors import RFTError
 from rft.gumbel import choose
 from rft.prompt import Prompter
@@ -23,6 +23,8 @@ def device() -> str:
 
 class Transformers:
     """Decode batches of requests, recording each token's statistics from the logits drawn from."""
+
+    together = True
 
     def __init__(self, path: Path | str, prompter: Prompter, args: dict[str, Any], **options: Any):
         args = dict(args)
@@ -50,8 +52,19 @@ class Transformers:
         ordered = sorted(requests, key=lambda r: (len(r.prompt_ids), r.rollout_id))
         return [ordered[i : i + self.batch] for i in range(0, len(ordered), self.batch)]
 
-    @torch.inference_mode()
     def sample(
+        self, feed: Feed, sampling: Sampling, *, check: Callable[[], None]
+    ) -> Iterator[list[Finished]]:
+        """Decode one batch after the other."""
+        while (unit := feed.take(wait=True)) is not None:
+            yield self.decode(unit, sampling, check=check)
+
+    def figures(self) -> dict[str, Any]:
+        """Tell where and in which numbers the model computes."""
+        return {"device": self.device, "dtype": str(self.model.dtype).removeprefix("torch.")}
+
+    @torch.inference_mode()
+    def decode(
         self, unit: Sequence[Request], sampling: Sampling, *, check: Callable[[], None]
     ) -> list[Finished]:
         """Decode one batch to its end, dropping rows from it as they finish."""
@@ -111,7 +124,7 @@ class Transformers:
         length = int(record.lengths[row])
         token_ids = record.tokens[row, :length].tolist()
         reason = "stop" if record.stopped[row] else "length"
-        cut = self._before_stop_string(token_ids)
+        cut = self.prompter.before_stop(token_ids)
         if cut < length:
             length, token_ids, reason = cut, token_ids[:cut], "stop"
         return Finished(
@@ -120,21 +133,9 @@ class Transformers:
             finish_reason=reason,
             token_ids=token_ids,
             stats_origin="engine",
+            seed=request.seed,
             **record.row(row, length),
         )
-
-    def _before_stop_string(self, token_ids: list[int]) -> int:
-        """Count the tokens before the first stop string of the recipe begins."""
-        text = self.prompter.decode(token_ids) if self.prompter.settings.stop else ""
-        if not any(stop in text for stop in self.prompter.settings.stop):
-            return len(token_ids)
-        kept = 0
-        while kept < len(token_ids):
-            text = self.prompter.decode(token_ids[: kept + 1])
-            if any(stop in text for stop in self.prompter.settings.stop):
-                break
-            kept += 1
-        return kept
 
 
 class _Record:

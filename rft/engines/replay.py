@@ -1,13 +1,13 @@
 """Recorded rollouts in place of an engine: another run's, or anyone's table of the same columns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from rft import tables
-from rft.engines import Finished, Request, Sampling
+from rft.engines import Feed, Finished, Request, Sampling
 from rft.errors import RFTError
 from rft.schemas import TABLES
 
@@ -19,6 +19,8 @@ class Replay:
 
     A run folder holds its evaluations too; any other table answers for sampling only.
     """
+
+    together = False
 
     def __init__(self, path: str):
         root = Path(path)
@@ -34,11 +36,16 @@ class Replay:
         return [list(ordered[i : i + UNIT]) for i in range(0, len(ordered), UNIT)]
 
     def sample(
-        self, unit: Sequence[Request], sampling: Sampling, *, check: Callable[[], None]
-    ) -> list[Finished]:
+        self, feed: Feed, sampling: Sampling, *, check: Callable[[], None]
+    ) -> Iterator[list[Finished]]:
         """Look the requests up."""
-        check()
-        return [self._finished(request, sampling) for request in unit]
+        while (unit := feed.take(wait=True)) is not None:
+            check()
+            yield [self._finished(request, sampling) for request in unit]
+
+    def figures(self) -> dict[str, Any]:
+        """Tell nothing: what is recorded was measured when it was made."""
+        return {}
 
     def _finished(self, request: Request, sampling: Sampling) -> Finished:
         place = (request.benchmark, request.problem_id, request.sample_index)
@@ -63,6 +70,8 @@ class Replay:
             entropies=row.get("entropies"),
             branching=branching,
             stats_origin=row.get("stats_origin"),
+            seed=row.get("seed"),
+            num_tokens=row.get("num_tokens"),
         )
 
 

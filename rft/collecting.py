@@ -1,0 +1,94 @@
+"""Sampling that loses nothing: what is there is used, what is missing is sampled, by one worker
+or several, and put together at the end.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rft import tables, workers
+from rft.atomic import atomic_text
+from rft.sampling import Plan
+from rft.seeds import derive
+from rft.shelf import ARRAY, MARK, Receipt, mark_of, receipts
+from rft.stages import Job
+from rft.stock import POOL, Stock, pool, renew
+from rft.worker import Worker
+
+
+def collect(job: Job, plan: Plan) -> pl.DataFrame:
+    """Sample what is missing of the plan and return all its rollouts, sorted.
+
+    Finished ones lie in the stage's work folder, whence the next attempt goes on after a kill.
+    """
+    count = workers.count(plan)
+    renew(job, plan, count)
+    began = time.monotonic()
+    held = {receipt.path for receipt in receipts(job.work, job.key)}
+    if count > 1:
+        workers.run(job, plan, count)
+    else:
+        alone = Worker(job, plan, job.work / "worker-0", show=True)
+        alone.preflight()
+        alone.work(iter([(0, plan.asked)]))
+    return gather(job, plan, held=held, seconds=time.monotonic() - began)
+
+
+def collect_share(job: Job, plan: Plan, index: int, of: int) -> int:
+    """Sample an array job's share of the problems, without the lock, into a folder of its own.
+
+    Whoever runs the stage under the lock later finds these rollouts there.
+    """
+    home = job.work / f"{ARRAY}{index}-of-{of}"
+    if mark_of(home) != job.key:
+        job.run.put_away([home])
+        tables.write_file(home / POOL, tables.conform(pool(job, plan), "rollouts"))
+        atomic_text(home / MARK, job.key)
+    share = [each for each in plan.asked if derive("array", each.place) % of == index]
+    worker = Worker(job, plan, home, show=True)
+    worker.preflight()
+    worker.work(iter([(0, share)]))
+    return len(share)
+
+
+def gather(job: Job, plan: Plan, *, held: set[Path], seconds: float) -> pl.DataFrame:
+    """Put the plan's rollouts together, and note what they cost."""
+    made = list(receipts(job.work, job.key))
+    drawn: dict[str, int] = {}
+    for receipt in made:
+        drawn |= receipt.closed
+    missing = [each.place for each in plan.asked if each.place not in drawn]
+    assert not missing, f"no worker closed {len(missing)} problems, {missing[:1]} among them"
+    names = [each.name(index) for each in plan.asked for index in range(drawn[each.place])]
+    rollouts = Stock(job).rows(names).sort("problem_id", "sample_index", "rollout_id")
+    assert len(rollouts) == len(names), "rollouts != plan"
+    job.notes |= {
+        "tokens": int(rollouts["num_tokens"].sum() or 0),
+        **cost([receipt for receipt in made if receipt.path not in held], seconds),
+        "engine": next((each.figures for each in reversed(made) if each.figures), {}),
+        "model": plan.model.digest,
+        "sampling": plan.key,
+    }
+    return rollouts
+
+
+def cost(made: Sequence[Receipt], seconds: float) -> dict[str, Any]:
+    """Add up what workers have just spent; loading a model is not sampling."""
+    workers: dict[str, dict[str, float]] = {}
+    for receipt in made:
+        if receipt.keys:
+            each = workers.setdefault(receipt.worker, {"rollouts": 0, "tokens": 0, "seconds": 0.0})
+            each["rollouts"] += len(receipt.keys)
+            each["tokens"] += receipt.tokens
+            each["seconds"] = round(each["seconds"] + receipt.seconds, 2)
+    return {
+        "tokens_sampled_now": sum(receipt.tokens for receipt in made),
+        "tokens_per_second": round(
+            sum(each["tokens"] / max(each["seconds"], 1e-9) for each in workers.values())
+        ),
+        "sampling_seconds": round(seconds, 1),
+        "workers": workers,
+    }

@@ -1,0 +1,147 @@
+"""Where finished rollouts lie until their stage is done: shards, each with a receipt.
+
+A stage's work folder has a folder for each worker. A receipt is written after its shard, and says
+which rollouts the shard holds, what they cost, and which problems need no more; what has no receipt
+does not exist.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rft import tables
+from rft.atomic import atomic_text
+from rft.engines import Finished
+from rft.errors import RFTError
+from rft.sampling import Plan, rollout_rows
+
+MARK = "key"
+ARRAY = "array-"
+
+# A kill costs what is not flushed: at most a minute or 64 MB, and no more than these rollouts.
+SECONDS = 60.0
+BYTES = 64 << 20
+ROLLOUTS = 256
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a worker says of one shard."""
+
+    path: Path
+    keys: list[str]
+    digest: str | None
+    tokens: int
+    seconds: float
+    closed: dict[str, int]
+    """Problems that need no more answers -> how many of theirs count."""
+    figures: dict[str, Any]
+    """What the engine measured of itself up to here."""
+
+    @property
+    def worker(self) -> str:
+        """Name the worker."""
+        return self.path.parent.name
+
+    @property
+    def shard(self) -> Path:
+        """Name the shard."""
+        return self.path.with_suffix(".parquet")
+
+    def rows(self) -> pl.DataFrame:
+        """Read the shard, if its content is what the receipt says."""
+        if self.digest is None:
+            return tables.empty("rollouts")
+        if tables.file_digest(self.shard) != self.digest:
+            raise RFTError(
+                f"{self.shard}: damaged, not what its receipt says; move both away and run again"
+            )
+        return tables.read_file(self.shard)
+
+
+def receipts(work: Path, key: str) -> Iterator[Receipt]:
+    """Read the receipts of all workers that work on the plan of a key."""
+    for folder in sorted(path for path in work.glob("*-*") if path.is_dir()):
+        # An array job has no lock: its folder says itself what it belongs to.
+        mark = mark_of(folder) if folder.name.startswith(ARRAY) else mark_of(work)
+        if mark is None or mark.partition(" ")[0] != key:
+            continue
+        for path in sorted(folder.glob("[0-9]*.json")):
+            try:
+                found = json.loads(path.read_text())
+            except FileNotFoundError:  # put away just now
+                continue
+            yield Receipt(path, **found)
+
+
+def mark_of(folder: Path) -> str | None:
+    """Read to which plan a folder belongs."""
+    mark = folder / MARK
+    return mark.read_text() if mark.is_file() else None
+
+
+class Shelf:
+    """One worker's folder."""
+
+    def __init__(self, folder: Path, plan: Plan):
+        self.folder, self.plan = folder, plan
+        self.waiting: list[Finished] = []
+        self.closed: dict[str, int] = {}
+        self.bytes = 0
+        self.tokens = self.rollouts = 0
+        self.flushed = self.began = time.monotonic()
+        numbers = [int(path.stem) for path in folder.glob("[0-9]*.*")]
+        self.number = max(numbers, default=-1) + 1
+
+    def add(self, finished: Iterable[Finished]) -> None:
+        """Take rollouts that an engine finished together."""
+        for done in finished:
+            self.waiting.append(done)
+            self.bytes += 20 * len(done.token_ids or ()) + len(done.completion)
+
+    def close(self, place: str, drawn: int) -> None:
+        """Note that a problem needs no more answers."""
+        self.closed[place] = drawn
+
+    def due(self) -> bool:
+        """Say whether it is time to flush."""
+        # Where units must not change, what is flushed is whole batches, and each at once.
+        return bool(self.waiting) and (
+            self.plan.together
+            or len(self.waiting) >= ROLLOUTS
+            or self.bytes >= BYTES
+            or time.monotonic() - self.flushed >= SECONDS
+        )
+
+    def flush(self, figures: dict[str, Any]) -> int:
+        """Write what is there, the receipt last, and give its number of tokens."""
+        if not self.waiting and not self.closed:
+            return 0
+        path = self.folder / f"{self.number:05d}.json"
+        rows = rollout_rows(self.waiting, self.plan)
+        if self.waiting:
+            tables.write_file(path.with_suffix(".parquet"), tables.conform(rows, "rollouts"))
+        tokens, now = int(rows["num_tokens"].sum()), time.monotonic()
+        receipt = {
+            "keys": rows["rollout_id"].to_list(),
+            "digest": tables.file_digest(path.with_suffix(".parquet")) if self.waiting else None,
+            "tokens": tokens,
+            "seconds": now - self.flushed,
+            "closed": self.closed,
+            "figures": figures,
+        }
+        atomic_text(path, json.dumps(receipt))
+        self.tokens += tokens
+        self.rollouts += len(self.waiting)
+        self.number += 1
+        self.waiting, self.closed, self.bytes, self.flushed = [], {}, 0, now
+        return tokens
+
+    def start_clock(self) -> None:
+        """Count the time from here: loading the engine is not sampling."""
+        self.flushed = self.began = time.monotonic()
