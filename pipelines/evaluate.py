@@ -10,10 +10,9 @@ import polars as pl
 from rft import tables
 from rft.answers import last_answer_of
 from rft.collecting import collect
-from rft.engines import Request
 from rft.grading import grade, verdicts_of
 from rft.models import adopted, last_round, made_model
-from rft.preflight import PROBES
+from rft.preflight import probes_of
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.sampling import Asked, Plan, sampling_key, sampling_settings
 from rft.seeds import derive, digest
@@ -74,7 +73,7 @@ def plan(run: Run, round: int) -> Plan:
         for row in problems.sort("split", "benchmark", "problem_id").iter_rows(named=True)
         if row["split"] in measured
     ]
-    tried = probes(problems, prompts)
+    tried = probes_of(run, problems, prompts)
     return Plan(run, "evaluate", round, model, prompts, recipe.evaluate, asked, tried)
 
 
@@ -136,17 +135,6 @@ def places(plan: Plan) -> pl.DataFrame:
     ]
     names = ["rollout_id", "split", "benchmark"]
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
-
-
-def probes(problems: pl.DataFrame, prompts: Prompter) -> list[Request]:
-    """Ask a few training problems for the preflight, or others where nothing is trained on."""
-    some = problems.sort(pl.col("split") != "train", "problem_id").head(PROBES)
-    asked = []
-    for name, question in some.select("problem_id", "question").iter_rows():
-        text = prompts.render(question)
-        ids = tuple(prompts.encode(text))
-        asked.append(Request(f"probe-{name}", name, 0, 0, text, ids, derive("probe", name)))
-    return asked
 
 
 def verdicts_of_last_box(

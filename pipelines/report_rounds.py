@@ -6,12 +6,13 @@ from typing import Any
 import polars as pl
 
 from pipelines.layout import NOTHING, entry, number, percent, table, total
-from pipelines.selection import STATISTIC
+from pipelines.selection import with_scores
 from pipelines.status import all_steps, sound
 from rft import tables
 from rft.answers import first_box
 from rft.errors import RFTError
 from rft.schemas import VERDICTS
+from rft.scoring import STATISTIC
 from rft.store import Run
 
 
@@ -195,15 +196,20 @@ def exploration(run: Run) -> list[str]:
 def statistics(run: Run, round: int) -> Iterator[tuple[str, pl.DataFrame]]:
     """Give the statistics of each group of a round's rollouts that is there."""
     columns = ["verdict", "stats_origin", *STATISTIC.values()]
-    graded = run.read("graded", round, columns)
+    graded = _scored(run, round, run.read("graded", round, ["rollout_id", *columns]))
     yield "all", graded
     for verdict in ("correct", "wrong"):
         yield verdict, graded.filter(pl.col("verdict") == verdict)
     if sound(run, "filter", round):
-        yield "pool", run.read("kept", round, columns).filter(pl.col("verdict") == "correct")
+        kept = _scored(run, round, run.read("kept", round, ["rollout_id", *columns]))
+        yield "pool", kept.filter(pl.col("verdict") == "correct")
     if sound(run, "select", round):
         chosen = run.read("selected", round, [*columns, "role"])
         yield "positive", chosen.filter(pl.col("role") == "positive")
+
+
+def _scored(run: Run, round: int, rows: pl.DataFrame) -> pl.DataFrame:
+    return with_scores(run, round, rows) if sound(run, "score", round) else rows
 
 
 # Cost and origin ----------------------------------------------------------------------------------
@@ -217,7 +223,8 @@ def cost(run: Run) -> list[str]:
         if not (made := run.manifest(stage.name, round)):
             continue
         seconds += made["seconds"]
-        kind = {"sample": "sampled", "evaluate": "sampled", "sft": "to learn from, per epoch"}
+        kind = {"sample": "sampled", "evaluate": "sampled", "score": "scored"}
+        kind["sft"] = "to learn from, per epoch"
         tokens += made["tokens"] if kind.get(stage.name) == "sampled" else 0
         rows.append(
             [
@@ -244,7 +251,7 @@ def cost(run: Run) -> list[str]:
         if sampled and sampled.get("tokens") and count:
             each = f"{sampled['tokens'] / count:,.0f} tokens sampled per selected sample"
             notes += entry(f"round {round}", f"{each} ({sampled['tokens']:,} / {count:,})")
-    lead = "  Seconds are of whole stages, loading included; tokens/s is while sampling."
+    lead = "  Seconds are of whole stages, loading included; tokens/s is while sampling or scoring."
     return [lead, *table("llrrrl", rows), *notes]
 
 

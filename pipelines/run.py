@@ -4,22 +4,28 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from pipelines import evaluate, filter, gate, grade, prepare, sample, selection, sft
+from pipelines import evaluate, filter, gate, grade, prepare, sample, score, selection, sft
 from rft import stages
 from rft.errors import Interrupted, RFTError
+from rft.forecast import Forecast
 from rft.models import adopted, is_there, last_round
+from rft.preflight import recorded
 from rft.recipe import Recipe
 from rft.retention import prune
+from rft.scoring import may_lack
 from rft.stages import Stage, Step
 from rft.stopping import PARENT, Stop
-from rft.store import Run
+from rft.store import Run, save_recipe
 
 ROUND = (
     sample.STAGE,
     grade.STAGE,
     filter.STAGE,
+    score.STAGE,
     selection.STAGE,
     sft.STAGE,
     evaluate.STAGE,
@@ -53,8 +59,11 @@ def walk(recipe: Recipe, rounds: int) -> Iterator[tuple[int, Stage]]:
     yield 0, evaluate.STAGE
     for round in range(1, rounds + 1):
         for stage in ROUND:
-            if stage is not gate.STAGE or recipe.gate is not None:
-                yield round, stage
+            if stage is gate.STAGE and recipe.gate is None:
+                continue
+            if stage is score.STAGE and not may_lack(recipe):
+                continue
+            yield round, stage
 
 
 def run_all(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) -> bool:
@@ -94,7 +103,9 @@ def models_for(stage: Stage, run: Run, round: int) -> list[int]:
     """List the models of the run that a stage loads."""
     if stage is evaluate.STAGE:
         return [round]
-    if stage is sample.STAGE or (stage is sft.STAGE and run.recipe.sft.start == "previous"):
+    if stage in (sample.STAGE, score.STAGE) or (
+        stage is sft.STAGE and run.recipe.sft.start == "previous"
+    ):
         return [adopted(run, round - 1)]
     return []
 
@@ -137,13 +148,28 @@ def next_round(run: Run, say: Callable[[str], None]) -> int:
     return round
 
 
+def probe(recipe: Recipe, stop: Stop) -> Forecast:
+    """Forecast a run that is not begun, by a few probes in a run folder that is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="rft-plan-") as folder:
+        trial = Run(Path(folder), recipe)
+        save_recipe(trial)
+        with trial.lock():
+            in_child(prepare.STAGE, trial, 0, stop)
+            _child(trial, "preflight", 0, stop, ["preflight", folder])
+        return recorded(trial)
+
+
 def in_child(stage: Stage, run: Run, round: int, stop: Stop) -> None:
     """Do a stage in a process of its own, which gives its memory back and cannot take us down."""
-    command = [sys.executable, "-m", "rft", stage.name, str(run.path)]
+    command = [stage.name, str(run.path)]
     command += [] if stage.name == "prepare" else ["--round", str(round)]
+    _child(run, stage.name, round, stop, command)
+
+
+def _child(run: Run, name: str, round: int, stop: Stop, command: list[str]) -> None:
     # Own session: Ctrl-C reaches us alone, and we pass it on once.
     child = subprocess.Popen(
-        [*command, "--grace", f"{stop.grace}s"],
+        [sys.executable, "-m", "rft", *command, "--grace", f"{stop.grace}s"],
         env=QUIET | os.environ | {PARENT: str(os.getpid())},
         start_new_session=True,
     )
@@ -159,12 +185,12 @@ def in_child(stage: Stage, run: Run, round: int, stop: Stop) -> None:
     if stop.asked():
         stop.check()
     if code < 0:
-        run.event("lost", stage=stage.name, round=round, signal=-code)
+        run.event("lost", stage=name, round=round, signal=-code)
         raise Interrupted(
-            f"{run.path}: the process of `{stage.name}`, round {round}, was killed by signal "
+            f"{run.path}: the process of `{name}`, round {round}, was killed by signal "
             f"{-code}{' (out of memory?)' if code == -signal.SIGKILL else ''}; what is finished "
             "is kept"
         )
     if code:
-        run.event("failed", stage=stage.name, round=round, code=code)
+        run.event("failed", stage=name, round=round, code=code)
         raise ChildFailed(code)

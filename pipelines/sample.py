@@ -5,9 +5,11 @@ Reads problems and the model; writes rollouts.
 
 from typing import Any
 
+import polars as pl
+
 from rft.collecting import collect
 from rft.models import model_before
-from rft.preflight import PROBES
+from rft.preflight import probes_of
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.sampling import Asked, Plan, problems_of_round, sampling_key, sampling_settings
 from rft.seeds import derive, digest
@@ -45,9 +47,8 @@ def plan(run: Run, round: int) -> Plan:
     prompts = prompter(load_tokenizer(model.path, **model.options), recipe.prompt)
     key = sampling_key(recipe, recipe.sample, model)
     problems = run.read("problems", 0, ["problem_id", "question", "split"])
-    questions = {
-        name: question for name, question, split in problems.iter_rows() if split == "train"
-    }
+    train = problems.filter(pl.col("split") == "train")
+    questions = dict(train.select("problem_id", "question").iter_rows())
     chosen = problems_of_round(sorted(questions), recipe.sample.problems, round, recipe.seed)
     until = recipe.sample.until
     asked = [
@@ -56,8 +57,7 @@ def plan(run: Run, round: int) -> Plan:
         )
         for name in chosen
     ]
-    # Spread over the problems.
-    probes = [each.request(0) for each in asked[:: max(1, len(asked) // PROBES)][:PROBES]]
+    probes = probes_of(run, problems, prompts)
     return Plan(run, "sample", round, model, prompts, recipe.sample, asked, probes, until)
 
 

@@ -1,6 +1,7 @@
 """Pick the samples to train on: correct ones that explore most, and a pinch of wrong ones.
 
-Reads kept, graded (for pass rates) and rollouts (for lengths); writes selected.
+Reads kept, scored where the walk has it, graded (for pass rates) and rollouts (for lengths); writes
+selected.
 """
 
 from bisect import bisect_left
@@ -16,12 +17,11 @@ from rft.adopt import identify, need, refuse_taken, say_if_alone
 from rft.errors import RFTError
 from rft.recipe import Select
 from rft.schemas import TABLES
+from rft.scoring import STATISTIC, may_lack
 from rft.seeds import derive
 from rft.stages import Job, Stage
 from rft.store import Run
 
-# What each way of ranking reads, highest first; perplexity = exp(mean_nll) ranks as mean_nll does.
-STATISTIC = {"entropy": "mean_entropy", "branching": "mean_branching", "perplexity": "mean_nll"}
 ROLES = {"positive": "correct", "noise": "wrong"}
 SETTING = {"positive": "select.by", "noise": "select.noise_by"}
 
@@ -47,17 +47,20 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
 
 
 def inputs(run: Run, round: int) -> dict[str, str]:
-    """Give the digests of the kept and the graded rollouts."""
-    return {
+    """Give the digests of the kept, the graded and, where they may be, the scored rollouts."""
+    found = {
         "kept": run.output_digest("filter", round, "kept"),
         "graded": run.output_digest("grade", round, "graded"),
     }
+    if may_lack(run.recipe):
+        found["scored"] = run.output_digest("score", round, "scored")
+    return found
 
 
 def work(job: Job) -> None:
     """Select from a round's kept rollouts."""
     run, recipe = job.run, job.run.recipe
-    kept = run.read("kept", job.round)
+    kept = with_scores(run, job.round, run.read("kept", job.round))
     rates = pass_rates(run.read("graded", job.round, ["problem_id", "verdict"]))
     lengths = run.read("rollouts", job.round, ["rollout_id", "num_prompt_tokens"])
     long = too_long(kept, lengths, recipe.sft.max_length)
@@ -78,6 +81,30 @@ def work(job: Job) -> None:
     job.say(f"  {len(kept)} kept -> {took} selected by {recipe.select.by}")
     if chosen.shortfall:
         job.say(f"  {chosen.shortfall}")
+
+
+def with_scores(run: Run, round: int, rows: pl.DataFrame) -> pl.DataFrame:
+    """Put what `score` computed in the place of what was recorded, wholly, for the rows it scored.
+
+    The numbers of tokens are taken over where text alone was recorded.
+    """
+    if not may_lack(run.recipe):
+        return rows
+    names = [*STATISTIC.values(), "stats_origin"]
+    size = "num_response_tokens"
+    scored = run.read("scored", round, ["rollout_id", size, *names]).with_columns(there=True)
+    both = rows.join(
+        scored, on="rollout_id", how="left", suffix=" scored", validate="1:1", maintain_order="left"
+    )
+    found = pl.col("there").fill_null(False)
+    return both.with_columns(
+        *(
+            pl.when(found).then(f"{name} scored").otherwise(name).alias(name)
+            for name in names
+            if name in rows.columns
+        ),
+        *(pl.coalesce(name, f"{name} scored") for name in [size] if name in rows.columns),
+    ).select(rows.columns)
 
 
 def pass_rates(graded: pl.DataFrame) -> dict[str, float]:
@@ -187,8 +214,8 @@ def rank(
     ranked = pool.filter(known) if column in pool.columns else pool.head(0)
     if ranked.is_empty():
         raise RFTError(
-            f"{setting}: {by}, but no row has a {column}; sample with that statistic on, or "
-            f"set {setting}: random"
+            f"{setting}: {by}, but no row has a {column}; `rft score` computes it, or set "
+            f"{setting}: random"
         )
     if "stats_origin" in pool.columns:
         named = ranked["stats_origin"].fill_null("unknown").value_counts()

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.layout import NOTHING, block, entry, labelled, number, one_line, table, visible
+from pipelines.selection import with_scores
 from pipelines.status import sound
 from pipelines.why import left_out, why
 from rft import tables
@@ -71,6 +72,8 @@ def of_round(run: Run, round: int) -> pl.DataFrame:
     graded = tables.empty("graded").select(GRADED)
     if sound(run, "grade", round):
         graded = run.read("graded", round, GRADED)
+        if sound(run, "score", round):
+            graded = with_scores(run, round, graded)
     rows = rows.join(graded, on="rollout_id", how="left", validate="1:1")
     for name, (stage, columns) in LATER.items():
         there = sound(run, stage, round) is not None

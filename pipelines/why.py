@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 
 from filters import RULES
-from pipelines.selection import ROLES, STATISTIC, pass_rates, rank, too_long
+from pipelines.selection import ROLES, pass_rates, rank, too_long, with_scores
 from pipelines.status import sound
 from rft.recipe import Select
+from rft.scoring import STATISTIC
 from rft.store import Run
 
 
@@ -28,6 +29,8 @@ def left_out(run: Run, round: int) -> pl.DataFrame:
         return nothing
     columns = ["rollout_id", "problem_id", "verdict", "num_response_tokens", "stats_origin"]
     kept = run.read("kept", round, [*columns, *STATISTIC.values()])
+    if sound(run, "score", round):
+        kept = with_scores(run, round, kept)
     rates = pass_rates(run.read("graded", round, ["problem_id", "verdict"]))
     lengths = run.read("rollouts", round, ["rollout_id", "num_prompt_tokens"])
     long = too_long(kept, lengths, chosen["settings"]["max_length"])

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ HERE = click.Path(path_type=Path)
 # As they are met: the loop, its stages, what reads a run, the rest.
 ORDER = ["run", "prepare", "sample", "grade", "filter", "score", "select"]
 ORDER += ["sft", "evaluate", "gate"]
-ORDER += ["report", "status", "show", "export", "recipes", "unlock", "worker"]
+ORDER += ["report", "status", "show", "export", "recipes", "unlock", "worker", "preflight"]
 
 
 class Commands(click.Group):
@@ -172,6 +172,10 @@ def run(
         if stored is None:
             loop.STAGES["prepare"].inputs(found, 0)
         click.echo(planned(found, stored, loop.plan(found, found.recipe.rounds)))
+        try:
+            click.echo(foreseen(found, stop))
+        except loop.ChildFailed as failed:
+            raise SystemExit(failed.code) from None
         return
     found.path.mkdir(parents=True, exist_ok=True)
     with found.lock():
@@ -185,6 +189,27 @@ def run(
     click.echo(text_report(found))
     if not anything:
         say(f"{found.path}: nothing to do, {upto} rounds are done")
+
+
+def foreseen(found: "Run", stop: "Stop") -> str:
+    """Write what the whole run will take: as its preflight found, else by probes made for this."""
+    from pipelines.run import probe
+    from rft.engines import refuse_missing
+    from rft.forecast import at_most, described
+    from rft.preflight import is_current, recorded
+
+    if not found.recipe.rounds or found.recipe.engine.kind == "replay":
+        return "  nothing is sampled to learn from, so there is nothing to forecast"
+    if is_current(found):
+        ahead, how = recorded(found), "from its preflight"
+    else:
+        try:
+            refuse_missing(found.recipe.engine.kind)
+        except RFTError as error:
+            return at_most(found.recipe, str(error))
+        ahead, how = probe(found.recipe, stop), "from probes made just now"
+    head = f"  forecast for the whole run, {how} ({ahead.probes} rollouts, 95% intervals):"
+    return "\n".join([head, *(f"    {what:11}{text}" for what, text in described(ahead))])
 
 
 def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[Run, Recipe | None]":
@@ -330,16 +355,16 @@ def stage_command(stage: str, run_folder: Path, round: int | None, grace: float)
                         f"{run_folder}: model {needed} was removed (keep.models); "
                         f"`rft run {run_folder}` trains it again where it is needed"
                     )
-        with acceptance(found, stage) as accept:
+        with acceptance(found, work) as accept:
             done = stages.perform(work, found, number, stop, say, accept)
         if not done:
             say(f"{run_folder}: nothing to do, `{stage}` of round {number} is current")
 
 
 @contextmanager
-def acceptance(found: "Run", stage: str) -> "Iterator[Accept | None]":
-    """Give sampling in waves the function that grades rollouts and applies the rules to them."""
-    if stage != "sample" or found.recipe.sample.until is None:
+def acceptance(found: "Run", stage: Any) -> "Iterator[Accept | None]":
+    """Give a sampling stage the function that grades rollouts and applies the rules to them."""
+    if stage.plan is None:
         yield None
         return
     import polars as pl
@@ -347,13 +372,15 @@ def acceptance(found: "Run", stage: str) -> "Iterator[Accept | None]":
     from pipelines.filter import apply_rules
     from pipelines.grade import grading
 
-    with grading(found) as (graded_of, _):
+    with ExitStack() as stack:
 
-        def accept(rollouts: pl.DataFrame) -> dict[str, int]:
-            kept, _ = apply_rules(graded_of(rollouts), found.recipe.filter)
-            right = kept.filter(pl.col("verdict") == "correct")
-            return dict(right["problem_id"].value_counts().iter_rows())
+        def accept(rollouts: pl.DataFrame) -> list[str]:
+            if not started:  # most sampling stages never ask
+                started.append(stack.enter_context(grading(found))[0])
+            kept, _ = apply_rules(started[0](rollouts), found.recipe.filter)
+            return kept.filter(pl.col("verdict") == "correct")["rollout_id"].to_list()
 
+        started: list[Callable[[pl.DataFrame], pl.DataFrame]] = []
         yield accept
 
 
@@ -466,7 +493,7 @@ def sample(run_folder: Path, round: int | None, share: str | None, grace: float)
     if is_current(job.stage, job.run, job.round):
         say(f"{run_folder}: nothing to do, `sample` of round {job.round} is current")
         return
-    with acceptance(job.run, "sample") as job.accept:
+    with acceptance(job.run, job.stage) as job.accept:
         count = collect_share(job, job.stage.plan(job.run, job.round), index, of)
     say(
         f"{run_folder}: share {share} of round {job.round} is sampled ({count} problems); "
@@ -480,6 +507,21 @@ def share_of(text: str) -> tuple[int, int]:
     if match is None or int(match[1]) >= int(match[2]):
         raise RFTError(f"--worker {text}: write I/N with 0 <= I < N, e.g. 0/8 to 7/8")
     return int(match[1]), int(match[2])
+
+
+@cli.command(hidden=True)
+@click.argument("run_folder", type=HERE)
+@grace_option
+def preflight(run_folder: Path, grace: float) -> None:
+    """Do a run's preflight and nothing else; `rft run --plan` starts this by itself."""
+    from rft.stopping import Stop, die_with_parent
+    from rft.worker import Worker
+
+    die_with_parent()
+    job = begin_job(run_folder, "sample", 1, Stop(grace).listen())
+    assert job.stage.plan is not None
+    with acceptance(job.run, job.stage) as job.accept:
+        Worker(job, job.stage.plan(job.run, 1), job.work / "worker-0").preflight()
 
 
 @cli.command(hidden=True)
@@ -501,7 +543,7 @@ def worker(run_folder: Path, stage: str, round: int, slot: int, workers: int, gr
     os.dup2(2, 1)
     job = begin_job(run_folder, stage, round, stop)
     assert job.stage.plan is not None
-    with acceptance(job.run, stage) as job.accept:
+    with acceptance(job.run, job.stage) as job.accept:
         plan = job.stage.plan(job.run, round)
         serve(job, plan, slot, workers, sys.stdin, said)
 

@@ -1,35 +1,42 @@
-"""Before the first spend: show prompt and target, probe eight rollouts, count disk and memory."""
+"""Before the first spend: show prompt and target, probe a few rollouts, forecast the rest."""
 
 import importlib.util
 import json
 import shutil
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import polars as pl
+
+from rft.adopt import pad
 from rft.answers import first_box
 from rft.atomic import atomic_text
 from rft.engines import Engine, Finished, Fixed, Request
 from rft.errors import RFTError
+from rft.forecast import Forecast, Probes, described, forecast, weights_of
 from rft.models import base_model
 from rft.prompt import Prompter
-from rft.recipe import Recipe, Sft
+from rft.recipe import Sft
 from rft.recipe_complaints import nearest
-from rft.sampling import Plan, as_sampling, sampling_settings
+from rft.sampling import Plan, as_sampling, rollout_rows, sampling_settings
+from rft.seeds import derive, digest
 from rft.stages import Job
-from rft.store import key_of, now
+from rft.store import Run, key_of, now
 
-PROBES = 8
+HARD = "\\boxed{x^2 + \\frac{1}{2}}"
+PROBES, MOST_PROBES = 8, 64
 EXAMPLE = "So the answer is $\\boxed{4}$."
 
 
 def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> None:
-    """Refuse a run whose samples neither stop nor close a box; done once per sampling settings."""
+    """Refuse a run whose samples neither stop nor close a box, and forecast what it will take.
+
+    Done once per sampling settings.
+    """
     run, recipe, prompts = job.run, job.run.recipe, plan.prompts
-    settings = sampling_settings(recipe, recipe.sample)
-    key = key_of("preflight", settings, {"model": base_model(run).digest})
-    done = run.manifest("preflight", 0)
-    if recipe.engine.kind == "replay" or not plan.probes or (done and done["key"] == key):
+    if recipe.engine.kind == "replay" or not plan.probes or is_current(run):
         return
     check_trainer_arguments(recipe.sft)
     if recipe.track != "none" and importlib.util.find_spec(recipe.track) is None:
@@ -37,37 +44,146 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> None:
     job.say(shown(prompts, plan.probes[0]))
     loaded, sampling = engine(), as_sampling(recipe, recipe.sample)
     units = loaded.units(plan.probes)
+    began = time.monotonic()
     finished = [
         done
         for unit in loaded.sample(Fixed(units), sampling, check=job.stop.check)
         for done in unit
     ]
+    seconds = time.monotonic() - began
     stopped = sum(done.finish_reason == "stop" for done in finished)
     boxed = sum(first_box(done.completion) is not None for done in finished)
     judge(finished, recipe.sample.max_tokens, prompts.end, job.say)
-    tokens = sum(done.num_tokens or len(done.token_ids or ()) for done in finished) / len(finished)
-    figures = estimate(recipe, Path(plan.model.path), tokens, shutil.disk_usage(run.path).free)
-    ahead = (
-        f"; about {figures['tokens']:,} tokens to sample for training in {recipe.rounds} round(s), "
-        f"{figures['disk_gb']:.2f} GB of disk ({figures['free_gb']:.0f} GB free), "
-        f"{figures['training_gb']:.2f} GB of memory to train"
-    )
     job.say(
-        f"preflight: of {len(finished)} probes {stopped} stopped and {boxed} closed a box"
-        f"{ahead if recipe.rounds else ''}"
+        f"preflight: of {len(finished)} probes {stopped} stopped and {boxed} closed a box, "
+        f"at {sum(lengths(finished)) / seconds:,.0f} tokens/s"
     )
+    if recipe.rounds:
+        probes = learnt_from(job, plan, finished, seconds)
+        ahead = foreseen(run, probes)
+        job.say("\n".join(f"  {what:11}{text}" for what, text in described(ahead)))
+        refuse_too_much(ahead, Path(plan.model.path), shutil.disk_usage(run.path).free)
+        told = {"probes": asdict(probes), "forecast": asdict(ahead)}
+    else:
+        told = {}
     manifest = {
         "stage": "preflight",
         "round": 0,
-        "key": key,
-        "settings": settings,
+        "key": key_of_preflight(run),
+        "settings": sampling_settings(recipe, recipe.sample),
         "inputs": {"model": plan.model.digest},
         "outputs": {},
         "counts": {"in": len(finished), "stopped": stopped, "boxed": boxed},
-        "estimate": figures,
+        **told,
         "finished": now(),
     }
     atomic_text(run.manifest_path("preflight", 0), json.dumps(manifest, indent=1) + "\n")
+
+
+def key_of_preflight(run: Run) -> str:
+    """Hash what a preflight depends on."""
+    settings = sampling_settings(run.recipe, run.recipe.sample)
+    return key_of("preflight", settings, {"model": base_model(run).digest})
+
+
+def is_current(run: Run) -> bool:
+    """Say whether the preflight of today's settings was done."""
+    done = run.manifest("preflight", 0)
+    return done is not None and done["key"] == key_of_preflight(run)
+
+
+def probes_of(run: Run, problems: pl.DataFrame, prompts: Prompter) -> list[Request]:
+    """Ask some problems to learn from, or others where nothing is trained on.
+
+    Eight answers tell whether anything is wrong; a long run is worth up to 64, which tell more of
+    what it will take.
+    """
+    sample = run.recipe.sample
+    most = sample.until.max if sample.until else sample.n
+    count = min(MOST_PROBES, max(PROBES, sample.problems * most // MOST_PROBES))
+    each = 1 if count == PROBES else 4
+    some = problems.sort(pl.col("split") != "train", "problem_id").head(count // each)
+    asked = []
+    for name, question in some.select("problem_id", "question").iter_rows():
+        text = prompts.render(question)
+        ids = tuple(prompts.encode(text))
+        for index in range(each):
+            seed = derive(run.recipe.seed, "probe", name, index)
+            asked.append(Request(digest("probe", name, index), name, 0, index, text, ids, seed))
+    return asked
+
+
+def lengths(finished: Sequence[Finished]) -> list[int]:
+    """Count the tokens of each rollout."""
+    return [done.num_tokens or len(done.token_ids or ()) for done in finished]
+
+
+def learnt_from(job: Job, plan: Plan, finished: Sequence[Finished], seconds: float) -> Probes:
+    """Grade the probes as the run will, and note what a forecast needs of them."""
+    assert job.accept is not None, "the command line gives sampling stages what grades for them"
+    rows = rollout_rows(finished, plan)
+    # An answer that takes algebra starts the verifier's processes, which is not grading.
+    hard = rows.head(1).with_columns(completion=pl.lit(HARD))
+    job.accept(pad(hard.drop("token_ids", "logprobs", "entropies", "branching"), "rollouts"))
+    began = time.monotonic()
+    names = set(job.accept(rows))
+    grading = (time.monotonic() - began) / len(rows)
+    accepted: dict[str, list[bool]] = {}
+    for done in finished:
+        accepted.setdefault(done.request.problem_id, []).append(done.request.rollout_id in names)
+    return Probes(
+        tokens=lengths(finished),
+        seconds=seconds,
+        accepted=list(accepted.values()),
+        grading_seconds=grading,
+        prompt_tokens=sum(len(done.request.prompt_ids) for done in finished) / len(finished),
+        matrix_speed=matrix_speed(),
+    )
+
+
+def foreseen(run: Run, probes: Probes) -> Forecast:
+    """Predict from probes what a run will take with the recipe in force."""
+    problems = run.read("problems", 0, ["split", "benchmark"])
+    evaluate = run.recipe.evaluate
+    measured = {"dev": 0, "test": 0}
+    for split, benchmark in problems.filter(pl.col("split") != "train").iter_rows():
+        measured[split] += evaluate.dev_n if split == "dev" else evaluate.samples(benchmark)
+    count = len(problems.filter(pl.col("split") == "train"))
+    model = Path(base_model(run).path)
+    return forecast(run.recipe, probes, problems=count, measured=measured, model=model)
+
+
+def recorded(run: Run) -> Forecast:
+    """Predict from the probes of a run's preflight, which may have had another recipe."""
+    done = run.manifest("preflight", 0)
+    assert done is not None, "no preflight was done"
+    return foreseen(run, Probes(**done["probes"]))
+
+
+def matrix_speed() -> float:
+    """Measure a device's operations per second in matrix products, where training will run."""
+    import torch
+
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    kind = torch.bfloat16 if where == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    size, best = (4096 if where == "cuda" else 512), float("inf")
+    square = torch.ones(size, size, dtype=kind, device=where)
+    for _ in range(5):
+        began = time.monotonic()
+        float((square @ square)[0, 0])  # reading a number waits for it
+        best = min(best, time.monotonic() - began)
+    return 2 * size**3 / best
+
+
+def refuse_too_much(ahead: Forecast, model: Path, free: int) -> None:
+    """Refuse what cannot fit on the disk."""
+    weights, _ = weights_of(model)
+    needed = ahead.disk_gb * 1e9 / 2 + weights
+    if free < needed:
+        raise RFTError(
+            f"preflight: the run needs about {ahead.disk_gb:.1f} GB of disk and {free / 1e9:.1f} "
+            "GB are free; make room, lower sample.n, or set keep.models: last"
+        )
 
 
 def check_trainer_arguments(sft: Sft) -> None:
@@ -121,29 +237,3 @@ def judge(
             f"warning: only {stopped} of {len(finished)} probe rollouts stop at {end!r} within "
             f"{max_tokens} tokens; the others are cut at the limit"
         )
-
-
-def estimate(recipe: Recipe, model: Path, tokens: float, free: int) -> dict[str, Any]:
-    """Estimate tokens, disk and memory from the probes' length; refuse what cannot fit."""
-    weights = sum(path.stat().st_size for path in model.glob("*.safetensors"))
-    rollouts = recipe.rounds * recipe.sample.problems * recipe.sample.n
-    sampled = round(rollouts * tokens)
-    kept = {"all": recipe.rounds, "adopted": 2, "last": 1}[recipe.keep.models]
-    # 11 bytes a token: ids, text and three statistics, compressed; a copy while compacting.
-    disk = sampled * 11 * 2 + kept * weights
-    # In float32: weights, gradients and Adam's two moments; an adapter adds next to nothing.
-    config = json.loads((model / "config.json").read_text())
-    bytes_each = 4 if config.get("dtype", config.get("torch_dtype")) in (None, "float32") else 2
-    training = weights // bytes_each * 16 if recipe.sft.lora is None else weights
-    if recipe.rounds and free < weights * 2 + disk // 2:
-        raise RFTError(
-            f"preflight: the run needs about {disk / 1e9:.1f} GB of disk and {free / 1e9:.1f} GB "
-            "are free; make room, lower sample.n, or set keep.models: last"
-        )
-    return {
-        "tokens": sampled,
-        "tokens_per_rollout": round(tokens, 1),
-        "disk_gb": disk / 1e9,
-        "free_gb": free / 1e9,
-        "training_gb": training / 1e9,
-    }

@@ -71,10 +71,10 @@ class Grade(Section):
 
 
 class Score(Section):
-    """The forward pass that computes statistics which sampling did not record."""
+    """The forward pass that computes the statistics which rank, where sampling recorded none."""
 
     micro_batch: Count | Auto = "auto"
-    """Rows per forward pass."""
+    """Rows per forward pass; auto fits them into 16k tokens, and fewer where memory is short."""
 
 
 class Select(Section):
@@ -197,24 +197,6 @@ class Recipe(Section):
                         f"{key}.{name}: prepare.test has no benchmark {name!r}; "
                         f"it has {', '.join(known)}"
                     )
-        return self
-
-    @model_validator(mode="after")
-    def _ranking_is_recorded(self) -> Self:
-        """Refuse a ranking by a statistic that sampling leaves out."""
-        kept = self.sample.statistics
-        there = {
-            "random": True,
-            "entropy": kept.entropy,
-            "branching": kept.branching,
-            "perplexity": kept.entropy or kept.branching,
-        }
-        for key, by in (("select.by", self.select.by), ("select.noise_by", self.select.noise_by)):
-            if not there[by]:
-                raise ValueError(
-                    f"{key} is {by}, which sample.statistics leaves out; "
-                    "record it, or rank by another"
-                )
         return self
 
     @model_validator(mode="after")

@@ -86,6 +86,16 @@ TABLES: dict[str, pa.Schema] = {
     "graded": pa.schema(_GRADED),
     "kept": pa.schema(_GRADED),
     "rejected": pa.schema([*_GRADED, _required("rejected_by", TEXT)]),
+    "scored": pa.schema(
+        [
+            _required("rollout_id", TEXT),
+            _optional("num_response_tokens", pa.int32()),
+            *_STATISTICS,
+            *_MEANS,
+            _optional("stats_origin", TEXT),
+            _optional("stats_mass", pa.float32()),
+        ]
+    ),
     "selected": pa.schema(
         [
             *_GRADED,

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,8 @@ from rft.store import NotReady, Run, key_of, now, versions
 if TYPE_CHECKING:
     from rft.sampling import Plan
 
-# From all rollouts of some problems to how many of each are accepted.
-Accept = Callable[[pl.DataFrame], Mapping[str, int]]
+# From all rollouts of some problems to the names of those that are correct and pass the rules.
+Accept = Callable[[pl.DataFrame], Collection[str]]
 
 
 @dataclass

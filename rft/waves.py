@@ -5,7 +5,7 @@ resume ask for the same answers.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
@@ -55,7 +55,7 @@ class Waves:
         self.unfinished: dict[int, int] = {}
         self.more_leases = True
         self.ready: list[_Group] = []
-        self.judging: tuple[Future[Mapping[str, int]], list[_Group]] | None = None
+        self.judging: tuple[Future[Collection[str]], list[_Group]] | None = None
         self.judge = ThreadPoolExecutor(max_workers=1)
         self.fresh: dict[str, list[Finished]] = {}
 
@@ -187,15 +187,12 @@ class Waves:
         if not future.done():
             return
         self.judging = None
-        counts = future.result()
-        until = self.plan.until
-        assert until is not None
+        accepted = set(future.result())
         for group in groups:
-            self._close(
-                group,
-                [
-                    each
-                    for each in group.open
-                    if counts.get(each.problem_id, 0) >= until.accepted or group.drawn >= each.n
-                ],
-            )
+            solved = [each for each in group.open if self._is_solved(each, group.drawn, accepted)]
+            self._close(group, solved)
+
+    def _is_solved(self, asked: Asked, drawn: int, accepted: set[str]) -> bool:
+        assert self.plan.until is not None
+        names = (asked.name(index) for index in range(min(drawn, asked.n)))
+        return drawn >= asked.n or sum(n in accepted for n in names) >= self.plan.until.accepted

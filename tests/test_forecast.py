@@ -1,0 +1,139 @@
+"""Forecasts: each piece of arithmetic against brute force, and the whole against what it is for."""
+
+from itertools import product
+
+import pytest
+
+from rft.bundled import bundled
+from rft.forecast import (
+    Probes,
+    Range,
+    at_most,
+    described,
+    expected_draws,
+    forecast,
+    per_problem,
+    share,
+    span,
+    weights_of,
+)
+from rft.recipe import Until
+from rft.recipe_files import load_recipe
+
+TINY = bundled("data") / "tiny"
+MEASURED = {"dev": 400, "test": 1600}
+
+
+def probes(**changes) -> Probes:
+    given = {
+        "tokens": [40, 50, 60, 50],
+        "seconds": 2.0,
+        "accepted": [[True, False], [False, False]],
+        "grading_seconds": 0.001,
+        "prompt_tokens": 20.0,
+        "matrix_speed": 1e11,
+    }
+    return Probes(**(given | changes))
+
+
+@pytest.mark.parametrize(
+    "until",
+    [
+        Until(accepted=1, max=3, wave=1),
+        Until(accepted=2, max=6, wave=2),
+        Until(accepted=2, max=5, wave=2),
+    ],
+)
+@pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+def test_expected_draws_equal_the_sum_over_every_course(until, rate):
+    mean = 0.0
+    for course in product([True, False], repeat=until.max):
+        chance = 1.0
+        for accepted in course:
+            chance *= rate if accepted else 1 - rate
+        drawn = 0
+        while drawn < until.max and sum(course[:drawn]) < until.accepted:
+            drawn = min(drawn + until.wave, until.max)
+        mean += chance * drawn
+    assert expected_draws(rate, until) == pytest.approx(mean, abs=1e-12)
+
+
+def test_the_share_is_wilsons():
+    # Brown, Cai and DasGupta 2001: 7 of 25 and the edges.
+    found = share(7, 25)
+    assert (found.low, found.high) == pytest.approx((0.1428, 0.4758), abs=1e-4)
+    assert share(0, 8).low == 0.0
+    assert share(0, 8).high == pytest.approx(0.3244, abs=1e-4)
+    assert share(8, 8).high == 1.0
+
+
+def test_a_fixed_number_has_no_doubt_and_its_yield_the_doubt_of_the_rate():
+    drawn, solved = per_problem(None, 8, [[True, False], [False, False]])
+    assert drawn == Range(8.0)
+    assert solved.value == pytest.approx(2.0)
+    assert solved.low == pytest.approx(8 * share(1, 4).low)
+
+
+def test_hard_problems_take_more_and_promise_less_than_mean_times_mean():
+    until = Until(accepted=2, max=32, wave=2)
+    accepted = [[True] * 8] * 4 + [[False] * 8] * 4
+    drawn, solved = per_problem(until, 4, accepted)
+    assert until.wave < drawn.low < drawn.value < drawn.high < until.max
+    assert solved.value < drawn.value * 0.5
+
+
+def test_the_whole_adds_up():
+    recipe = load_recipe("quickstart")
+    found = forecast(recipe, probes(), problems=10_000, measured=MEASURED, model=TINY)
+    assert found.rollouts == Range(2 * 256 * 8)
+    assert found.tokens.value == 4096 * 50
+    assert found.tokens.low < found.tokens.value < found.tokens.high
+    # 200 tokens in 2 seconds.
+    assert found.sampling_hours.value == pytest.approx(4096 * 50 / 100 / 3600)
+    assert found.evaluation_tokens.value == (400 + 1600) * 3 * 50
+    assert found.training_tokens.value == 512 * 2 * 2 * (50 + 20)
+    assert found.grading_hours.value == pytest.approx(4096 * 0.001 / 3600)
+    hours = (found.sampling_hours, found.grading_hours, found.training_hours)
+    assert found.hours == sum(each.value for each in (*hours, found.evaluation_hours))
+
+
+def test_fewer_problems_than_asked_for_and_a_test_at_the_end_cost_less():
+    recipe = load_recipe("quickstart", ["evaluate.test=end", "rounds=3"])
+    found = forecast(recipe, probes(), problems=10, measured=MEASURED, model=TINY)
+    assert found.rollouts == Range(3 * 10 * 8)
+    assert found.evaluation_tokens.value == (400 * 4 + 1600 * 2) * 50
+
+
+def test_nothing_accepted_trains_on_nothing():
+    found = forecast(
+        load_recipe("quickstart"),
+        probes(accepted=[[False]] * 4),
+        problems=10,
+        measured=MEASURED,
+        model=TINY,
+    )
+    assert found.training_tokens.value == 0
+    assert found.accepted.value == 0
+    assert found.accepted.high > 0
+
+
+def test_training_memory_counts_weights_gradients_and_two_moments():
+    size, each = weights_of(TINY)
+    full = forecast(load_recipe("quickstart"), probes(), problems=10, measured=MEASURED, model=TINY)
+    assert full.training_gb == pytest.approx(size / each * 16 / 1e9)
+
+
+def test_words_show_intervals_where_there_is_doubt():
+    found = forecast(
+        load_recipe("quickstart"), probes(), problems=10_000, measured=MEASURED, model=TINY
+    )
+    lines = dict(described(found))
+    assert lines["sampling"].startswith("204,800 [")
+    assert "in 4,096 rollouts" in lines["sampling"]
+    assert [span(hours) for hours in (0.001, 0.5, 12)] == ["4 s", "30 min", "12.0 h"]
+
+
+def test_without_probes_there_is_plain_arithmetic():
+    until = "sample.until={accepted: 2, max: 64, wave: 4}"
+    assert "32,768 rollouts" in at_most(load_recipe("quickstart", [until]), "not installed")
+    assert "524,288 tokens" in at_most(load_recipe("quickstart"), "not installed")
