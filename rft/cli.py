@@ -25,7 +25,7 @@ HERE = click.Path(path_type=Path)
 # As they are met: the loop, its stages, what reads a run, the rest.
 ORDER = ["run", "prepare", "sample", "grade", "filter", "score", "select"]
 ORDER += ["sft", "evaluate", "gate"]
-ORDER += ["report", "status", "show", "export", "recipes", "unlock", "worker", "preflight"]
+ORDER += ["report", "status", "show", "export", "recipes", "doctor", "unlock", "worker", "preflight"]
 
 
 class Commands(click.Group):
@@ -848,6 +848,37 @@ def unlock(run_folder: Path) -> None:
     from rft.store import open_run
 
     click.echo(remove(open_run(run_folder).path / "lock"))
+
+
+@cli.command()
+@click.argument("recipe", metavar="[RECIPE|RUN]", default="quickstart")
+@set_option
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
+def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Say what is here, what of RECIPE would run where, and what is in the way.
+
+    Nothing is downloaded, started or written. Exit code 0: no verdict is an error; 2: one is.
+
+    \b
+    Example:
+      rft doctor
+      rft doctor math-7b-24gb --set engine.args.max_num_seqs=32
+    """
+    import json
+
+    from pipelines.sft import micro_batch
+    from rft.doctor import examine, text_report
+    from rft.recipe_files import load_recipe
+    from rft.store import is_run
+
+    path = Path(recipe)
+    found = load_recipe(str(path / "recipe.yaml") if is_run(path) else recipe, overrides)
+    check_recipe(found, engine=False)
+    place = path if is_run(path) else Path("runs") / path.stem
+    told = examine(found, place, micro_batch=micro_batch(found.sft))
+    click.echo(json.dumps(told.as_json()) if as_json else text_report(told))
+    if not told.sound:
+        raise SystemExit(2)
 
 
 @cli.command()

@@ -713,6 +713,13 @@ def test_logprobs_taken_after_temperature_are_not_recorded_as_the_policys(serve)
     assert all(each.entropies for each in run(engine(serve()), requests(3), warm))
 
 
+def test_a_server_that_knows_one_temperature_only_is_used_at_that(serve):
+    def behave(call):
+        return (400, b"", {}) if call.body["temperature"] != 1 else None
+
+    assert all(each.entropies for each in run(engine(serve(behave)), requests(3)))
+
+
 def test_a_stop_calls_off_what_is_in_flight(serve):
     hold = threading.Event()
     fake = serve(lambda call: None if call.probe else hold.wait(30) and None)

@@ -38,6 +38,7 @@ POLL = 0.25
 LONGEST_WAIT = 300.0
 # A known good question: what fails on it fails on everything.
 QUESTION = "What is 1 + 1?"
+UP_TO_V1 = "mend engine.url, which goes up to and with /v1"
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,10 @@ class Server:
                 warm = await self._probe(client, one)
             except _Refused as trouble:
                 raise self._refuses(trouble) from None
-        cold = await self._probe(client, replace(one, temperature=0.25))
+        try:
+            cold = await self._probe(client, replace(one, temperature=0.25))
+        except _Refused:
+            cold = {}  # some servers know temperature 1 only
         both = warm.keys() & cold.keys()
         self.raw = max((abs(warm[name] - cold[name]) for name in both), default=1.0) < 0.5
 
@@ -243,18 +247,7 @@ class Server:
             if isinstance(trouble, _Failed) and trouble.busy:
                 continue  # others are answered, so this one's turn will come
             self.errors[trouble.kind] += 1
-            return Finished(
-                request=request,
-                completion="",
-                finish_reason="error",
-                token_ids=None,
-                logprobs=None,
-                entropies=None,
-                branching=None,
-                stats_origin=None,
-                seed=request.seed,
-                num_tokens=0,
-            )
+            return _without_tokens(request, "", "error", 0)
 
     def _refuses(self, trouble: "_Refused") -> RFTError:
         hint = "see what the server supports"
@@ -341,18 +334,7 @@ class Server:
             text = choice["text"].encode("utf-8", "replace").decode()
             found = [text.find(stop) for stop in (*self.prompter.settings.stop, self.prompter.end)]
             cut = min((place for place in found if place >= 0), default=None)
-            return Finished(
-                request=request,
-                completion=text[:cut],
-                finish_reason=reason if cut is None else "stop",
-                token_ids=None,
-                logprobs=None,
-                entropies=None,
-                branching=None,
-                stats_origin=None,
-                seed=request.seed,
-                num_tokens=number,
-            )
+            return _without_tokens(request, text[:cut], reason if cut is None else "stop", number)
         ends = {*self.prompter.stop_ids(), choice.get("stop_reason")}
         length = next((i for i, token in enumerate(token_ids) if token in ends), len(token_ids))
         length = self.prompter.before_stop(token_ids[:length])
@@ -489,9 +471,6 @@ class _Failed(Exception):
 
 class _Unusable(Exception):
     """Why a rollout has no statistics."""
-
-
-UP_TO_V1 = "mend engine.url, which goes up to and with /v1"
 
 
 class _Endpoint:
@@ -692,6 +671,13 @@ def _models(answer: Any) -> dict[str, int | None]:
             limit = entry.get("max_model_len")
             found[entry["id"]] = limit if type(limit) is int else None
     return found
+
+
+def _without_tokens(request: Request, text: str, reason: str, number: int | None) -> Finished:
+    nothing: dict[str, None] = dict.fromkeys(
+        ("token_ids", "logprobs", "entropies", "branching", "stats_origin")
+    )
+    return Finished(request, text, reason, **nothing, seed=request.seed, num_tokens=number)
 
 
 def _asked(sampling: Sampling) -> bool:
