@@ -35,6 +35,10 @@ def work(job: Job) -> None:
     job.write("kept", kept)
     job.write("rejected", rejected)
     job.counts |= {"in": len(graded), "kept": len(kept), "rejected": by_rule(rejected)}
+    accepted = len(kept.filter(pl.col("verdict") == "correct"))
+    tokens = graded["num_tokens"].sum() if graded["num_tokens"].count() else None
+    job.counts["accepted"] = accepted
+    job.notes["tokens_per_accepted"] = round(tokens / accepted, 1) if tokens and accepted else None
     job.say(f"  {funnel_line(job.counts)}")
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from rft.adopt import IDENTITY, adopt, pad, refuse_taken
 from rft.grading import grade, verdict_rows
+from rft.limits import alarm, cut_at_limit
 from rft.models import base_model
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Grade
@@ -65,6 +66,10 @@ def work(job: Job) -> None:
         "graded": len(graded),
         "verdict": dict(sorted(graded["verdict"].value_counts().iter_rows())),
     }
+    problems = job.run.read("problems", 0, ["problem_id", "difficulty"])
+    found = job.notes["cut_at_limit"] = cut_at_limit(graded, problems)
+    if warning := alarm(found, job.run.recipe.sample.max_tokens):
+        job.say(f"  {warning}")
 
 
 def grade_file(rows: pl.DataFrame, path: Path, grade_settings: Grade) -> pl.DataFrame:

@@ -19,7 +19,8 @@ from pipelines.layout import (
     visible,
     width_of,
 )
-from pipelines.report_rounds import cost, exploration, funnel, provenance, stopping
+from pipelines.report_cost import cost, foretold, sampling
+from pipelines.report_rounds import exploration, funnel, provenance, stopping
 from pipelines.show import golds, listing, sampled_rounds, shortened, whole
 from pipelines.status import at_work, early, sound, status
 from rft.measures import paired_difference_of, pass_interval, passes, solved
@@ -45,6 +46,8 @@ def text_report(run: Run) -> str:
         "Stopping": stopping(run),
         "Entropy and branching": exploration(run),
         "Cost": cost(run),
+        "Sampling": sampling(run),
+        "Forecast and actual": foretold(run),
         "Provenance": provenance(run),
     }
     return "\n\n".join(

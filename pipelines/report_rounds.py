@@ -1,4 +1,4 @@
-"""The report's sections about rounds: the funnel, how answers end, exploration, cost, origin."""
+"""The report's sections about rounds: the funnel, how answers end, exploration, origin."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -212,47 +212,7 @@ def _scored(run: Run, round: int, rows: pl.DataFrame) -> pl.DataFrame:
     return with_scores(run, round, rows) if sound(run, "score", round) else rows
 
 
-# Cost and origin ----------------------------------------------------------------------------------
-
-
-def cost(run: Run) -> list[str]:
-    """Write what each stage took, and what a selected sample cost."""
-    rows = [["round", "stage", "seconds", "tokens", "tokens/s", ""]]
-    seconds, tokens, notes = 0.0, 0, []
-    for round, stage in all_steps(run):
-        if not (made := run.manifest(stage.name, round)):
-            continue
-        seconds += made["seconds"]
-        kind = {"sample": "sampled", "evaluate": "sampled", "score": "scored"}
-        kind["sft"] = "to learn from, per epoch"
-        tokens += made["tokens"] if kind.get(stage.name) == "sampled" else 0
-        rows.append(
-            [
-                f"{round}" if round else "base",
-                stage.name,
-                number(made["seconds"]),
-                number(made.get("tokens"), ",d"),
-                number(made.get("tokens_per_second"), ",.0f"),
-                kind.get(stage.name, ""),
-            ]
-        )
-        now = made.get("tokens_sampled_now", made.get("tokens"))
-        if now != made.get("tokens"):
-            notes += entry(
-                "note",
-                f"{stage.name} of round {round} went on where an earlier attempt ended; seconds "
-                f"are those of the last attempt, which sampled {now:,} of the tokens",
-            )
-    if len(rows) == 1:
-        return []
-    rows.append(["all", "", number(seconds), f"{tokens:,}", "", "sampled"])
-    for round, chosen in rounds_with(run, "select"):
-        sampled, count = run.manifest("sample", round), sum(chosen["counts"]["selected"].values())
-        if sampled and sampled.get("tokens") and count:
-            each = f"{sampled['tokens'] / count:,.0f} tokens sampled per selected sample"
-            notes += entry(f"round {round}", f"{each} ({sampled['tokens']:,} / {count:,})")
-    lead = "  Seconds are of whole stages, loading included; tokens/s is while sampling or scoring."
-    return [lead, *table("llrrrl", rows), *notes]
+# Origin -------------------------------------------------------------------------------------------
 
 
 def provenance(run: Run) -> list[str]:

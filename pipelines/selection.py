@@ -1,7 +1,7 @@
 """Pick the samples to train on: correct ones that explore most, and a pinch of wrong ones.
 
-Reads kept, scored where the walk has it, graded (for pass rates) and rollouts (for lengths); writes
-selected.
+Reads kept, scored where the walk has it, graded and rejected (for pass rates) and rollouts (for
+lengths); writes selected.
 """
 
 from bisect import bisect_left
@@ -15,6 +15,7 @@ import polars as pl
 
 from rft.adopt import identify, need, refuse_taken, say_if_alone
 from rft.errors import RFTError
+from rft.pass_rates import pass_rates, pass_rates_in_waves
 from rft.recipe import Select
 from rft.schemas import TABLES
 from rft.scoring import STATISTIC, may_lack
@@ -52,6 +53,8 @@ def inputs(run: Run, round: int) -> dict[str, str]:
         "kept": run.output_digest("filter", round, "kept"),
         "graded": run.output_digest("grade", round, "graded"),
     }
+    if run.recipe.sample.until is not None and run.recipe.select.difficulty is not None:
+        found["rejected"] = run.output_digest("filter", round, "rejected")
     if may_lack(run.recipe):
         found["scored"] = run.output_digest("score", round, "scored")
     return found
@@ -61,7 +64,7 @@ def work(job: Job) -> None:
     """Select from a round's kept rollouts."""
     run, recipe = job.run, job.run.recipe
     kept = with_scores(run, job.round, run.read("kept", job.round))
-    rates = pass_rates(run.read("graded", job.round, ["problem_id", "verdict"]))
+    rates = None if recipe.select.difficulty is None else rates_of(run, job.round)
     lengths = run.read("rollouts", job.round, ["rollout_id", "num_prompt_tokens"])
     long = too_long(kept, lengths, recipe.sft.max_length)
     seed = derive(recipe.seed, "select", job.round)
@@ -107,10 +110,20 @@ def with_scores(run: Run, round: int, rows: pl.DataFrame) -> pl.DataFrame:
     ).select(rows.columns)
 
 
-def pass_rates(graded: pl.DataFrame) -> dict[str, float]:
-    """Give the share of correct answers of each problem over all graded rollouts."""
-    rates = graded.group_by("problem_id").agg(rate=(pl.col("verdict") == "correct").mean())
-    return dict(rates.iter_rows())
+def rates_of(run: Run, round: int) -> dict[str, float]:
+    """Estimate how often each problem of a round is solved, whatever ended its sampling."""
+    names = ["rollout_id", "problem_id", "sample_index", "verdict", "response"]
+    graded, until = run.read("graded", round, names), run.recipe.sample.until
+    if until is None:
+        return pass_rates(graded)
+    # What passes the rules by itself; equal texts count once where a rule drops duplicates.
+    twins = run.read("rejected", round, ["rollout_id", "rejected_by"])
+    twins = twins.filter(pl.col("rejected_by") == "duplicate")
+    passing = pl.concat([run.read("kept", round, ["rollout_id"]), twins.select("rollout_id")])
+    name = "response" if "duplicate" in run.recipe.filter else "rollout_id"
+    known = graded.join(passing, on="rollout_id", how="semi")
+    named = dict(zip(known["rollout_id"], known[name], strict=True))
+    return pass_rates_in_waves(graded, named, wave=until.wave, target=until.accepted)
 
 
 def too_long(kept: pl.DataFrame, lengths: pl.DataFrame, limit: int) -> frozenset[str]:

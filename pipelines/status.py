@@ -26,6 +26,7 @@ WRITERS = {
     "rollouts": "sample",
     "graded": "grade",
     "kept": "filter",
+    "scored": "score",
     "selected": "select",
     "evaluations": "evaluate",
 }

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from filters import RULES
-from pipelines.selection import ROLES, pass_rates, rank, too_long, with_scores
+from pipelines.selection import ROLES, rank, rates_of, too_long, with_scores
 from pipelines.status import sound
 from rft.recipe import Select
 from rft.scoring import STATISTIC
@@ -31,7 +31,7 @@ def left_out(run: Run, round: int) -> pl.DataFrame:
     kept = run.read("kept", round, [*columns, *STATISTIC.values()])
     if sound(run, "score", round):
         kept = with_scores(run, round, kept)
-    rates = pass_rates(run.read("graded", round, ["problem_id", "verdict"]))
+    rates = rates_of(run, round)
     lengths = run.read("rollouts", round, ["rollout_id", "num_prompt_tokens"])
     long = too_long(kept, lengths, chosen["settings"]["max_length"])
     chances = pl.DataFrame({"problem_id": list(rates), "rate": list(rates.values())})

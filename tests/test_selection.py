@@ -13,13 +13,13 @@ import pytest
 from pipelines.selection import (
     Selection,
     in_proportion,
-    pass_rates,
     select,
     shrink,
     split_budget,
     too_long,
 )
 from rft.errors import RFTError
+from rft.pass_rates import pass_rates
 from rft.recipe import Select
 from rft.schemas import TABLES
 from rft.tables import conform, empty
