@@ -54,6 +54,9 @@ lint: $(READY)  ## Check style and types
 bench: $(READY)  ## Measure the ratios that BENCHMARKS.md records
 	$(BIN)/python tests/bench.py
 
+bench-until: $(READY)  ## Compare sampling in waves with a fixed number, at equal coverage
+	$(BIN)/python tests/bench_until.py
+
 bench-sampling: $(VLLM_READY)  ## Measure what statistics cost while sampling
 	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python tests/bench_sampling.py
 

@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import evaluate
-from pipelines.layout import span, visible
+from pipelines.layout import percent, span, visible
 from pipelines.run import STAGES, refused_twice, walk
+from rft.limits import ALARM
 from rft.lock import describe, owner_of
+from rft.shelf import mark_of, receipts
 from rft.stages import Stage
 from rft.store import Run
 
@@ -108,6 +110,8 @@ def status(run: Run) -> dict[str, Any]:
         "stage_done": done,
         "stage_total": total,
         "stage_eta_s": left,
+        "workers": speeds(run, stage, round),
+        "sampling": last_sampling(run),
         "tokens": sum(
             (made.get("tokens") or 0)
             for made in manifests
@@ -189,6 +193,40 @@ def progress(
     return done, total, round_seconds([max(total - done, 0) * elapsed / fresh])
 
 
+def speeds(run: Run, stage: str | None, round: int | None) -> dict[str, int]:
+    """Give the tokens per second of each worker of a sampling stage that is not done."""
+    if round is None or stage not in ("sample", "evaluate"):
+        return {}
+    work = run.work(stage, round)
+    spent: dict[str, list[float]] = {}
+    for receipt in receipts(work, (mark_of(work) or "").partition(" ")[0]):
+        if receipt.keys:
+            each = spent.setdefault(receipt.worker, [0.0, 0.0])
+            each[0] += receipt.tokens
+            each[1] += receipt.seconds
+    return {name: int(tokens / max(took, 1e-9)) for name, (tokens, took) in spent.items()}
+
+
+def last_sampling(run: Run) -> dict[str, Any] | None:
+    """Tell how the last round's sampling went: speed, cost of the statistics, limit, yield."""
+    for round in range(run.recipe.rounds, 0, -1):
+        if (made := run.manifest("sample", round)) is None:
+            continue
+        engine = made.get("engine", {})
+        every, *_ = (run.manifest("grade", round) or {}).get("cut_at_limit") or [None]
+        filtered = run.manifest("filter", round) or {}
+        return {
+            "round": round,
+            "tokens_per_second": made.get("tokens_per_second"),
+            "capture_share": engine.get("capture_share", engine.get("capture_share_of_host_time")),
+            "kv_cache_peak": engine.get("kv_cache_peak"),
+            "preemptions": engine.get("preemptions"),
+            "cut_at_limit": every["cut"] / every["answers"] if every and every["answers"] else None,
+            "tokens_per_accepted": filtered.get("tokens_per_accepted"),
+        }
+    return None
+
+
 def answers_wanted(run: Run, stage: str, round: int) -> int | None:
     """Count the answers that a sampling stage asks for; None where that depends on them."""
     problems = run.read("problems", 0, ["split", "benchmark"])
@@ -238,6 +276,23 @@ def at_work(found: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def sampling_line(last: dict[str, Any]) -> str:
+    """Write how the last round's sampling went, as far as it was measured."""
+    parts = [f"round {last['round']}"]
+    if last["tokens_per_second"]:
+        parts.append(f"{last['tokens_per_second']:,} tokens/s")
+    if last["capture_share"] is not None:
+        parts.append(f"{percent(last['capture_share'])} of it for statistics")
+    if last["preemptions"]:
+        parts.append(f"{last['preemptions']:,} preempted for lack of memory")
+    if last["cut_at_limit"] is not None:
+        alarm = " (!)" if last["cut_at_limit"] > ALARM else ""
+        parts.append(f"{percent(last['cut_at_limit'])} cut at the limit{alarm}")
+    if last["tokens_per_accepted"] is not None:
+        parts.append(f"{last['tokens_per_accepted']:,.0f} tokens per accepted sample")
+    return ", ".join(parts)
+
+
 def text_status(found: dict[str, Any]) -> str:
     """Write a status in words."""
     rounds = f"{found['rounds_done']} of {found['rounds_total']} rounds done"
@@ -245,6 +300,12 @@ def text_status(found: dict[str, Any]) -> str:
     if found["stage"]:
         now = "now" if found["state"] == "running" else "next"
         lines.append(f"  {now:11}{at_work(found)}")
+    if found["workers"]:
+        each = ", ".join(f"{name} {speed:,}" for name, speed in found["workers"].items())
+        whole = sum(found["workers"].values())
+        lines.append(f"  {'speed':11}{whole:,} tokens/s ({each})")
+    if last := found["sampling"]:
+        lines.append(f"  {'sampling':11}{sampling_line(last)}")
     if found["locked_by"]:
         lines.append(f"  {'owner':11}{found['locked_by']}")
     lines.append(

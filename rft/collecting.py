@@ -2,7 +2,6 @@
 or several, and put together at the end.
 """
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ def collect(job: Job, plan: Plan) -> pl.DataFrame:
     """
     count = workers.count(plan)
     renew(job, plan, count)
-    began = time.monotonic()
     held = {receipt.path for receipt in receipts(job.work, job.key)}
     if count > 1:
         workers.run(job, plan, count)
@@ -34,7 +32,7 @@ def collect(job: Job, plan: Plan) -> pl.DataFrame:
         alone = Worker(job, plan, job.work / "worker-0", show=True)
         alone.preflight()
         alone.work(iter([(0, plan.asked)]))
-    return gather(job, plan, held=held, seconds=time.monotonic() - began)
+    return gather(job, plan, held=held)
 
 
 def collect_share(job: Job, plan: Plan, index: int, of: int) -> int:
@@ -54,7 +52,7 @@ def collect_share(job: Job, plan: Plan, index: int, of: int) -> int:
     return len(share)
 
 
-def gather(job: Job, plan: Plan, *, held: set[Path], seconds: float) -> pl.DataFrame:
+def gather(job: Job, plan: Plan, *, held: set[Path]) -> pl.DataFrame:
     """Put the plan's rollouts together, and note what they cost."""
     made = list(receipts(job.work, job.key))
     drawn: dict[str, int] = {}
@@ -67,7 +65,7 @@ def gather(job: Job, plan: Plan, *, held: set[Path], seconds: float) -> pl.DataF
     assert len(rollouts) == len(names), "rollouts != plan"
     job.notes |= {
         "tokens": int(rollouts["num_tokens"].sum() or 0),
-        **cost([receipt for receipt in made if receipt.path not in held], seconds),
+        **cost([receipt for receipt in made if receipt.path not in held]),
         "engine": next((each.figures for each in reversed(made) if each.figures), {}),
         "model": plan.model.digest,
         "sampling": plan.key,
@@ -75,7 +73,7 @@ def gather(job: Job, plan: Plan, *, held: set[Path], seconds: float) -> pl.DataF
     return rollouts
 
 
-def cost(made: Sequence[Receipt], seconds: float) -> dict[str, Any]:
+def cost(made: Sequence[Receipt]) -> dict[str, Any]:
     """Add up what workers have just spent; loading a model is not sampling."""
     workers: dict[str, dict[str, float]] = {}
     for receipt in made:
@@ -89,6 +87,6 @@ def cost(made: Sequence[Receipt], seconds: float) -> dict[str, Any]:
         "tokens_per_second": round(
             sum(each["tokens"] / max(each["seconds"], 1e-9) for each in workers.values())
         ),
-        "sampling_seconds": round(seconds, 1),
+        "sampling_seconds": max((each["seconds"] for each in workers.values()), default=0.0),
         "workers": workers,
     }

@@ -979,7 +979,7 @@ class _Child:
             why = _ending(code)
         except subprocess.TimeoutExpired:
             why = "no answer in time; it hangs"
-        self.close()
+        self._kill()
         found: dict[str, Any] = {}
         for line in _text(self.out).splitlines():
             if line.startswith(MARK):
@@ -990,6 +990,13 @@ class _Child:
         return found, _short(why)
 
     def close(self) -> None:
+        """Leave nothing behind."""
+        if not self.out.closed:
+            self._kill()
+        self.out.close()
+        self.err.close()
+
+    def _kill(self) -> None:
         """End the child, with all that it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -1199,6 +1206,8 @@ def _cached(model: Model, run: Path | None) -> Path | None:
 def shape_of(folder: Path) -> Shape:
     """Read a model's size from its config and the sizes of its weights."""
     config = json.loads((folder / "config.json").read_text())
+    if not isinstance(config, dict):
+        raise ValueError("config.json holds no mapping")
     if isinstance(config.get("text_config"), dict):
         config = config | config["text_config"]
     dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")

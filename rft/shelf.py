@@ -76,6 +76,10 @@ def receipts(work: Path, key: str) -> Iterator[Receipt]:
                 found = json.loads(path.read_text())
             except FileNotFoundError:  # put away just now
                 continue
+            except ValueError:
+                raise RFTError(
+                    f"{path}: not a receipt (damaged?); move it away and run again"
+                ) from None
             yield Receipt(path, **found)
 
 

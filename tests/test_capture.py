@@ -17,6 +17,7 @@ from rft.engines.vllm import Vllm
 from rft.errors import RFTError
 from rft.recipe_sampling import Engine
 
+WIDTHS = [2, 3, 97, 128, 700, 2049]
 MASSES = [0.5, 0.95, 0.999]
 
 
@@ -40,8 +41,13 @@ def plain(logits, mass):
     out, totals = np.zeros((3, rows)), np.zeros(rows)
     weights = np.zeros((rows, width), np.float32)
     peaks = np.zeros((rows, width // capture.TILE + 1), np.float32)
-    capture.weigh(logits.float().numpy(), weights, peaks, totals, out)
-    capture.count(weights, peaks, totals, mass, out[2])
+    wide = np.zeros((rows, width), np.float32)
+    if logits.dtype == torch.bfloat16:
+        capture.widen(logits.view(torch.int16).numpy(), wide.view(np.int32))
+    else:
+        wide[:] = logits.float().numpy()
+    capture.weigh(wide, weights, peaks, totals, out)
+    capture.count(weights, peaks, totals, mass, wide, out[2])
     return torch.from_numpy(out)
 
 
@@ -52,6 +58,7 @@ def compiled(logits, mass):
 
 
 WAYS = [capture.bisected, plain, compiled]
+DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 
 def hard_rows(width: int) -> torch.Tensor:
@@ -67,9 +74,11 @@ def hard_rows(width: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mass", MASSES)
-@pytest.mark.parametrize("width", [2, 3, 97, 128, 700, 2049])
-def test_every_row_equals_brute_force(way, mass, width):
-    logits = hard_rows(width)
+@pytest.mark.parametrize(
+    ("width", "dtype"), [*((w, DTYPES[0]) for w in WIDTHS), *((129, d) for d in DTYPES[1:])]
+)
+def test_every_row_equals_brute_force(way, mass, width, dtype):
+    logits = hard_rows(width).to(dtype)
     found = way(logits, mass)
     for row, (entropy, normaliser, count, near) in enumerate(brute(logits, mass)):
         assert abs(found[0, row] - entropy) < 1e-5

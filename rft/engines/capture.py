@@ -102,18 +102,24 @@ def _compiled(logits: "Tensor", mass: float | None) -> "Tensor":
 
 
 def _work(logits: "Tensor", mass: float | None, out: Any) -> None:
-    weigh, count = _loops()
+    import torch
+
+    widen, weigh, count = _loops()
     rows, width = logits.shape
-    step = max(1, CHUNK // width)
-    weights = np.empty((min(step, rows), width), np.float32)
-    peaks = np.empty((min(step, rows), width // TILE + 1), np.float32)
+    step = min(max(1, CHUNK // width), rows)
+    wide, weights = np.empty((step, width), np.float32), np.empty((step, width), np.float32)
+    peaks = np.empty((step, width // TILE + 1), np.float32)
     totals = np.empty(rows, np.float64)
     for start in range(0, rows, step):
-        part = logits[start : start + step].float().contiguous().numpy()
+        part = logits[start : start + step].contiguous()
         place = slice(start, start + len(part))
-        weigh(part, weights, peaks, totals[place], out[:, place])
+        # Not torch's conversion: from a second thread it would start threads of its own.
+        if part.dtype == torch.bfloat16:
+            widen(part.view(torch.int16).numpy(), wide.view(np.int32))
+        given = wide[: len(part)] if part.dtype == torch.bfloat16 else part.float().numpy()
+        weigh(given, weights, peaks, totals[place], out[:, place])
         if mass is not None:
-            count(weights, peaks, totals[place], mass, out[2, place])
+            count(weights, peaks, totals[place], mass, wide, out[2, place])
 
 
 @cache
@@ -129,17 +135,18 @@ def _roam() -> None:
 
 
 @cache
-def _loops() -> tuple[Any, Any]:
-    """Compile the two loops, which takes seconds, at the first use."""
+def _loops() -> tuple[Any, Any, Any]:
+    """Compile the loops, which takes seconds, at the first use."""
     import numba
 
     # Not "ninf": logits may be minus infinity.
     how: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz", "nnan"}}
+    loops = (widen, weigh, count)
     try:
-        made = numba.njit(weigh, cache=True, **how), numba.njit(count, cache=True, **how)
+        first, second, third = (numba.njit(loop, cache=True, **how) for loop in loops)
     except RuntimeError:  # no place to keep what is compiled
-        made = numba.njit(weigh, **how), numba.njit(count, **how)
-    return made
+        first, second, third = (numba.njit(loop, **how) for loop in loops)
+    return first, second, third
 
 
 TILE = 128
@@ -161,10 +168,18 @@ E5, E4, E3, E2, E1, E0 = (
 # Where exp leaves the normal floats; a token there, or at minus infinity, weighs 1e-38.
 LEAST = np.float32(-87.0)
 HALF, ONE, NOTHING = np.float32(0.5), np.float32(1.0), np.float32(0.0)
-BIAS, MANTISSA, SIGN = np.int32(127), np.int32(23), np.int32(31)
+BIAS, MANTISSA, HALFWORD, SIGN = np.int32(127), np.int32(23), np.int32(16), np.int32(31)
 LOWEST, MAGNITUDE = np.int32(-0x80000000), np.int32(0x7FFFFFFF)
 BINS_AT = np.int32(17)  # bits of the mantissa left out of a bin's number: 64 bins for each doubling
 ONE_BITS = np.int32(0x3F800000)
+
+
+def widen(halves: Any, bits: Any) -> None:
+    """Write bfloat16 numbers, given as 16-bit integers, as float32 ones: the same upper bits."""
+    rows, width = halves.shape
+    for r in range(rows):
+        for j in range(width):
+            bits[r, j] = np.int32(halves[r, j]) << HALFWORD
 
 
 def weigh(logits: Any, weights: Any, peaks: Any, totals: Any, out: Any) -> None:
@@ -210,14 +225,14 @@ def weigh(logits: Any, weights: Any, peaks: Any, totals: Any, out: Any) -> None:
         out[1, r] = np.log(total) + np.float64(highest)
 
 
-def count(weights: Any, peaks: Any, totals: Any, mass: float, out: Any) -> None:
+def count(weights: Any, peaks: Any, totals: Any, mass: float, scratch: Any, out: Any) -> None:
     """Count the tokens of the top mass: bins of float bits from the top, then a sort of one bin.
 
     Tokens so small that all of them together are less than what the mass leaves out are passed by.
     Compiled by numba, in one piece.
     """
     width = weights.shape[1]
-    near = np.empty(width, np.float32)
+    near = scratch[0]
     near_bits = near.view(np.int32)
     edge = np.empty(1, np.float32)
     for r in range(len(totals)):

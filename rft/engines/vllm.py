@@ -148,7 +148,7 @@ class Vllm:
                 if not flight:
                     return
                 check()
-                done += self._step(flight)
+                done += self._step(flight, capture=capture)
                 if done and (
                     len(done) >= ENOUGH or not flight or time.monotonic() - since > PATIENCE
                 ):
@@ -200,7 +200,7 @@ class Vllm:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
-    def _step(self, flight: "dict[str, _Flight]") -> "list[tuple[_Flight, Any]]":
+    def _step(self, flight: "dict[str, _Flight]", *, capture: bool) -> "list[tuple[_Flight, Any]]":
         """Let every running request go on by a token; give those that are complete."""
         began = time.perf_counter()
         try:
@@ -209,7 +209,8 @@ class Vllm:
             self.dead = True
             _explain_stop(error)
             raise
-        self.stepping += time.perf_counter() - began
+        if capture:
+            self.stepping += time.perf_counter() - began
         if self.scheduler is not None:
             usage = self.scheduler.kv_cache_manager.usage
             self.counts["kv_cache_peak"] = max(self.counts["kv_cache_peak"], usage)
