@@ -10,6 +10,7 @@ import polars as pl
 from rft import tables
 from rft.answers import last_answer_of
 from rft.collecting import collect
+from rft.errors import RFTError
 from rft.grading import grade, verdicts_of
 from rft.models import adopted, last_round, made_model
 from rft.preflight import probes_of
@@ -17,8 +18,12 @@ from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.sampling import Asked, Plan, sampling_key, sampling_settings
 from rft.seeds import derive, digest
 from rft.stages import Job, Stage
+from rft.stock import FAILED, reopen
 from rft.store import Run
 from rft.verifier import Verifier
+
+# The share of a benchmark's answers that may have failed at the engine: a point of Pass@1 at most.
+MOST_FAILED = 0.01
 
 
 def settings(run: Run, round: int) -> dict[str, Any]:
@@ -104,6 +109,7 @@ def work(job: Job) -> None:
     run = job.run
     wanted = plan(run, job.round)
     rollouts = collect(job, wanted)
+    look_at_failed(job, rollouts.join(places(wanted), on="rollout_id", how="left"))
     golds = dict(run.read("problems", 0, ["problem_id", "gold"]).iter_rows())
     with Verifier(deadline=run.recipe.grade.deadline) as verifier:
         graded = grade(rollouts, golds, verifier=verifier, trim=wanted.prompts.trim)
@@ -124,6 +130,37 @@ def work(job: Job) -> None:
     job.counts |= {"in": len(wanted.asked), "answers": len(measured)}
     job.counts["verdict"] = verdicts
     job.notes["seeds"] = {"run": run.recipe.seed}
+
+
+def look_at_failed(job: Job, answers: pl.DataFrame) -> None:
+    """Tell of answers that the engine failed to give, and refuse a number that they make wrong.
+
+    Each is graded as no answer, so it takes from Pass@1 what it might have been worth: up to the
+    share of the failed among a benchmark's answers, which is why that share is what counts. It is
+    an RFTError, and no Interrupted: they failed at every attempt while others were answered, and
+    who runs again by itself on 75 might do so for ever.
+    """
+    place = pl.concat_str("split", "benchmark", separator="/").alias("place")
+    counted = answers.group_by(place).agg(failed=FAILED.sum(), answers=pl.len()).sort("place")
+
+    def told(share: float) -> str:
+        """Name the benchmarks with more failed answers than a share."""
+        found = counted.filter(pl.col("failed") > share * pl.col("answers"))
+        return ", ".join(f"{n:,} of {of:,} on {where}" for where, n, of in found.iter_rows())
+
+    if wrong := told(MOST_FAILED):
+        reopen(job)
+        kinds = ", ".join(job.notes["engine"].get("errors", ())) or "finish_reason: error"
+        raise RFTError(
+            f"{job.run.path}: evaluate, round {job.round}: answers failed at the engine ({kinds}): "
+            f"{wrong}; above {MOST_FAILED:.0%} their Pass@1 would be wrong; run again, which asks "
+            "for them once more, or see why the engine fails"
+        )
+    if few := told(0):
+        job.say(
+            f"answers failed at the engine (finish_reason: error): {few}; they count as no answer "
+            "and lower Pass@1 by up to that share"
+        )
 
 
 def places(plan: Plan) -> pl.DataFrame:

@@ -557,6 +557,20 @@ def about_settings(plan: _Plan, model: Found) -> Iterator[Finding]:
                 "recipe",
                 f"{key} needs {package}, which is not installed; pip install {package}",
             )
+    yield from _about_engine(plan)
+
+
+def _about_engine(plan: _Plan) -> Iterator[Finding]:
+    """Judge what an engine cannot promise."""
+    recipe = plan.recipe
+    if recipe.engine.kind == "server" and recipe.rounds:
+        yield Finding(
+            "warn",
+            "engine",
+            "engine.kind: server: rft cannot see which model the server has, and `rft run` would "
+            "measure the new one with the old; go stage by stage, and serve the new model before "
+            "`rft evaluate`",
+        )
     if recipe.engine.runner == "v2" and plan.statistics:
         yield Finding(
             "warn",

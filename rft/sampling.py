@@ -12,7 +12,7 @@ import polars as pl
 from rft import tables
 from rft.engines import Engine, Finished, Request, Sampling
 from rft.errors import RFTError
-from rft.models import ModelRef
+from rft.models import MARK, ModelRef
 from rft.prompt import Prompter
 from rft.recipe import Evaluate, Recipe, Sample, Until
 from rft.seeds import derive, digest
@@ -29,6 +29,11 @@ def engine_identity(recipe: Recipe) -> dict[str, Any]:
     if engine.kind == "replay":
         assert engine.path is not None, "the recipe refuses replay without a path"
         own["recording"] = recording_digest(Path(engine.path))
+    if engine.kind == "server":
+        # What the name stands for is the server's affair; where it is asked changes nothing.
+        own["served_model"] = engine.served_model or recipe.model.path
+        if "top_logprobs" in engine.args:
+            own["top_logprobs"] = engine.args["top_logprobs"]
     return {"kind": engine.kind, **own}
 
 
@@ -188,10 +193,14 @@ def open_engine(plan: Plan, seed: int) -> Engine:
     if engine.kind == "server":
         from rft.engines.server import Server
 
+        folder, made = Path(model.path).resolve(), (plan.run.path / "models").resolve()
+        trained = folder.is_relative_to(made) and (folder / MARK).is_file()
         return Server(
             plan.prompts,
             engine,
-            model=plan.run.recipe.model.path,
+            model,
+            # The recipe's names are the base's: what the run trained is known by its folder.
+            name=None if trained else engine.served_model or plan.run.recipe.model.path,
             sampling=plan.sampling,
             longest=plan.longest,
         )

@@ -14,6 +14,9 @@ from rft.stages import Job
 
 POOL = "pooled.parquet"
 
+# The engine failed at this answer, for a reason of the request's own: nothing was sampled.
+FAILED = pl.col("finish_reason") == "error"
+
 
 class Stock:
     """The finished rollouts that a worker may use."""
@@ -76,7 +79,7 @@ def renew(job: Job, plan: Plan, workers: int) -> None:
 
 
 def pool(job: Job, plan: Plan) -> pl.DataFrame:
-    """Read every finished rollout that the plan may use."""
+    """Read every finished rollout that the plan may use; what failed may do better this time."""
     names = [each.name(index) for each in plan.asked for index in range(each.n)]
     ids = pl.DataFrame({"rollout_id": names}, schema={"rollout_id": pl.String})
     frames = [tables.empty("rollouts")]
@@ -86,5 +89,14 @@ def pool(job: Job, plan: Plan) -> pl.DataFrame:
         sources += tables.parts(plan.run.folder("rollouts", plan.round))
     for path in sources:
         frame = tables.read_file(path).join(ids, on="rollout_id", how="semi")
-        frames.append(frame.filter(has_statistics(plan.sampling)))
+        frames.append(frame.filter(~FAILED, has_statistics(plan.sampling)))
     return pl.concat(frames).unique("rollout_id", keep="first", maintain_order=True)
+
+
+def reopen(job: Job) -> None:
+    """Have the next attempt at a stage start anew, from all of its rollouts that did not fail.
+
+    What an array job adds until then counts for nothing: its folder goes too.
+    """
+    for folder in (job.work, *job.work.glob(f"{ARRAY}*")):
+        (folder / MARK).unlink(missing_ok=True)

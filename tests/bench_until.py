@@ -1,4 +1,4 @@
-"""Adaptive sampling against a fixed n at equal coverage, on the bundled problems (make bench-until).
+"""Sampling in waves against a fixed n at equal coverage, on bundled problems (make bench-until).
 
 Samples every problem MAX times once, then asks the real stage, over that recording, for waves until
 ACCEPTED are correct and pass the rules; a fixed n is the smallest with which as many problems get
@@ -78,9 +78,8 @@ def main() -> None:
         f"{len(waves):,} rollouts, {a.sum():,} tokens"
     )
     print(f"fixed n = {n}: {len(fixed):,} rollouts, {b.sum():,} tokens")
-    print(
-        f"ratio {a.sum() / b.sum():.3f} [{low:.3f}, {high:.3f}] (bootstrap over problems, at that n)"
-    )
+    print(f"ratio of rollouts {len(waves) / len(fixed):.3f}")
+    print(f"ratio of tokens {a.sum() / b.sum():.3f} [{low:.3f}, {high:.3f}], resampling problems at that n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Run: python -m pytest tests/test_capture.py
 """
 
 import sys
+import warnings
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -40,7 +41,7 @@ def plain(logits, mass):
     rows, width = logits.shape
     out, totals = np.zeros((3, rows)), np.zeros(rows)
     weights = np.zeros((rows, width), np.float32)
-    peaks = np.zeros((rows, width // capture.TILE + 1), np.float32)
+    peaks = np.zeros((rows, width // capture.BLOCK + 1, capture.TILES), np.int32)
     wide = np.zeros((rows, width), np.float32)
     if logits.dtype == torch.bfloat16:
         capture.widen(logits.view(torch.int16).numpy(), wide.view(np.int32))
@@ -57,7 +58,16 @@ def compiled(logits, mass):
     return capture._compiled(logits, mass)
 
 
-WAYS = [capture.bisected, plain, compiled]
+def interpreted(logits, mass):
+    """Run the GPU's kernel in Triton's interpreter, where there is a Triton."""
+    pytest.importorskip("triton")
+    with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
+        patched.setenv("TRITON_INTERPRET", "1")
+        warnings.simplefilter("ignore")  # numpy's, of minus infinity
+        return capture.fused(logits, mass)
+
+
+WAYS = [capture.bisected, plain, compiled, interpreted]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 
@@ -86,7 +96,7 @@ def test_every_row_equals_brute_force(way, mass, width, dtype):
         assert found[2, row] == count or (near < 1e-6 and abs(found[2, row] - count) == 1), row
 
 
-@pytest.mark.parametrize("way", [capture.bisected, compiled])
+@pytest.mark.parametrize("way", [capture.bisected, compiled, interpreted])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_real_vocabulary(way, dtype):
     torch.manual_seed(0)

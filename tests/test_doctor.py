@@ -334,6 +334,7 @@ def test_a_server_gives_estimates_and_score_computes_the_exact_ones():
     assert found.sound
     assert "estimates" in found.places["sample, evaluate"]
     assert found.places["score"].startswith("GPU 0, exact")
+    assert "serve the new model" in one(found, "warn", "engine.kind: server")
     missing = report("quickstart", facts(H100), None, *settings)
     assert one(missing, "error", "openai is not installed here")
 

@@ -3,6 +3,7 @@
 Run: python -m pytest tests/test_server.py
 """
 
+import hashlib
 import json
 import random
 import re
@@ -15,14 +16,25 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pipelines.run import STAGES
+from rft import stages
 from rft.bundled import bundled
+from rft.collecting import collect_share
 from rft.engines import Fixed, Request, Sampling
-from rft.engines.server import Server, retry_after, topk_statistics
+from rft.engines.endpoint import retry_after
+from rft.engines.server import Server
 from rft.errors import Interrupted, RFTError
+from rft.models import MARK, ModelRef
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Prompt
+from rft.recipe_files import load_recipe
 from rft.recipe_sampling import Engine
+from rft.sampling import Plan, engine_identity, open_engine
 from rft.seeds import derive
+from rft.stages import Job
+from rft.stopping import Stop
+from rft.store import Run, key_of
+from tests import small_run
 
 pytest.importorskip("openai")
 TINY = bundled("data") / "tiny"
@@ -162,7 +174,10 @@ def sampling(**changes) -> Sampling:
     return Sampling(**(settings | {"branching": True, "mass": 0.95} | changes))
 
 
-def engine(fake, how=None, *, args=None, longest=256, slept=None, prompt=None, **settings):
+def engine(
+    fake, how=None, *, model=None, args=None, longest=256, slept=None, prompt=None, **settings
+):
+    """Connect for the base, which goes by its name, or for a model that the run trained."""
     prompts = prompter(TOKENIZER, Prompt(**(prompt or {})))
     recipe = Engine(**{"kind": "server", "url": fake.url, "args": args or {}, **settings})
 
@@ -171,7 +186,13 @@ def engine(fake, how=None, *, args=None, longest=256, slept=None, prompt=None, *
             slept.append(seconds)
 
     return Server(
-        prompts, recipe, model="tiny", sampling=how or sampling(), longest=longest, sleep=sleep
+        prompts,
+        recipe,
+        model or ModelRef("base", "0" * 64),
+        name=None if model else recipe.served_model or "tiny",
+        sampling=how or sampling(),
+        longest=longest,
+        sleep=sleep,
     )
 
 
@@ -514,6 +535,117 @@ def test_a_model_that_is_not_served_is_told_with_those_that_are(serve):
     engine(fake, served_model="another")
 
 
+def trained(folder, content="1") -> ModelRef:
+    """Make what tells a folder to be a model of ours."""
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    (folder / MARK).write_text(json.dumps({"digest": digest}))
+    return ModelRef(str(folder), digest)
+
+
+def of(model: ModelRef) -> str:
+    """Name a model after its content."""
+    return f"rft-{model.digest[:12]}"
+
+
+def test_a_trained_model_is_found_by_its_folder_or_digest_and_asked_for_by_that_name(
+    serve, tmp_path
+):
+    one = trained(tmp_path / "models" / "model-0001")
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "models")
+    base = {"id": "tiny", "root": "/models/tiny"}
+    for listed, name in [
+        ({"id": "any", "root": one.path}, "any"),
+        ({"id": "tiny", "root": f"{link}/../models/model-0001/"}, "tiny"),
+        ({"id": of(one), "root": one.path}, of(one)),
+        ({"id": of(one)}, of(one)),
+        ({"id": of(one), "root": "/on/another/machine"}, of(one)),
+    ]:
+        others = [] if name == "tiny" else [base]
+        fake = serve(models=[*others, {"id": "odd", "root": "\0"}, {"id": "x", "root": 3}, listed])
+        made = engine(fake, model=one, served_model="tiny")
+        assert len(run(made, requests(2))) == 2
+        assert {call.body["model"] for call in fake.calls} == {name}
+        assert made.figures()["served_model"] == name
+
+
+def test_a_trained_model_that_is_not_served_is_refused_whatever_the_recipe_names(serve, tmp_path):
+    one = trained(tmp_path / "a model" / "model-0001")
+    two = trained(tmp_path / "a model" / "model-0002", "2")
+    for listed in [
+        [],
+        [{"id": "tiny"}],
+        [{"id": "tiny", "root": "/models/tiny"}, {"id": "model-0001", "root": "model-0001"}],
+        [{"id": "tiny", "root": two.path}],
+        [{"id": of(two), "root": two.path}],
+        [{"id": of(two), "root": one.path}],  # loaded before that folder's model was made anew
+        [{"id": of(one), "root": two.path}],
+        [{"id": "tiny\x1b[2J" * 50, "root": "/x\n" * 500}] * 9,
+    ]:
+        fake = serve(models=listed)
+        with pytest.raises(RFTError) as caught:
+            engine(fake, model=one, served_model="tiny")
+        text = " ".join(str(caught.value).split())
+        assert text == str(caught.value), "one line"
+        assert text.isprintable()
+        assert one.path in text
+        assert "run again" in text
+        if of(one) not in {each["id"] for each in listed}:
+            command = f"`vllm serve '{one.path}' --served-model-name {of(one)}`"
+            assert command in text
+            assert (listed[0]["root"][:2] if listed and "root" in listed[0] else "") in text
+        assert not fake.calls
+
+
+def test_the_base_goes_by_its_name_unless_a_trained_model_is_served_under_it(serve, tmp_path):
+    one = trained(tmp_path / "models" / "model-0001")
+    for root in ["/models/tiny", "owner/tiny", "\0", None, 3, str(tmp_path)]:
+        engine(serve(models=[{"id": "tiny", "root": root}]))
+    with pytest.raises(RFTError) as caught:
+        engine(serve(models=[{"id": "tiny", "root": one.path}]))
+    assert f"the server's tiny is {one.path}" in str(caught.value)
+    (tmp_path / "models" / "model-0001" / MARK).write_text("{")
+    engine(serve(models=[{"id": "tiny", "root": one.path}]))
+
+
+def test_the_runs_own_models_are_never_taken_for_the_base(serve, tmp_path):
+    base, fake = ModelRef(str(TINY), "0" * 64), serve(models=[{"id": "tiny"}])
+    how = [f"engine={{kind: server, url: '{fake.url}', served_model: tiny}}"]
+    begun = Run(tmp_path / "run", load_recipe("smoke", how))
+    prompts = prompter(TOKENIZER, begun.recipe.prompt)
+    elsewhere = trained(tmp_path / "other" / "models" / "model-0003")
+    one = trained(begun.model_folder(1))
+    foreign = begun.path / "models" / "downloaded"
+    foreign.mkdir()
+
+    def opened(model):
+        return open_engine(Plan(begun, "sample", 2, model, prompts, begun.recipe.sample, ()), 0)
+
+    for model in (base, elsewhere, ModelRef(str(foreign), "0" * 64)):
+        assert opened(model).figures()["served_model"] == "tiny"
+    with pytest.raises(RFTError, match="vllm serve"):
+        opened(one)
+    fake.models.append({"id": of(one)})
+    assert opened(one).figures()["served_model"] == of(one)
+
+
+def test_what_is_asked_of_whom_is_in_the_key_and_where_is_not():
+    def identity(*settings):
+        return engine_identity(load_recipe("smoke", settings))
+
+    def server(url="http://a/v1", **settings):
+        return identity(f"engine={json.dumps({'kind': 'server', 'url': url, **settings})}")
+
+    plain = server()
+    assert plain == {"kind": "server", "served_model": "bundled:tiny"}
+    assert server("http://b/v1", args={"concurrency": 3, "api_key_env": "KEY"}) == plain
+    assert server(served_model="other") == plain | {"served_model": "other"}
+    assert server(args={"top_logprobs": 5}) == plain | {"top_logprobs": 5}
+    assert identity() == {"kind": "transformers"}
+    assert identity("engine={kind: vllm, args: {dtype: half}}") == {"kind": "vllm", "dtype": "half"}
+
+
 def test_a_context_that_is_too_short_is_told_at_once(serve):
     fake = serve(models=[{"id": "tiny", "max_model_len": 255}])
     with pytest.raises(RFTError) as caught:
@@ -802,75 +934,98 @@ def test_without_the_client_library_the_extra_is_named(serve, monkeypatch):
     one_line(caught)
 
 
-# The estimates, against the exact statistics of the whole distribution.
+# What a failed request means for a stage.
 
 
-def exact(logp, mass):
-    p = np.sort(np.exp(logp))[::-1]
-    entropy = -(p[p > 0] * np.log(p[p > 0])).sum()
-    return entropy, int((np.cumsum(p) < mass).sum()) + 1
+@pytest.fixture
+def stage(serve, tmp_path, monkeypatch):
+    """Do a sampling stage with a server that refuses some requests by their seeds."""
+    monkeypatch.setattr("rft.worker.preflight", lambda *_: None)
+    bad: set[int] = set()
+    fake = serve(lambda call: (400, b"", {}) if call.body["seed"] in bad else None)
+    how = [f"engine={{kind: server, url: '{fake.url}', served_model: tiny}}", "sample.problems=5"]
+    # 240 answers, and 20 of a benchmark where each counts for five times the limit.
+    answers = {("test", "large", f"p{i}"): () for i in range(60)}
+    answers |= {("test", "small", f"q{i}"): () for i in range(5)}
+    small_run.prepare(
+        small_run.new_run(tmp_path / "run", *how),
+        train=[f"t{i}" for i in range(5)],
+        answers=answers,
+    )
+
+    def begun(*settings):
+        return Run(tmp_path / "run", load_recipe("smoke", [*how, *settings]))
+
+    def do(name, round, *settings):
+        run, said = begun(*settings), []
+        first = len(fake.calls)
+        try:
+            stages.perform(STAGES[name], run, round, Stop(), said.append)
+        except RFTError as trouble:
+            said.append(trouble)
+        seeds = [call.body["seed"] for call in fake.calls[first:] if not call.probe]
+        return run, said, seeds
+
+    return SimpleNamespace(begun=begun, do=do, bad=bad)
 
 
-def distributions(count, size):
-    rng = np.random.default_rng(0)
-    for _ in range(count):
-        logits = rng.normal(0, rng.choice([0.01, 0.5, 1, 2, 4, 8]), size)
-        yield logits - np.logaddexp.reduce(logits), int(rng.integers(size))
+def seed_of(benchmark, problem, index):
+    return derive(0, "evaluate", "test", benchmark, problem, index)
 
 
-@pytest.mark.parametrize(("size", "top"), [(30, 1), (30, 5), (512, 20), (4096, 20), (30, 30)])
-@pytest.mark.parametrize("mass", [0.5, 0.95, 0.999])
-def test_estimates_are_the_exact_values_or_below_and_above_naive_bounds(size, top, mass):
-    reached = 0
-    for logp, chosen in distributions(200, size):
-        ids = {*np.argsort(-logp)[:top].tolist(), chosen}
-        listed = [float(np.float32(logp[i])) for i in ids]
-        entropy, branching = topk_statistics(listed, top=top, mass=mass, vocabulary=size)
-        full_entropy, full_branching = exact(logp, mass)
-        assert entropy <= full_entropy + 1e-5
-        p = np.exp(listed)
-        rest = max(0.0, 1 - p.sum())
-        naive = -(p * np.log(p)).sum() - (rest * np.log(rest) if rest > 0 else 0)
-        assert entropy >= naive - 1e-5
-        if rest < 1e-4:
-            assert entropy == pytest.approx(full_entropy, abs=3e-3)
-        if np.sort(np.exp(logp))[::-1][:top].sum() >= mass + 1e-6:
-            reached += 1
-            assert branching == full_branching
-        else:
-            assert top < branching <= full_branching + 1e-9
-        if top == size:
-            assert entropy == pytest.approx(full_entropy, abs=1e-5)
-    assert reached or (top == 1 and mass == 0.999) or size == 4096
+@pytest.mark.parametrize("array", [False, True])
+def test_an_evaluation_of_which_too_much_failed_is_refused_and_asked_for_again(stage, array):
+    stage.bad |= {seed_of("large", "p3", i) for i in range(3)} | {seed_of("large", "p4", 0)}
+    if array:
+        evaluate, begun = STAGES["evaluate"], stage.begun()
+        key = key_of("evaluate", evaluate.settings(begun, 0), evaluate.inputs(begun, 0))
+        job = Job(begun, evaluate, 0, key, Stop(), print)
+        assert collect_share(job, evaluate.plan(begun, 0), 0, 1) == 65
+    begun, [trouble], seeds = stage.do("evaluate", 0)
+    assert len(seeds) == (0 if array else 260)
+    assert re.search(r"HTTP 400\): 4 of 240 on test/large; above 1%.*run again", str(trouble))
+    assert "\n" not in str(trouble)
+    assert begun.manifest("evaluate", 0) is None
+    gone = stage.bad.pop()
+    _, [again], seeds = stage.do("evaluate", 0)
+    assert "3 of 240" in str(again)
+    assert set(seeds) == stage.bad | {gone}, "what did not fail is not asked for again"
+    left = set(stage.bad)
+    stage.bad.clear()
+    begun, said, seeds = stage.do("evaluate", 0)
+    assert set(seeds) == left
+    assert said == []
+    rows = begun.read("evaluations", 0)
+    assert len(rows) == 260
+    assert set(rows["finish_reason"]) == {"stop"}
 
 
-def test_estimates_are_the_least_that_the_top_allows():
-    """Where the rest is as concentrated as it may be, they are exact."""
-    for largest in (0.1, 0.07, 0.02, 0.004):
-        head = [0.4, 0.1, largest]
-        rest = 1 - sum(head)
-        whole = int(rest / largest + 1e-9)
-        remains = rest - whole * largest
-        everything = [*head, *[largest] * whole, *[remains] * (remains > 1e-9)]
-        assert sum(everything) == pytest.approx(1)
-        entropy, branching = topk_statistics(
-            np.log(head).tolist(), top=3, mass=0.953, vocabulary=len(everything)
-        )
-        full_entropy, full_branching = exact(np.log(everything), 0.953)
-        assert entropy == pytest.approx(full_entropy, abs=1e-9)
-        assert branching == full_branching
+def test_the_share_that_failed_is_a_benchmarks_own(stage):
+    stage.bad.add(seed_of("small", "q0", 0))
+    _, [trouble], _ = stage.do("evaluate", 0)
+    assert "1 of 20 on test/small" in str(trouble)
 
 
-def test_what_is_no_distribution_has_no_estimate():
-    def estimate(listed, top=3):
-        return topk_statistics(listed, top=top, mass=0.95, vocabulary=100)
+def test_few_failed_answers_are_told_and_count_as_none(stage):
+    stage.bad |= {seed_of("large", "p3", 0), seed_of("large", "p4", 1)}
+    begun, [said], _ = stage.do("evaluate", 0)
+    assert "2 of 240 on test/large" in said
+    assert "lower Pass@1" in said
+    failed = begun.read("evaluations", 0).filter(finish_reason="error")
+    assert set(failed["verdict"]) == {"no_answer"}
+    assert len(failed) == 2
 
-    assert estimate([]) is None
-    assert estimate([-0.1, -0.1, -0.1]) is None
-    assert estimate([-1.0, -2.0]) is None, "fewer than asked for, and mass is missing"
-    assert estimate([-1e-9, -30.0]) is not None, "fewer, and all mass is there"
-    assert estimate([0.5, -1.0, -2.0]) is None
-    for bad in (NAN, float("-inf"), None, "x", True, [1]):
-        assert estimate([-1.0, -2.0, bad]) is None
-    assert estimate([-0.1, -9999.0, -9999.0]) == (pytest.approx(0.3146, abs=1e-3), 3)
-    assert estimate([-1.0, -2.0, -700.0])[1] == 100, "never above the vocabulary"
+
+def test_a_failed_rollout_is_told_and_sampled_again_by_the_next_plan(stage):
+    stage.bad |= {derive(0, "sample", 1, "t0", index) for index in range(2)}
+    begun, [said], seeds = stage.do("sample", 1)
+    assert said.startswith("2 of 20 answers failed at the engine")
+    assert len(seeds) == 20
+    assert begun.manifest("sample", 1)["counts"]["finish_reason"] == {"error": 2, "stop": 18}
+    again = set(stage.bad)
+    stage.bad.clear()
+    new = {derive(0, "sample", 1, f"t{i}", 4) for i in range(5)}
+    begun, said, seeds = stage.do("sample", 1, "sample.n=5")
+    assert set(seeds) == again | new
+    assert said == []
+    assert set(begun.read("rollouts", 1)["finish_reason"]) == {"stop"}

@@ -23,6 +23,7 @@ from rft.bundled import bundled
 from rft.engines import Fixed, Request, Sampling
 from rft.engines.server import Server
 from rft.errors import Interrupted, RFTError
+from rft.models import ModelRef
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Prompt
 from rft.recipe_sampling import Engine
@@ -89,12 +90,13 @@ def served(tmp_path_factory) -> Iterator[Served]:
         server.kill()
 
 
-def engine(served, how=PLAIN, *, args=None, longest=200, **prompt) -> Server:
+def engine(served, how=PLAIN, *, trained=None, args=None, longest=200, **prompt) -> Server:
     recipe = Engine(kind="server", url=served.url, served_model="tiny", args=args or {})
     return Server(
         prompter(TOKENIZER, Prompt(**prompt)),
         recipe,
-        model=str(TINY),
+        trained or ModelRef(str(TINY), "0" * 64),
+        name=None if trained else "tiny",
         sampling=how,
         longest=longest,
         sleep=lambda seconds: asyncio.sleep(seconds / 100),
@@ -201,6 +203,15 @@ def test_what_the_server_cannot_do_is_one_line(served):
     long = Request("long", "p", 1, 0, "", tuple([20] * 300), 1)
     with pytest.raises(RFTError, match=r"too long.*256.*lower max_tokens"):
         run(made, [long])
+
+
+def test_a_folder_is_known_by_its_place_whatever_it_is_served_as(served, tmp_path):
+    made = engine(served, trained=ModelRef(str(TINY), "1" * 64))
+    assert made.figures()["served_model"] == "tiny"
+    assert len(run(made, requests(made, 2))) == 2
+    with pytest.raises(RFTError, match=rf"the server has tiny \({TINY}\).*vllm serve") as caught:
+        engine(served, trained=ModelRef(str(tmp_path), "1" * 64))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_killed_server_interrupts_and_a_new_one_goes_on(served):

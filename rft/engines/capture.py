@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # Rows times tokens worked on at once: about what a core's own cache holds.
 CHUNK = 2**18
+ROWS = 64
 # Below this a second thread costs more than it saves.
 WORTH_THREADS = 2**21
 # As numpy reads what a worker sends: bytes pass every transport of vLLM.
@@ -45,9 +46,14 @@ def statistics(logits: "Tensor", mass: float | None) -> "Tensor":
 
     Like `rft.token_stats.token_statistics`, which tests hold it to, without waiting for a GPU.
     """
+    import torch
+
     if logits.device.type == "cpu" and find_spec("numba"):
         return _compiled(logits, mass)
-    return bisected(logits, mass)
+    if logits.device.type == "cuda" and _fuses(logits.device):
+        return fused(logits, mass)
+    # In parts: what is computed on the way takes memory that vLLM has not set aside.
+    return torch.cat([bisected(part, mass) for part in logits.split(ROWS)], 1)
 
 
 def bisected(logits: "Tensor", mass: float | None) -> "Tensor":
@@ -108,7 +114,7 @@ def _work(logits: "Tensor", mass: float | None, out: Any) -> None:
     rows, width = logits.shape
     step = min(max(1, CHUNK // width), rows)
     wide, weights = np.empty((step, width), np.float32), np.empty((step, width), np.float32)
-    peaks = np.empty((step, width // TILE + 1), np.float32)
+    peaks = np.empty((step, width // BLOCK + 1, TILES), np.int32)
     totals = np.empty(rows, np.float64)
     for start in range(0, rows, step):
         part = logits[start : start + step].contiguous()
@@ -149,8 +155,8 @@ def _loops() -> tuple[Any, Any, Any]:
     return first, second, third
 
 
-TILE = 128
-BLOCK = 16 * TILE
+# A block's tokens are worked on together, and every 64th of them is a tile, whose peak is kept.
+BLOCK, TILES = 2048, 64
 # exp(x) = 2^k * polynomial(x - k log 2), as in Cephes; numba alone would call exp token by token.
 LOG2E, LOG2_HIGH, LOG2_LOW = (
     np.float32(1.4426950408889634),
@@ -167,11 +173,12 @@ E5, E4, E3, E2, E1, E0 = (
 )
 # Where exp leaves the normal floats; a token there, or at minus infinity, weighs 1e-38.
 LEAST = np.float32(-87.0)
-HALF, ONE, NOTHING = np.float32(0.5), np.float32(1.0), np.float32(0.0)
+HALF, ONE = np.float32(0.5), np.float32(1.0)
 BIAS, MANTISSA, HALFWORD, SIGN = np.int32(127), np.int32(23), np.int32(16), np.int32(31)
 LOWEST, MAGNITUDE = np.int32(-0x80000000), np.int32(0x7FFFFFFF)
 BINS_AT = np.int32(17)  # bits of the mantissa left out of a bin's number: 64 bins for each doubling
 ONE_BITS = np.int32(0x3F800000)
+EDGES = (1e-3, 3e-5, 0.0)
 
 
 def widen(halves: Any, bits: Any) -> None:
@@ -215,36 +222,47 @@ def weigh(logits: Any, weights: Any, peaks: Any, totals: Any, out: Any) -> None:
                 made[j] *= scales[j]
                 total += np.float64(made[j])
                 spread += np.float64(made[j] * x)
-            for tile in range(0, len(part), TILE):
-                peak = NOTHING
-                for j in range(tile, min(tile + TILE, len(part))):
-                    peak = max(peak, made[j])
-                peaks[r, (start + tile) // TILE] = peak
+            made_bits, most = made.view(np.int32), peaks[r, start // BLOCK]
+            most[:] = 0
+            for first in range(0, len(part), TILES):
+                for j in range(min(TILES, len(part) - first)):
+                    most[j] = max(most[j], made_bits[first + j])
         totals[r] = total
         out[0, r] = np.log(total) - spread / total
         out[1, r] = np.log(total) + np.float64(highest)
 
 
-def count(weights: Any, peaks: Any, totals: Any, mass: float, scratch: Any, out: Any) -> None:
+def count(  # noqa: C901  one loop for the compiler
+    weights: Any, peaks: Any, totals: Any, mass: float, scratch: Any, out: Any
+) -> None:
     """Count the tokens of the top mass: bins of float bits from the top, then a sort of one bin.
 
-    Tokens so small that all of them together are less than what the mass leaves out are passed by.
-    Compiled by numba, in one piece.
+    Only tokens above an edge are looked at: the first edge above which there is enough. Those below
+    the last one weigh less, all together, than what the mass leaves out. Compiled by numba.
     """
     width = weights.shape[1]
     near = scratch[0]
     near_bits = near.view(np.int32)
     edge = np.empty(1, np.float32)
+    edge_bits = edge.view(np.int32)
     for r in range(len(totals)):
         wanted = mass * totals[r]
-        edge[0] = max((totals[r] - wanted) / width * 0.999999, 2e-38)
-        base = edge.view(np.int32)[0] >> BINS_AT
         size = 0
-        for tile in range((width + TILE - 1) // TILE):
-            if peaks[r, tile] >= edge[0]:
-                for j in range(tile * TILE, min(tile * TILE + TILE, width)):
-                    near[size] = weights[r, j]
-                    size += weights[r, j] >= edge[0]
+        for share in EDGES:
+            edge[0] = max(share * totals[r], (totals[r] - wanted) / width * 0.999999, 2e-38)
+            size = 0
+            for start in range(0, width, BLOCK):
+                for tile in range(TILES):
+                    if peaks[r, start // BLOCK, tile] >= edge_bits[0]:
+                        for j in range(start + tile, min(start + BLOCK, width), TILES):
+                            near[size] = weights[r, j]
+                            size += weights[r, j] >= edge[0]
+            held = 0.0
+            for j in range(size):
+                held += np.float64(near[j])
+            if held >= wanted:
+                break
+        base = edge_bits[0] >> BINS_AT
         bins = (ONE_BITS >> BINS_AT) - base + 1
         counts, masses = np.zeros(bins, np.int32), np.zeros(bins, np.float64)
         for j in range(size):
@@ -269,6 +287,115 @@ def count(weights: Any, peaks: Any, totals: Any, mass: float, scratch: Any, out:
             held += np.float64(left[inside])
             found += 1
         out[r] = max(found, 1)
+
+
+def fused(logits: "Tensor", mass: float | None) -> "Tensor":
+    """Let one program of a kernel read each row a few times from the GPU's cache."""
+    import torch
+
+    rows, width = logits.shape
+    out = torch.zeros(3, rows, device=logits.device)
+    # As a number it would reach the kernel in float32.
+    wanted = torch.full((1,), mass or 0.0, dtype=torch.float64, device=logits.device)
+    _kernel()[(rows,)](logits, logits.stride(0), out, rows, width, wanted, mass is not None, 1024)
+    return out
+
+
+@cache
+def _fuses(device: Any) -> bool:
+    """Say whether the kernel compiles here and gives what plain torch gives, before it is used."""
+    import torch
+
+    spread = torch.linspace(0.5, 9, 32, device=device)[:, None]
+    logits = torch.randn(32, 20_000, device=device) * spread
+    try:
+        found, wanted = fused(logits, 0.95), bisected(logits, 0.95)
+    except Exception:  # noqa: BLE001  whatever a compiler may say: there is another way
+        return False
+    close = (found[:2] - wanted[:2]).abs().amax() < 1e-3
+    return bool(close & ((found[2] - wanted[2]).abs() <= 1).all())
+
+
+@cache
+def _kernel() -> Any:
+    """Compile the kernel; Triton looks up its language among this module's names."""
+    global tl
+    import triton
+    import triton.language as tl
+
+    return triton.jit(read_rows)
+
+
+tl: Any = None
+
+
+class constexpr:
+    """What Triton compiles into a kernel: it goes by this name, and is not always there."""
+
+
+def read_rows(
+    logits: Any,
+    stride: Any,
+    out: Any,
+    rows: Any,
+    width: Any,
+    mass: Any,
+    counted: constexpr,
+    block: constexpr,
+) -> None:
+    """Compute one row's numbers; `bisected` says how, here with eight ways at each halving.
+
+    Sums of the search are float32, so it may miss the border by a token of nearly the same weight;
+    the count from there is float64, and right all the same.
+    """
+    row = tl.program_id(0)
+    own = logits + row.to(tl.int64) * stride
+    lane = tl.arange(0, block)
+    low_end = -float("inf")
+    most = tl.full([block], low_end, tl.float32)
+    for start in range(0, width, block):
+        x = tl.load(own + start + lane, mask=start + lane < width, other=low_end)
+        most = tl.maximum(most, x.to(tl.float32))
+    highest = tl.max(most, 0)
+    totals = tl.zeros([block], tl.float64)
+    spreads = tl.zeros([block], tl.float64)
+    for start in range(0, width, block):
+        x = tl.load(own + start + lane, mask=start + lane < width, other=low_end)
+        below = tl.maximum(x.to(tl.float32) - highest, -87.0)
+        weight = tl.where(start + lane < width, tl.exp(below), 0.0)
+        totals += weight.to(tl.float64)
+        spreads += (weight * below).to(tl.float64)
+    total = tl.sum(totals, 0)
+    tl.store(out + row, (tl.log(total) - tl.sum(spreads, 0) / total).to(tl.float32))
+    tl.store(out + rows + row, (tl.log(total) + highest).to(tl.float32))
+    if counted:
+        wanted = total * tl.load(mass)
+        ways = tl.arange(0, 8)
+        low = tl.full([], 0, tl.int32)
+        for level in range(10):
+            edges = low + (ways << (27 - 3 * level))
+            held = tl.zeros([8, block], tl.float32)
+            for start in range(0, width, block):
+                x = tl.load(own + start + lane, mask=start + lane < width, other=low_end)
+                weight = tl.exp(tl.maximum(x.to(tl.float32) - highest, -87.0))
+                weight = tl.where(start + lane < width, weight, 0.0)
+                bits = weight.to(tl.int32, bitcast=True)
+                held += tl.where(bits[None, :] >= edges[:, None], weight[None, :], 0.0)
+            enough = tl.sum((tl.sum(held, 1).to(tl.float64) >= wanted).to(tl.int32), 0)
+            low += (tl.maximum(enough, 1) - 1) << (27 - 3 * level)
+        held_above = tl.zeros([block], tl.float64)
+        counts = tl.zeros([block], tl.int32)
+        for start in range(0, width, block):
+            x = tl.load(own + start + lane, mask=start + lane < width, other=low_end)
+            weight = tl.exp(tl.maximum(x.to(tl.float32) - highest, -87.0))
+            weight = tl.where(start + lane < width, weight, 0.0)
+            above = weight.to(tl.int32, bitcast=True) > low
+            held_above += tl.where(above, weight, 0.0).to(tl.float64)
+            counts += above.to(tl.int32)
+        border = low.to(tl.float32, bitcast=True).to(tl.float64)
+        ties = tl.ceil((wanted - tl.sum(held_above, 0)) / border)
+        found = tl.maximum(tl.sum(counts, 0) + ties, 1.0)
+        tl.store(out + 2 * rows + row, found.to(tl.float32))
 
 
 # --- inside the worker -------------------------------------------------------------------------

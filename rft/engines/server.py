@@ -15,30 +15,37 @@ import asyncio
 import contextlib
 import json
 import math
-import os
-import random
+import re
+import shlex
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import Any
 
 from rft.engines import Feed, Finished, Request, Sampling
+from rft.engines.endpoint import (
+    UP_TO_V1,
+    Endpoint,
+    Failed,
+    Refused,
+    Served,
+    one_line,
+    served_models,
+)
+from rft.engines.topk import Unusable, estimates
 from rft.errors import Interrupted, RFTError
+from rft.models import MARK, ModelRef
 from rft.prompt import Prompter
 from rft.recipe_complaints import nearest
 from rft.recipe_sampling import Engine as Settings
 
-T = TypeVar("T")
-
 # Seconds between two looks at whether the work has to stop.
 POLL = 0.25
-LONGEST_WAIT = 300.0
 # A known good question: what fails on it fails on everything.
 QUESTION = "What is 1 + 1?"
-UP_TO_V1 = "mend engine.url, which goes up to and with /v1"
+# What we ask to have a trained model served as: its digest tells it from every other.
+NAME = "rft-{}"
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,9 @@ class Server:
         self,
         prompter: Prompter,
         engine: Settings,
+        model: ModelRef,
         *,
-        model: str,
+        name: str | None,
         sampling: Sampling,
         longest: int,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -76,9 +84,15 @@ class Server:
         self.prompter = prompter
         self.vocabulary = len(prompter.tokenizer)
         self.probe_ids = prompter.encode(prompter.render(QUESTION))
-        self.model = engine.served_model or model
+        self.model, self.name = model, name
         assert engine.url is not None, "the recipe refuses a server without a url"
-        self.endpoint = _Endpoint(engine.url, self.args, sleep)
+        self.endpoint = Endpoint(
+            engine.url,
+            timeout=self.args.timeout,
+            retries=self.args.retries,
+            api_key_env=self.args.api_key_env,
+            sleep=sleep,
+        )
         self.longest = longest
         self.beyond_standard = True
         self.raw = True
@@ -87,7 +101,7 @@ class Server:
         self.errors: Counter[str] = Counter()
         self.without_statistics: Counter[str] = Counter()
         with asyncio.Runner() as runner, self.endpoint.open(runner, set()) as client:
-            runner.run(self._look(client))
+            self.served = runner.run(self._look(client))
             runner.run(self._learn(client, sampling))
 
     def units(self, requests: Sequence[Request]) -> list[list[Request]]:
@@ -126,7 +140,7 @@ class Server:
         """Tell who answered, how often one had to ask again, and what no statistics were had of."""
         return {
             "url": self.endpoint.url,
-            "served_model": self.model,
+            "served_model": self.served,
             **self.counts,
             "retries": dict(sorted(self.endpoint.retries.items())),
             "errors": dict(sorted(self.errors.items())),
@@ -134,32 +148,66 @@ class Server:
             "beyond_standard": self.beyond_standard,
         }
 
-    async def _look(self, client: Any) -> None:
-        """Find the served model, and see that it can read as much as will be asked."""
+    async def _look(self, client: Any) -> str:
+        """Find the served model's name, and see that it can read as much as will be asked."""
         where = self.endpoint.where
         try:
             # A typing error in the address should not take a minute to be told.
-            names = await self.endpoint.persist(
-                client.models.with_streaming_response.list, 2**24, _models, retries=2
+            listed = await self.endpoint.persist(
+                client.models.with_streaming_response.list, 2**24, served_models, retries=2
             )
-        except _Refused as trouble:
+        except Refused as trouble:
             raise RFTError(f"{where}: {trouble}; {UP_TO_V1}") from None
-        except _Failed as trouble:
+        except Failed as trouble:
             if trouble.busy:
                 raise Interrupted(f"{where}: {trouble}; run again later") from None
             raise RFTError(f"{where}: {trouble}; start the server, or {UP_TO_V1}") from None
-        if self.model not in names:
-            shown = ", ".join(_one_line(name) for name in list(names)[:5]) or "no model"
-            raise RFTError(
-                f"{where}: the server has no model {self.model}, but {shown}; "
-                "set engine.served_model, or serve the model"
-            )
-        limit = names[self.model]
+        name = self._trained(listed) if self.name is None else self._named(listed, self.name)
+        self._refuse_another(name, listed[name].root)
+        limit = listed[name].limit
         if limit is not None and limit < self.longest:
             raise RFTError(
                 f"{where}: the server takes {limit} tokens, prompt and completion together, and "
                 f"up to {self.longest} are needed; lower max_tokens, or start the server with a "
                 "longer context (vLLM: --max-model-len)"
+            )
+        return name
+
+    def _named(self, listed: dict[str, Served], name: str) -> str:
+        """Find the recipe's own model, which goes by the name that the recipe gives."""
+        if name not in listed:
+            shown = ", ".join(one_line(other) for other in list(listed)[:5]) or "no model"
+            raise RFTError(
+                f"{self.endpoint.where}: the server has no model {name}, but {shown}; "
+                "set engine.served_model, or serve the model"
+            )
+        return name
+
+    def _trained(self, listed: dict[str, Served]) -> str:
+        """Find a model that the run trained, by its content or its folder.
+
+        Its name in the recipe is the base's, whose answers would pass for this model's.
+        """
+        own, folder = NAME.format(self.model.digest[:12]), _resolved(self.model.path)
+        if own in listed:
+            return own
+        for name, each in listed.items():
+            # Another digest in the name: loaded before the model in this folder was made anew.
+            aged = re.fullmatch(NAME.format("[0-9a-f]{12}"), name)
+            if each.root is not None and _resolved(each.root) == folder and not aged:
+                return name
+        raise RFTError(
+            f"{self.endpoint.where}: {self.model.path} is to be sampled from, which this run "
+            f"trained, and the server has {_shown(listed)}; start it with `vllm serve "
+            f"{shlex.quote(str(folder))} --served-model-name {own}`, then run again"
+        )
+
+    def _refuse_another(self, name: str, root: str | None) -> None:
+        """Refuse a name under which another model of ours is served."""
+        if root is not None and _digest_of_ours(root) not in (None, self.model.digest):
+            raise RFTError(
+                f"{self.endpoint.where}: the server's {one_line(name)} is {one_line(root)}, and "
+                f"{self.model.path} is to be sampled from; serve that one, then run again"
             )
 
     async def _learn(self, client: Any, sampling: Sampling) -> None:
@@ -167,15 +215,15 @@ class Server:
         one = replace(sampling, max_tokens=1, temperature=1.0, top_p=1.0)
         try:
             warm = await self._probe(client, one)
-        except _Refused:
+        except Refused:
             self.beyond_standard = False
             try:
                 warm = await self._probe(client, one)
-            except _Refused as trouble:
+            except Refused as trouble:
                 raise self._refuses(trouble) from None
         try:
             cold = await self._probe(client, replace(one, temperature=0.25))
-        except _Refused:
+        except Refused:
             cold = {}  # some servers know temperature 1 only
         both = warm.keys() & cold.keys()
         self.raw = max((abs(warm[name] - cold[name]) for name in both), default=1.0) < 0.5
@@ -207,7 +255,7 @@ class Server:
                 read,
                 retries=retries,
             )
-        except _Failed as trouble:
+        except Failed as trouble:
             if trouble.broken:
                 raise RFTError(
                     f"{where}: the server does not answer as the completions API does ({trouble}); "
@@ -228,28 +276,28 @@ class Server:
                     self._most(request.prompt_ids, sampling),
                     lambda answer: self._finished(request, sampling, answer),
                 )
-            except _Refused as refusal:
+            except Refused as refusal:
                 if "context" in str(refusal).lower():
                     raise RFTError(
                         f"{self.endpoint.where}: {len(request.prompt_ids)} tokens and "
                         f"{sampling.max_tokens} more are too long ({refusal}); lower max_tokens, "
                         f"or start the server with a context of {self.longest}"
                     ) from None
-                trouble: _Refused | _Failed = refusal
-            except _Failed as failure:
+                trouble: Refused | Failed = refusal
+            except Failed as failure:
                 trouble = failure
             try:
                 # After a failure there were attempts enough; a refusal came at the first.
-                retries = 0 if isinstance(trouble, _Failed) else None
+                retries = 0 if isinstance(trouble, Failed) else None
                 await self._probe(client, replace(sampling, max_tokens=1), retries=retries)
-            except _Refused as refusal:
+            except Refused as refusal:
                 raise self._refuses(refusal) from None
-            if isinstance(trouble, _Failed) and trouble.busy:
+            if isinstance(trouble, Failed) and trouble.busy:
                 continue  # others are answered, so this one's turn will come
             self.errors[trouble.kind] += 1
             return _without_tokens(request, "", "error", 0)
 
-    def _refuses(self, trouble: "_Refused") -> RFTError:
+    def _refuses(self, trouble: Refused) -> RFTError:
         hint = "see what the server supports"
         if "logprobs" in str(trouble):
             hint = (
@@ -267,7 +315,7 @@ class Server:
 
     def _body(self, prompt_ids: Sequence[int], seed: int, sampling: Sampling) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "model": self.model,
+            "model": self.served,
             "prompt": list(prompt_ids),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -301,24 +349,24 @@ class Server:
         """Check the one choice of an answer, as far as a rollout depends on it."""
         choices = answer.get("choices") if isinstance(answer, dict) else None
         if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
-            raise _Failed("no choice", broken=True)
+            raise Failed("no choice", broken=True)
         choice: dict[str, Any] = choices[0]
         if choice.get("finish_reason") not in ("stop", "length"):
-            reason = _one_line(choice.get("finish_reason"), 20)
-            raise _Failed(f"finish_reason {reason}", broken=True)
+            reason = one_line(choice.get("finish_reason"), 20)
+            raise Failed(f"finish_reason {reason}", broken=True)
         token_ids = choice.get("token_ids")
         if token_ids is None:
             if not isinstance(choice.get("text"), str):
-                raise _Failed("no text", broken=True)
+                raise Failed("no text", broken=True)
             number = _count(answer, "completion_tokens") or 0
         else:
             if not isinstance(token_ids, list) or not all(
                 type(token) is int and 0 <= token < self.vocabulary for token in token_ids
             ):
-                raise _Failed("tokens that the model does not have", broken=True)
+                raise Failed("tokens that the model does not have", broken=True)
             number = len(token_ids)
         if number > sampling.max_tokens:
-            raise _Failed("more tokens than asked for", broken=True)
+            raise Failed("more tokens than asked for", broken=True)
         return choice
 
     def _finished(self, request: Request, sampling: Sampling, answer: Any) -> Finished:
@@ -361,224 +409,17 @@ class Server:
             return None
         try:
             if not self._ours(sampling):
-                raise _Unusable("logprobs that are not the policy's")
-            return self._estimates(choice, length, sampling)
-        except _Unusable as reason:
+                raise Unusable("logprobs that are not the policy's")
+            return estimates(
+                choice,
+                length,
+                top=self.args.top_logprobs,
+                mass=sampling.mass,
+                vocabulary=self.vocabulary,
+            )
+        except Unusable as reason:
             self.without_statistics[str(reason)] += 1
             return None
-
-    def _estimates(
-        self, choice: dict[str, Any], length: int, sampling: Sampling
-    ) -> tuple[list[float], list[float], list[int]]:
-        record, token_ids = choice.get("logprobs"), choice["token_ids"]
-        if not isinstance(record, dict):
-            raise _Unusable("no logprobs")
-        names = [f"token_id:{token}" for token in token_ids]
-        if record.get("tokens") != names:
-            # Two tokens of one text would share a key of the listing.
-            raise _Unusable("tokens named by text")
-        chosen, listings = record.get("token_logprobs"), record.get("top_logprobs")
-        if not (isinstance(chosen, list) and isinstance(listings, list)) or not (
-            len(chosen) == len(listings) == len(token_ids)
-        ):
-            raise _Unusable("lists of unequal length")
-        if not all(map(_is_logprob, chosen)):
-            raise _Unusable("no logprob of a token")
-        entropies, branching = [], []
-        for listing in listings[:length]:
-            listed = list(listing.values()) if isinstance(listing, dict) else []
-            found = topk_statistics(
-                listed, top=self.args.top_logprobs, mass=sampling.mass, vocabulary=self.vocabulary
-            )
-            if found is None:
-                raise _Unusable("listings that are no top-k logprobs")
-            entropies.append(found[0])
-            branching.append(found[1])
-        return [float(value) for value in chosen[:length]], entropies, branching
-
-
-def topk_statistics(
-    listed: Sequence[Any], *, top: int, mass: float, vocabulary: int
-) -> tuple[float, int] | None:
-    """Estimate entropy and branching factor from the logprobs of the `top` most probable tokens.
-
-    Both are the least that any distribution with these probabilities can have: no other token is
-    likelier than the last of the top, so the rest of the mass is taken to lie on as few tokens as
-    that allows. They are exact where the top holds all mass (entropy) or the mass that is asked
-    for (branching), and lower bounds otherwise; lumping the rest into one token, or stopping to
-    count at `top` + 1, would be lower ones. The token drawn may be listed beside the top. None:
-    not a distribution's, or fewer than asked for.
-    """
-    if not listed or not all(map(_is_logprob, listed)):
-        return None
-    logs = sorted(map(float, listed), reverse=True)
-    probs = [math.exp(log) for log in logs]
-    known = math.fsum(probs)
-    if known > 1.001 or (len(probs) < top and known < 0.999):
-        return None
-    largest = probs[min(top, len(probs)) - 1]
-    entropy = -math.fsum(p * log for p, log in zip(probs, logs, strict=True))
-    entropy += _least_entropy(max(0.0, 1.0 - known), largest)
-    reached = 0.0
-    for count, p in enumerate(probs[:top], 1):
-        reached += p
-        if reached >= mass:
-            return entropy, count
-    if not largest:
-        return entropy, min(top, len(probs))
-    more = math.ceil(min((mass - reached) / largest, vocabulary) * (1 - 1e-6))
-    return entropy, min(min(top, len(probs)) + max(more, 1), vocabulary)
-
-
-def _least_entropy(rest: float, largest: float) -> float:
-    """Give what a mass adds to the entropy on the fewest tokens, none above the largest."""
-    if not rest:
-        return 0.0
-    if rest <= largest or not largest:
-        return -rest * math.log(rest)
-    whole = math.floor(rest / largest)
-    remains = max(0.0, rest - whole * largest)
-    spread = -whole * largest * math.log(largest)
-    return spread - remains * math.log(remains) if remains else spread
-
-
-class _Refused(Exception):
-    """The server will not have this request, however often it is asked."""
-
-    def __init__(self, kind: str, words: str):
-        super().__init__(f"{kind}: {words}")
-        self.kind = kind
-
-
-class _Failed(Exception):
-    """No answer that can be used; another attempt may get one."""
-
-    def __init__(
-        self,
-        kind: str,
-        words: str = "",
-        *,
-        busy: bool = False,
-        broken: bool = False,
-        wait: float | None = None,
-    ):
-        super().__init__(f"{kind}: {words}" if words else kind)
-        self.kind = kind
-        self.busy = busy
-        self.broken = broken
-        self.wait = wait
-
-
-class _Unusable(Exception):
-    """Why a rollout has no statistics."""
-
-
-class _Endpoint:
-    """A server's address, its key, and the patience to ask again."""
-
-    def __init__(self, url: str, args: Arguments, sleep: Callable[[float], Awaitable[None]]):
-        self.url = address(url)
-        self.where = f"engine.url: {self.url}"
-        self.args = args
-        self.key = key(args.api_key_env)
-        self.sleep = sleep
-        self.retries: Counter[str] = Counter()
-
-    def client(self) -> Any:
-        """Make a client; it belongs to the event loop that first uses it."""
-        try:
-            from openai import AsyncOpenAI
-        except ImportError:
-            raise RFTError(
-                "engine.kind: server needs the openai package; pip install 'rft-rounds[server]'"
-            ) from None
-        # The client's own retries are neither counted nor stopped by a broken body.
-        return AsyncOpenAI(
-            base_url=self.url, api_key=self.key, max_retries=0, timeout=self.args.timeout
-        )
-
-    @contextlib.contextmanager
-    def open(self, runner: asyncio.Runner, tasks: set[asyncio.Task[Finished]]) -> Iterator[Any]:
-        """Lend a client; in the end what is still in flight is called off."""
-        client = self.client()
-
-        async def hang_up() -> None:
-            for each in tasks:
-                each.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await client.close()
-
-        try:
-            yield client
-        finally:
-            runner.run(hang_up())
-
-    async def persist(
-        self,
-        call: Callable[[], Any],
-        most: int,
-        read: Callable[[Any], T],
-        *,
-        retries: int | None = None,
-    ) -> T:
-        """Ask, and ask again with growing pauses while a failure may pass."""
-        attempt = 0
-        while True:
-            try:
-                return read(await self._fetch(call(), most))
-            except _Failed as failure:
-                if attempt >= (self.args.retries if retries is None else retries):
-                    raise
-                self.retries[failure.kind] += 1
-                wait = failure.wait
-            # A little chance, lest all that failed together come back together.
-            if wait is None:
-                wait = min(LONGEST_WAIT, 2.0**attempt) * random.uniform(0.5, 1)
-            else:
-                wait *= random.uniform(1, 1.25)
-            await self.sleep(wait)
-            attempt += 1
-
-    async def _fetch(self, call: Any, most: int) -> Any:
-        """Make one attempt and parse the answer, of which no more than `most` bytes are read."""
-        import httpx2
-        import openai
-
-        raw = bytearray()
-        try:
-            async with asyncio.timeout(self.args.timeout), call as response:
-                async for chunk in response.iter_bytes():
-                    raw += chunk
-                    if len(raw) > most:
-                        raise _Failed("a body too long", broken=True)
-        except openai.APIStatusError as error:
-            raise self._status(error) from None
-        except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException):
-            raise _Failed("timeout", f"{self.args.timeout:g} s") from None
-        except (openai.OpenAIError, httpx2.HTTPError) as error:
-            raise _Failed("connection", _one_line(error.__cause__ or error)) from None
-        try:
-            return json.loads(raw)
-        except (ValueError, RecursionError):
-            raise _Failed("no JSON", broken=True) from None
-
-    def _status(self, error: Any) -> Exception:
-        """Tell what an HTTP error means for the request and for the run."""
-        code, kind = error.status_code, f"HTTP {error.status_code}"
-        body = error.body if isinstance(error.body, dict) else {}
-        words = _one_line(body.get("message") or body.get("detail") or error.body or "no reason")
-        if code in (401, 402, 403):
-            name = self.args.api_key_env or "OPENAI_API_KEY"
-            return RFTError(
-                f"{self.where}: {kind}: {words}; put a key that may do this into the environment "
-                f"variable {name}"
-            )
-        if code == 404:
-            return RFTError(f"{self.where}: {kind}: {words}; {UP_TO_V1}")
-        if code in (408, 409, 425, 429) or code >= 500:
-            wait = retry_after(error.response.headers.get("retry-after"))
-            return _Failed(kind, words, busy=code in (429, 503), wait=wait)
-        return _Refused(kind, words)
 
 
 def _some(runner: asyncio.Runner, tasks: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
@@ -610,67 +451,33 @@ def arguments(args: dict[str, Any]) -> Arguments:
             good = type(value) is int and least <= value <= most
             wanted = f"a whole number from {least} to {most}"
         if not good:
-            raise RFTError(f"engine.args.{name} is {_one_line(value)!r}, and should be {wanted}")
+            raise RFTError(f"engine.args.{name} is {one_line(value)!r}, and should be {wanted}")
     return Arguments(**args)
 
 
-def address(url: str) -> str:
-    """Check a server's address; a secret in it would be copied into every manifest."""
+def _resolved(place: str) -> Path | None:
+    """Resolve a path that a server tells, which may be no path at all."""
     try:
-        parts = urlsplit(url)
-        well = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        well = False
-    if not well or parts.query or parts.fragment:
-        shown = _one_line(url.rpartition("@")[2].partition("?")[0])
-        raise RFTError(f"engine.url is {shown!r}, and should be like http://localhost:8000/v1")
-    if parts.username is not None or parts.password is not None:
-        raise RFTError(
-            "engine.url holds a user or password, which would be written into the run; put a key "
-            "into the environment variable OPENAI_API_KEY, or name one with engine.args.api_key_env"
-        )
-    return url.rstrip("/")
-
-
-def key(named: str | None) -> str:
-    """Take the key from the environment, which no recipe and no manifest records."""
-    found = os.environ.get(named or "OPENAI_API_KEY", "").strip()
-    if named and not found:
-        raise RFTError(f"engine.args.api_key_env: the environment variable {named} is not set")
-    if not (found.isascii() and found.isprintable()):
-        raise RFTError(
-            f"the environment variable {named or 'OPENAI_API_KEY'} holds no key: it has characters "
-            "that no HTTP header can have"
-        )
-    return found or "none"  # local servers ask for none, and the client insists on one
-
-
-def retry_after(header: str | None) -> float | None:
-    """Read how many seconds a server wants to be left alone: a number, or a date."""
-    if header is None:
+        return Path(place).resolve()
+    except (OSError, RuntimeError, ValueError):
         return None
+
+
+def _digest_of_ours(root: str) -> str | None:
+    """Give the digest of a folder that we made; None for any other."""
     try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            when = parsedate_to_datetime(header)
-        except ValueError:
-            return None
-        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(0.0, seconds), LONGEST_WAIT)
+        return str(json.loads((Path(root) / MARK).read_bytes())["digest"])
+    except (OSError, RecursionError, ValueError, KeyError, TypeError):
+        return None
 
 
-def _models(answer: Any) -> dict[str, int | None]:
-    """Read the list of models: each one's name, and the tokens it takes where that is told."""
-    data = answer.get("data") if isinstance(answer, dict) else None
-    if not isinstance(data, list):
-        raise _Failed("no list of models", broken=True)
-    found = {}
-    for entry in data:
-        if isinstance(entry, dict) and isinstance(entry.get("id"), str):
-            limit = entry.get("max_model_len")
-            found[entry["id"]] = limit if type(limit) is int else None
-    return found
+def _shown(listed: dict[str, Served]) -> str:
+    """Name a few of the models that a server has, and what they are."""
+    named = [
+        one_line(name, 60) + (f" ({one_line(each.root, 80)})" if each.root else "")
+        for name, each in list(listed.items())[:2]
+    ]
+    return ", ".join([*named, *(["others"] if len(listed) > 2 else [])]) or "no model"
 
 
 def _without_tokens(request: Request, text: str, reason: str, number: int | None) -> Finished:
@@ -688,14 +495,3 @@ def _count(answer: Any, name: str) -> int | None:
     usage = answer.get("usage")
     number = usage.get(name) if isinstance(usage, dict) else None
     return number if type(number) is int and 0 <= number < 2**31 else None
-
-
-def _is_logprob(value: Any) -> bool:
-    return type(value) in (int, float) and -math.inf < value < 1e-3
-
-
-def _one_line(words: Any, longest: int = 200) -> str:
-    """Make somebody else's words fit to be shown: one line, short, without control characters."""
-    text = "".join(c if c.isprintable() else " " for c in str(words)[: 4 * longest])
-    text = " ".join(text.split())
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
