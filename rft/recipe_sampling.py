@@ -79,7 +79,7 @@ class Engine(Section):
     workers: Count | Auto = "auto"
     """How many engines; auto is one per GPU or tensor-parallel group."""
     max_model_len: Count | None = None
-    """The longest prompt plus completion, in tokens; null is the model's own limit."""
+    """The longest prompt plus completion, in tokens; null is what the stage needs."""
     runner: Literal["v1", "v2"] | None = None
     """vLLM's model runner; null chooses the one whose statistics are known to be right."""
     url: Text | None = None
@@ -145,9 +145,9 @@ class Sample(Section):
     problems: Count
     """Problems per round, without repetition until all were used."""
     n: Count
-    """Samples per problem."""
+    """Samples per problem; of no account with until."""
     until: Until | None = None
-    """Sample until solved, in place of n."""
+    """Sample in waves until a problem is solved often enough, in place of n."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
     """Softmax temperature; 0 is greedy."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0

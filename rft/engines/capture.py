@@ -329,8 +329,12 @@ def _kernel() -> Any:
 tl: Any = None
 
 
-class constexpr:
-    """What Triton compiles into a kernel: it goes by this name, and is not always there."""
+if TYPE_CHECKING:
+    constexpr = Any
+else:
+
+    class constexpr:
+        """What Triton compiles into a kernel: it goes by this name, and is not always there."""
 
 
 def read_rows(
