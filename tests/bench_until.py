@@ -79,7 +79,7 @@ def main() -> None:
     )
     print(f"fixed n = {n}: {len(fixed):,} rollouts, {b.sum():,} tokens")
     print(f"ratio of rollouts {len(waves) / len(fixed):.3f}")
-    print(f"ratio of tokens {a.sum() / b.sum():.3f} [{low:.3f}, {high:.3f}], resampling problems at that n")
+    print(f"ratio of tokens {a.sum() / b.sum():.3f} [{low:.3f}, {high:.3f}], by problems, that n")
 
 
 if __name__ == "__main__":

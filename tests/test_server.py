@@ -944,6 +944,8 @@ def stage(serve, tmp_path, monkeypatch):
     bad: set[int] = set()
     fake = serve(lambda call: (400, b"", {}) if call.body["seed"] in bad else None)
     how = [f"engine={{kind: server, url: '{fake.url}', served_model: tiny}}", "sample.problems=5"]
+    # With statistics wanted, what failed would be left out for having none.
+    how += ["sample.statistics={entropy: false, branching: false}"]
     # 240 answers, and 20 of a benchmark where each counts for five times the limit.
     answers = {("test", "large", f"p{i}"): () for i in range(60)}
     answers |= {("test", "small", f"q{i}"): () for i in range(5)}

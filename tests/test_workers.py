@@ -77,31 +77,36 @@ def kill_a_worker(run: Path, *, after: int) -> str:
     return said
 
 
-def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(prepared, tmp_path):
-    whole, killed = (begun(prepared, tmp_path / name, *TWO) for name in ("whole", "killed"))
-    rft("sample", whole)
+@pytest.fixture(scope="module")
+def whole(prepared, tmp_path_factory) -> dict[int, Path]:
+    """Sample with one and with two workers, undisturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    found = {1: begun(prepared, folder / "one"), 2: begun(prepared, folder / "two", *TWO)}
+    for run in found.values():
+        rft("sample", run)
+    return found
+
+
+def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(prepared, whole, tmp_path):
+    killed = begun(prepared, tmp_path / "killed", *TWO)
     said = kill_a_worker(killed, after=1)
     assert "was killed by signal 9 (out of memory?); its finished rollouts are kept" in said
-    assert rollouts(killed).equals(rollouts(whole))
+    assert rollouts(killed).equals(rollouts(whole[2]))
     events = [json.loads(line) for line in (killed / "events.jsonl").read_text().splitlines()]
     assert any(event["event"] == "lost" and "worker" in event for event in events)
     assert not list((killed / "work").glob("round-*"))
 
 
-def test_the_number_of_workers_changes_no_id_and_no_verdict(prepared, tmp_path):
-    one, two = (begun(prepared, tmp_path / name, *how) for name, how in (("1", []), ("2", TWO)))
-    for run in (one, two):
-        rft("sample", run)
+def test_the_number_of_workers_changes_no_id_and_no_verdict(whole):
     names = ["rollout_id", "problem_id", "sample_index", "seed", "prompt"]
-    assert rollouts(one).select(names).equals(rollouts(two).select(names))
-    assert sum(each["rollouts"] for each in manifest(two)["workers"].values()) == 64
+    assert rollouts(whole[1]).select(names).equals(rollouts(whole[2]).select(names))
+    assert sum(each["rollouts"] for each in manifest(whole[2])["workers"].values()) == 64
 
 
-@pytest.mark.parametrize("how", [UNTIL, [*UNTIL, *TWO]])
-def test_waves_are_the_same_after_a_kill(prepared, tmp_path, how):
-    whole = begun(prepared, tmp_path / "whole", *how, "--set", "engine.args={batch: 4}")
+def test_waves_are_the_same_after_a_kill(prepared, tmp_path):
+    small = ["--set", "engine.args={batch: 4}"]
+    whole, killed = (begun(prepared, tmp_path / name, *UNTIL, *small) for name in ("a", "b"))
     rft("sample", whole)
-    killed = begun(prepared, tmp_path / "killed", *how, "--set", "engine.args={batch: 4}")
     process = subprocess.Popen(
         [sys.executable, "-m", "rft", "sample", str(killed)], stderr=subprocess.DEVNULL
     )
@@ -132,16 +137,15 @@ def test_waves_over_a_recording_equal_those_that_were_recorded(prepared, tmp_pat
     assert rollouts(live).select(places).equals(rollouts(again).select(places))
 
 
-def test_shares_of_an_array_job_work_without_the_lock(prepared, tmp_path):
-    run, whole = (begun(prepared, tmp_path / name) for name in ("run", "whole"))
-    rft("sample", whole)
+def test_shares_of_an_array_job_work_without_the_lock(prepared, whole, tmp_path):
+    run = begun(prepared, tmp_path / "run")
     said = [rft("sample", run, "--worker", f"{index}/3") for index in range(2)]
     assert "puts the shares together" in said[0]
     assert not (run / "rollouts").exists()
     # The third share never came.
     told = rft("sample", run)
     names = ["rollout_id", "problem_id", "sample_index", "seed"]
-    assert rollouts(run).select(names).equals(rollouts(whole).select(names))
+    assert rollouts(run).select(names).equals(rollouts(whole[1]).select(names))
     assert "nothing to do" in rft("sample", run, "--worker", "2/3")
     assert "64/64" in told
 

@@ -14,6 +14,8 @@ preemption and for a token beyond the last: the last record of a (request, posit
 counts, and positions that the request does not have are dropped.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,22 +43,33 @@ KEYS, POSITIONS, VALUES = np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.fl
 # --- what is computed of a row of logits -------------------------------------------------------
 
 
-def statistics(logits: "Tensor", mass: float | None) -> "Tensor":
+def statistics(logits: Tensor, mass: float | None) -> Tensor:
     """Give three rows of numbers: entropy, log of the normaliser, branching factor (or zeros).
 
     Like `rft.token_stats.token_statistics`, which tests hold it to, without waiting for a GPU.
     """
+    return way(logits.device)(logits, mass)
+
+
+@cache
+def way(device: Any) -> Callable[[Tensor, float | None], Tensor]:
+    """Choose how statistics are computed on a device."""
+    if device.type == "cpu" and find_spec("numba"):
+        return compiled
+    if device.type == "cuda" and _fuses(device):
+        return fused
+    return in_parts
+
+
+def in_parts(logits: Tensor, mass: float | None) -> Tensor:
+    """Bisect some rows at a time: what is made on the way takes memory that vLLM did not set aside."""
     import torch
 
-    if logits.device.type == "cpu" and find_spec("numba"):
-        return _compiled(logits, mass)
-    if logits.device.type == "cuda" and _fuses(logits.device):
-        return fused(logits, mass)
-    # In parts: what is computed on the way takes memory that vLLM has not set aside.
-    return torch.cat([bisected(part, mass) for part in logits.split(ROWS)], 1)
+    parts = [logits[start : start + ROWS] for start in range(0, len(logits), ROWS)]
+    return torch.cat([bisected(part, mass) for part in parts], 1)
 
 
-def bisected(logits: "Tensor", mass: float | None) -> "Tensor":
+def bisected(logits: Tensor, mass: float | None) -> Tensor:
     """Find the least probable token of the mass by bisecting its float's bits: no sort, no wait.
 
     Positive floats are ordered as their bits, so 30 halvings reach one exact value on every row,
@@ -91,7 +104,7 @@ def bisected(logits: "Tensor", mass: float | None) -> "Tensor":
     return torch.stack([entropy, total.log() + top[:, 0], found]).float()
 
 
-def _compiled(logits: "Tensor", mass: float | None) -> "Tensor":
+def compiled(logits: Tensor, mass: float | None) -> Tensor:
     """Let compiled loops read each row twice while it is in the cache; rows go to all threads."""
     import torch
 
@@ -107,7 +120,7 @@ def _compiled(logits: "Tensor", mass: float | None) -> "Tensor":
     return torch.from_numpy(out).float()
 
 
-def _work(logits: "Tensor", mass: float | None, out: Any) -> None:
+def _work(logits: Tensor, mass: float | None, out: Any) -> None:
     import torch
 
     widen, weigh, count = _loops()
@@ -289,7 +302,7 @@ def count(  # noqa: C901  one loop for the compiler
         out[r] = max(found, 1)
 
 
-def fused(logits: "Tensor", mass: float | None) -> "Tensor":
+def fused(logits: Tensor, mass: float | None) -> Tensor:
     """Let one program of a kernel read each row a few times from the GPU's cache."""
     import torch
 
@@ -306,8 +319,10 @@ def _fuses(device: Any) -> bool:
     """Say whether the kernel compiles here and gives what plain torch gives, before it is used."""
     import torch
 
+    # vLLM draws with the device's own generator, whose state has to stay as it is.
+    own = torch.Generator(device).manual_seed(0)
     spread = torch.linspace(0.5, 9, 32, device=device)[:, None]
-    logits = torch.randn(32, 20_000, device=device) * spread
+    logits = torch.randn(32, 20_000, device=device, generator=own) * spread
     try:
         found, wanted = fused(logits, 0.95), bisected(logits, 0.95)
     except Exception:  # noqa: BLE001  whatever a compiler may say: there is another way
@@ -329,24 +344,9 @@ def _kernel() -> Any:
 tl: Any = None
 
 
-if TYPE_CHECKING:
-    constexpr = Any
-else:
-
-    class constexpr:
-        """What Triton compiles into a kernel: it goes by this name, and is not always there."""
-
-
-def read_rows(
-    logits: Any,
-    stride: Any,
-    out: Any,
-    rows: Any,
-    width: Any,
-    mass: Any,
-    counted: constexpr,
-    block: constexpr,
-) -> None:
+def read_rows(  # type: ignore[no-untyped-def]
+    logits, stride, out, rows, width, mass, counted: tl.constexpr, block: tl.constexpr
+):
     """Compute one row's numbers; `bisected` says how, here with eight ways at each halving.
 
     Sums of the search are float32, so it may miss the border by a token of nearly the same weight;
@@ -415,7 +415,7 @@ class Recorder:
         self.values: list[Tensor] = []
         self.seconds = 0.0
 
-    def add(self, keys: Sequence[Any], positions: Any, values: "Tensor") -> None:
+    def add(self, keys: Sequence[Any], positions: Any, values: Tensor) -> None:
         """Keep one step: whose rows these are, at which positions, and their columns of numbers."""
         assert len(keys) == len(positions) == values.shape[1], (
             f"{len(keys)} requests, {len(positions)} positions and {values.shape[1]} rows"
@@ -436,6 +436,7 @@ class Recorder:
             "positions": positions.tobytes(),
             "values": values.astype(VALUES).tobytes(),
             "seconds": self.seconds,
+            "way": self.way,
         }
         self.forget()
         return drained
@@ -517,7 +518,7 @@ class Processor:
         self.slots[req_idx] = -1 if key is None else key
         return key is not None
 
-    def apply(self, logits: "Tensor", ctx: Any) -> "Tensor":
+    def apply(self, logits: Tensor, ctx: Any) -> Tensor:
         """Record the distribution of every row that has a key."""
         began = perf_counter()
         slots = ctx.idx_mapping_np
@@ -559,7 +560,8 @@ class Extension:
 
         worker: Any = self
         runner = worker.model_runner
-        statistics(torch.zeros(1, 8, device=runner.device), mass)  # compiled before the first step
+        device = torch.device(runner.device)
+        statistics(torch.zeros(1, 8, device=device), mass)  # compiled before the first step
         self.rft_hooks: Any = None
         if hasattr(runner.sampler, "register_forward_hook"):
             # The other ranks of a tensor-parallel group draw the same tokens.
