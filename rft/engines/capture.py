@@ -17,7 +17,7 @@ counts, and positions that the request does not have are dropped.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
@@ -62,7 +62,7 @@ def way(device: Any) -> Callable[[Tensor, float | None], Tensor]:
 
 
 def in_parts(logits: Tensor, mass: float | None) -> Tensor:
-    """Bisect some rows at a time: what is made on the way takes memory that vLLM did not set aside."""
+    """Bisect some rows at a time, in memory that vLLM has not set aside."""
     import torch
 
     parts = [logits[start : start + ROWS] for start in range(0, len(logits), ROWS)]
@@ -436,7 +436,6 @@ class Recorder:
             "positions": positions.tobytes(),
             "values": values.astype(VALUES).tobytes(),
             "seconds": self.seconds,
-            "way": self.way,
         }
         self.forget()
         return drained
@@ -561,6 +560,7 @@ class Extension:
         worker: Any = self
         runner = worker.model_runner
         device = torch.device(runner.device)
+        self.rft_way = way(device).__name__
         statistics(torch.zeros(1, 8, device=device), mass)  # compiled before the first step
         self.rft_hooks: Any = None
         if hasattr(runner.sampler, "register_forward_hook"):
@@ -577,7 +577,7 @@ class Extension:
     def rft_drain(self) -> dict[str, Any] | None:
         """Hand over what is recorded."""
         recorder = getattr(self, "rft_recorder", None)
-        return recorder.drain() if recorder else None
+        return recorder.drain() | {"way": self.rft_way} if recorder else None
 
     def rft_end(self) -> None:
         """Record no more."""

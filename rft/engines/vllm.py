@@ -95,6 +95,7 @@ class Vllm:
         self.checked = CHECKED if config.device_config.device_type != "cpu" else 0
         self.counts: dict[str, Any] = {"preemptions": 0, "kv_cache_peak": 0.0, "self_checked": 0}
         self.worst = self.stepping = self.recording = 0.0
+        self.way: str | None = None
 
     def units(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Make each request its own unit; those in flight together share their prompts' cache."""
@@ -116,6 +117,7 @@ class Vllm:
             "max_model_len": config.model_config.max_model_len,
         }
         if self.capturing:
+            own["statistics"] = self.way
             own[share] = round(self.recording / self.stepping, 4) if self.stepping else 0.0
             own |= {"self_checked": self.counts["self_checked"], "self_check_worst": self.worst}
         if self.scheduler is not None:
@@ -226,6 +228,7 @@ class Vllm:
             for drained in self._workers("rft_drain"):
                 if drained:
                     self.recording += drained["seconds"]
+                    self.way = drained["way"]
                     self.ledger.add(drained)
         return [self._finished(each, output, sampling, capture) for each, output in done]
 
