@@ -10,7 +10,7 @@ VLLM_VENV  ?= .venv-vllm
 VLLM_BIN   := $(VLLM_VENV)/bin
 VLLM_READY := $(VLLM_VENV)/.ready-$(VLLM)
 
-.PHONY: help quickstart test test-slow test-vllm lint bench bench-sampling wheel clean
+.PHONY: help quickstart test test-slow test-vllm lint bench bench-until bench-sampling wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,7 +44,7 @@ test-slow: $(READY)  ## Run the slow tests: real kills, real training, the built
 	$(BIN)/python -m pytest -m slow
 
 test-vllm: $(VLLM_READY)  ## Install vLLM for the CPU apart, then run its tests (VLLM=0.29.0 for an older one)
-	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/test_vllm.py tests/test_capture.py
+	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/test_capture.py tests/test_vllm.py tests/test_vllm_server.py tests/test_vllm_loop.py
 
 lint: $(READY)  ## Check style and types
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from pipelines.status import status, text_status
 from rft import tables
+from rft.atomic import atomic_text
 from rft.cli import cli
 from rft.store import Run
 from tests.small_run import (
@@ -121,6 +122,34 @@ def test_a_locked_run_is_running_and_counts_what_is_sampled(tmp_path):
     text = text_status(found)
     assert "now        sample of round 1, 6 of 8 answers" in text
     assert status(run)["state"] == "stopped"
+
+
+def test_live_speeds_are_those_of_the_receipts_of_this_plan(tmp_path):
+    run = begun(tmp_path / "run")
+    work = run.work("sample", 1)
+    for name, tokens in (("worker-0", 300), ("worker-1", 500)):
+        receipt = {"keys": ["a"], "digest": "d", "tokens": tokens, "seconds": 2.0}
+        atomic_text(work / name / "00000.json", json.dumps(receipt | {"closed": {}, "figures": {}}))
+    assert status(run)["workers"] == {}  # of no plan, or of another one
+    atomic_text(work / "key", "somekey 2 {}")
+    found = status(run)
+    assert found["workers"] == {"worker-0": 150, "worker-1": 250}
+    assert "speed      400 tokens/s (worker-0 150, worker-1 250)" in text_status(found)
+
+
+def test_the_last_sampling_is_told_with_its_alarm(tmp_path):
+    run = begun(tmp_path / "run")
+    assert status(run)["sampling"] is None
+    long = ("p1", "no end", "length", 0.5)
+    whole_round(run, 1, [*SAMPLES, *[long] * 30], MEASURED)
+    found = status(run)["sampling"]
+    assert found["round"] == 1
+    assert found["tokens_per_accepted"] > 0
+    manifest = run.manifest_path("grade", 1)
+    made = json.loads(manifest.read_text())
+    made["cut_at_limit"] = [{"group": "all", "cut": 30, "answers": 60}]
+    atomic_text(manifest, json.dumps(made))
+    assert "50.0% cut at the limit (!)" in text_status(status(run))
 
 
 def test_an_event_that_is_being_written_is_left_out(tmp_path):
