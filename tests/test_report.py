@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from pipelines.layout import total, visible
 from pipelines.report import text_report
 from rft import tables
+from rft.atomic import atomic_text
 from rft.cli import cli
 from rft.measures import paired_difference_of, pass_interval
 from rft.seeds import derive
@@ -153,6 +154,50 @@ def test_cost_and_tokens_per_selected_sample(done):
     assert any(line.startswith("1 sample") and f" {tokens} 100 sampled" in line for line in lines)
     assert any(line.startswith("all") and f" {everything} sampled" in line for line in lines)
     assert f"round 1 {tokens / 3:,.0f} tokens sampled per selected sample ({tokens} / 3)" in lines
+
+
+def test_engines_and_the_limit_are_told_and_the_forecast_is_held_against_what_came(tmp_path):
+    run = new_run(tmp_path / "run", "select.budget=3", "select.noise=0.34")
+    prepare(run, answers=measured(0))
+    evaluate(run, 0, measured(0))
+    whole_round(run, 1, SAMPLES, measured(1))
+
+    def change(stage: str, round: int, **fields: object) -> None:
+        path = run.manifest_path(stage, round)
+        made = json.loads(path.read_text()) if path.exists() else {}
+        atomic_text(path, json.dumps(made | fields))
+
+    workers = {
+        "worker-0": {"rollouts": 4, "tokens": 300, "seconds": 2.0},
+        "worker-1": {"rollouts": 4, "tokens": 500, "seconds": 2.0},
+    }
+    engine = {"runner": "v1", "device": "cuda", "dtype": "bfloat16", "preemptions": 7}
+    engine |= {"capture_share_of_host_time": 0.021, "kv_cache_peak": 0.875}
+    change("sample", 1, workers=workers, engine=engine, sampling_seconds=120.0)
+    groups = [("all", 6, 100), ("never solved", 6, 40), ("always solved", 0, 60)]
+    named = [{"group": name, "cut": cut, "answers": answers} for name, cut, answers in groups]
+    change("grade", 1, cut_at_limit=named)
+    lines = lines_of(run, "Sampling")
+    tokens = sum(len(text) for _, text, _, _ in SAMPLES)
+    accepted = 2  # of five correct ones two repeat another, and one repeats itself
+    each = f"{tokens / accepted:,.1f}"
+    assert f"1 sample transformers v1 cuda bfloat16 150 + 250 2.1% 87.5% 7 {each}" in lines
+    text = " ".join(lines)
+    assert "round 1, cut at the limit: all 6.0% of 100 (!); never solved 15.0% of 40 (!)" in text
+    assert "always solved 0.0% of 60" in text
+
+    assert "Forecast and actual" not in text_report(run)  # nothing was forecast
+    told = {"value": 8.0, "low": 6.0, "high": 10.0}
+    hours = {"value": 0.5, "low": None, "high": None}
+    names = ("rollouts", "tokens", "accepted", "evaluation_tokens")
+    times = ("sampling_hours", "grading_hours", "training_hours", "evaluation_hours")
+    ahead = dict.fromkeys(names, told) | dict.fromkeys(times, hours) | {"probes": 8}
+    change("preflight", 0, stage="preflight", forecast=ahead)
+    lines = lines_of(run, "Forecast and actual")
+    assert "rollouts 8 [6, 10] 8" in lines
+    assert f"tokens to learn from 8 [6, 10] {tokens}" in lines
+    assert f"accepted 8 [6, 10] {accepted}" in lines
+    assert "sampling 0:30:00 0:02:00" in lines
 
 
 def test_a_run_that_has_only_begun_says_what_to_run(tmp_path):
