@@ -162,7 +162,7 @@ def test_engines_and_the_limit_are_told_and_the_forecast_is_held_against_what_ca
     evaluate(run, 0, measured(0))
     whole_round(run, 1, SAMPLES, measured(1))
 
-    def change(stage: str, round: int, **fields: object) -> None:
+    def change(stage: str, round: int, /, **fields: object) -> None:
         path = run.manifest_path(stage, round)
         made = json.loads(path.read_text()) if path.exists() else {}
         atomic_text(path, json.dumps(made | fields))
