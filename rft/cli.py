@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ import click
 from rft.errors import Interrupted, RFTError, explained
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from rft.recipe import Recipe
     from rft.stages import Accept, Job
     from rft.stopping import Stop
@@ -226,12 +229,20 @@ def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[R
         wanted = load_recipe(str(path / "recipe.yaml"), overrides)
     else:
         wanted = load_recipe(recipe, overrides)
-        path = out or Path("runs") / Path(recipe).stem
+        path = out or folder_for(recipe)
     check_recipe(wanted)
     wanted = rooted(wanted)
     if path.exists() and not is_run(path) and not (path.is_dir() and only_begun(path)):
         raise RFTError(f"{path}: not a run folder, and not empty; choose another --out")
     return Run(path, wanted), open_run(path).recipe if is_run(path) else None
+
+
+def folder_for(recipe: str) -> Path:
+    """Give the run folder that a recipe's name or file means: qwen2.5-32b keeps its dot."""
+    from rft.recipe_files import SUFFIXES
+
+    path = Path(recipe)
+    return Path("runs") / (path.stem if path.suffix in SUFFIXES else path.name)
 
 
 def only_begun(path: Path) -> bool:
@@ -619,46 +630,70 @@ def evaluate(
 # Stages that work on a run, or on anyone's rows ---------------------------------------------------
 
 
-def rows_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what the stages over plain rows share."""
-    options: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
-        click.argument("run_folder", metavar="[RUN]", type=HERE, required=False),
-        round_option,
-        click.option("--input", "source", type=HERE, help="Anyone's JSONL or Parquet file."),
-        click.option("--output", type=HERE, help="The Parquet file to write."),
-        click.option("--recipe", help="Whose settings to use with --input (default: quickstart)."),
-        click.option(
-            "--column",
-            "columns",
-            multiple=True,
-            metavar="OURS=THEIRS",
-            help="Rename a column of the input, e.g. --column completion=response.",
-        ),
-        set_option,
-        grace_option,
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+@dataclass(frozen=True)
+class Rows:
+    """A file of anyone's rows, where to write what a stage makes of them, and the settings."""
+
+    source: Path
+    output: Path
+    columns: tuple[str, ...]
+    recipe: "Recipe"
+    model: str | None
+
+    def read(self) -> "pl.DataFrame":
+        """Read the rows, renamed as asked."""
+        from rft.adopt import read_foreign
+
+        return read_foreign(self.source, self.columns)
 
 
-def over_rows(
-    stage: str,
-    run_folder: Path | None,
+def rows_stage(stage: str, *more: Callable[..., Any]) -> Callable[..., Any]:
+    """Make the command of a stage that works on a run's round or on anyone's rows."""
+
+    def add(over_rows: Callable[[Rows], None]) -> click.Command:
+        options: list[Callable[..., Any]] = [
+            click.argument("run_folder", metavar="[RUN]", type=HERE, required=False),
+            round_option,
+            click.option("--input", "source", type=HERE, help="Anyone's JSONL or Parquet file."),
+            click.option("--output", type=HERE, help="The Parquet file to write."),
+            click.option("--recipe", help="Whose settings, with --input (default: quickstart)."),
+            click.option(
+                "--column",
+                "columns",
+                multiple=True,
+                metavar="OURS=THEIRS",
+                help="Rename a column of the input, e.g. --column completion=response.",
+            ),
+            *more,
+            set_option,
+            grace_option,
+        ]
+
+        def command(run_folder: Path | None, round: int | None, grace: float, **given: Any) -> None:
+            if run_folder is None:
+                over_rows(rows_of(round, **given))
+            elif any(given.values()):
+                raise click.UsageError("give RUN, or --input with --output, not both")
+            else:
+                stage_command(stage, run_folder, round, grace)
+
+        for option in reversed(options):
+            command = option(command)
+        return cli.command(stage, help=over_rows.__doc__)(command)
+
+    return add
+
+
+def rows_of(
     round: int | None,
     source: Path | None,
     output: Path | None,
     recipe: str | None,
     columns: tuple[str, ...],
     overrides: tuple[str, ...],
-    grace: float,
-) -> "Recipe | None":
-    """Do a run's stage, or check the options of a stage over rows and give its recipe."""
-    if run_folder is not None:
-        if source or output or recipe or columns or overrides:
-            raise click.UsageError("give RUN, or --input with --output, not both")
-        stage_command(stage, run_folder, round, grace)
-        return None
+    model: str | None = None,
+) -> Rows:
+    """Check the options of a stage over anyone's rows."""
     if source is None or output is None:
         raise click.UsageError("give RUN, or both --input and --output")
     if round is not None:
@@ -673,21 +708,11 @@ def over_rows(
         raise RFTError(f"--output {output}: that is the input; name another file")
     found = load_recipe(recipe or "quickstart", overrides)
     check_recipe(found, engine=False)
-    return found
+    return Rows(source, output, columns, found, model)
 
 
-@cli.command()
-@rows_options
-def grade(
-    run_folder: Path | None,
-    round: int | None,
-    source: Path | None,
-    output: Path | None,
-    recipe: str | None,
-    columns: tuple[str, ...],
-    overrides: tuple[str, ...],
-    grace: float,
-) -> None:
+@rows_stage("grade")
+def grade(rows: Rows) -> None:
     """Check the answers of a round, or of anyone's rows.
 
     Rows need `completion` (a text, or a list of texts) and `gold`. Verdicts: correct, wrong,
@@ -697,30 +722,17 @@ def grade(
     Example:
       rft grade --input answers.jsonl --output graded.parquet --column completion=response
     """
-    found = over_rows("grade", run_folder, round, source, output, recipe, columns, overrides, grace)
-    if found is None or source is None or output is None:
-        return
     from pipelines.grade import grade_file
-    from rft.adopt import read_foreign, write_rows
+    from rft.adopt import write_rows
 
-    graded = grade_file(read_foreign(source, columns), source, found.grade)
-    write_rows(output, graded)
+    graded = grade_file(rows.read(), rows.source, rows.recipe.grade)
+    write_rows(rows.output, graded)
     counts = ", ".join(f"{n} {v}" for v, n in sorted(graded["verdict"].value_counts().iter_rows()))
-    click.echo(f"{len(graded)} graded: {counts} -> {output}")
+    click.echo(f"{len(graded)} graded: {counts} -> {rows.output}")
 
 
-@cli.command(name="filter")
-@rows_options
-def filter_(
-    run_folder: Path | None,
-    round: int | None,
-    source: Path | None,
-    output: Path | None,
-    recipe: str | None,
-    columns: tuple[str, ...],
-    overrides: tuple[str, ...],
-    grace: float,
-) -> None:
+@rows_stage("filter")
+def filter_(rows: Rows) -> None:
     """Apply the rules to a round, or to anyone's rows.
 
     The rejected rows go beside OUTPUT, into NAME.rejected.parquet, each with its rule's name.
@@ -729,38 +741,26 @@ def filter_(
     Example:
       rft filter --input graded.parquet --output kept.parquet --set filter.redundant.threshold=0.2
     """
-    found = over_rows(
-        "filter", run_folder, round, source, output, recipe, columns, overrides, grace
-    )
-    if found is None or source is None or output is None:
-        return
     from pipelines.filter import by_rule, filter_file, funnel_line
-    from rft.adopt import read_foreign, write_rows
+    from rft.adopt import write_rows
 
-    beside = output.with_suffix(".rejected.parquet")
-    if beside.exists() and beside.samefile(source):
-        raise RFTError(f"--output {output}: the rejected rows would replace the input, {source}")
-    kept, rejected = filter_file(read_foreign(source, columns), source, found.filter, say)
+    beside = rows.output.with_suffix(".rejected.parquet")
+    if beside.exists() and beside.samefile(rows.source):
+        raise RFTError(
+            f"--output {rows.output}: the rejected rows would replace the input, {rows.source}"
+        )
+    kept, rejected = filter_file(rows.read(), rows.source, rows.recipe.filter, say)
     write_rows(beside, rejected)
-    write_rows(output, kept)
+    write_rows(rows.output, kept)
     counts = {"in": len(kept) + len(rejected), "kept": len(kept), "rejected": by_rule(rejected)}
-    click.echo(f"{funnel_line(counts)} -> {output}")
+    click.echo(f"{funnel_line(counts)} -> {rows.output}")
 
 
-@cli.command()
-@rows_options
-@click.option("--model", help="With --input: the policy, a folder, a Hub id, RUN or RUN@2.")
-def score(
-    run_folder: Path | None,
-    round: int | None,
-    source: Path | None,
-    output: Path | None,
-    recipe: str | None,
-    columns: tuple[str, ...],
-    overrides: tuple[str, ...],
-    grace: float,
-    model: str | None,
-) -> None:
+@rows_stage(
+    "score",
+    click.option("--model", help="With --input: the policy, a folder, a Hub id, RUN or RUN@2."),
+)
+def score(rows: Rows) -> None:
     """Compute entropy, branching and perplexity under a model, by a forward pass.
 
     In a run: of the rows that `select` ranks, where sampling recorded none or only estimates.
@@ -773,59 +773,40 @@ def score(
     Example:
       rft score --input kept.parquet --output scored.parquet --model runs/quickstart@1
     """
-    if run_folder is not None and model is not None:
-        raise click.UsageError("give RUN, or --model with --input, not both")
-    found = over_rows("score", run_folder, round, source, output, recipe, columns, overrides, grace)
-    if found is None or source is None or output is None:
-        return
-    if model is None:
+    if rows.model is None:
         raise RFTError(
             "rft score --input: no --model; say whose statistics, e.g. --model runs/quickstart@1"
         )
     from pipelines.score import score_file
-    from rft.adopt import read_foreign, write_rows
+    from rft.adopt import write_rows
     from rft.models import resolve
 
-    policy = resolve(found.model.model_copy(update={"path": model}))
-    rows = score_file(read_foreign(source, columns), source, found, policy, say)
-    write_rows(output, rows)
-    known = rows["stats_origin"].count()
-    without = f", {len(rows) - known} without tokens to score" if known < len(rows) else ""
-    click.echo(f"{known} scored{without} -> {output}")
+    policy = resolve(rows.recipe.model.model_copy(update={"path": rows.model}))
+    scored = score_file(rows.read(), rows.source, rows.recipe, policy, say)
+    write_rows(rows.output, scored)
+    known = scored["stats_origin"].count()
+    without = f", {len(scored) - known} without tokens to score" if known < len(scored) else ""
+    click.echo(f"{known} scored{without} -> {rows.output}")
 
 
-@cli.command()
-@rows_options
-def select(
-    run_folder: Path | None,
-    round: int | None,
-    source: Path | None,
-    output: Path | None,
-    recipe: str | None,
-    columns: tuple[str, ...],
-    overrides: tuple[str, ...],
-    grace: float,
-) -> None:
+@rows_stage("select")
+def select(rows: Rows) -> None:
     """Pick what to train on from a round, or from anyone's rows.
 
     \b
     Example:
       rft select --input kept.parquet --output selected.parquet --set select.by=random
     """
-    found = over_rows(
-        "select", run_folder, round, source, output, recipe, columns, overrides, grace
-    )
-    if found is None or source is None or output is None:
-        return
     from pipelines.selection import select_file
-    from rft.adopt import read_foreign, write_rows
+    from rft.adopt import write_rows
 
-    chosen = select_file(read_foreign(source, columns), source, found.select, found.seed, say)
-    write_rows(output, chosen.rows)
+    recipe = rows.recipe
+    chosen = select_file(rows.read(), rows.source, recipe.select, recipe.seed, say)
+    write_rows(rows.output, chosen.rows)
     roles = ", ".join(f"{n} {r}" for r, n in sorted(chosen.rows["role"].value_counts().iter_rows()))
     dropped = ", ".join(f"{count} {reason}" for reason, count in chosen.dropped.items())
     click.echo(
-        f"{len(chosen.rows)} selected ({roles}); not selected: {dropped or 'none'} -> {output}"
+        f"{len(chosen.rows)} selected ({roles}); not selected: {dropped or 'none'} -> {rows.output}"
     )
     if chosen.shortfall:
         say(chosen.shortfall)
@@ -875,7 +856,7 @@ def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     path = Path(recipe)
     found = load_recipe(str(path / "recipe.yaml") if is_run(path) else recipe, overrides)
     check_recipe(found, engine=False)
-    place = path if is_run(path) else Path("runs") / path.stem
+    place = path if is_run(path) else folder_for(recipe)
     told = examine(found, place, micro_batch=micro_batch(found.sft))
     click.echo(json.dumps(told.as_json()) if as_json else text_report(told))
     if not told.sound:

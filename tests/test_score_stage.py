@@ -752,7 +752,7 @@ def test_without_a_model_is_one_line(tmp_path):
 def test_a_run_takes_no_other_model(tmp_path):
     done = CliRunner().invoke(cli, ["score", str(tmp_path), "--model", "bundled:tiny"])
     assert done.exit_code == 2
-    assert "give RUN, or --model with --input" in done.stderr
+    assert "give RUN, or --input with --output" in done.stderr
 
 
 def test_rows_over_the_context_are_said_and_stay_empty(tmp_path):

@@ -1,0 +1,58 @@
+"""What torch sees and which packages can be imported, found out in a process of its own.
+
+Any of it may crash or hang: drivers, and packages built for others. Each answer is a line at once.
+Run: python -P rft/doctor/ask.py '[["trl", ["SFTTrainer"]]]'
+"""
+
+import importlib
+import json
+import sys
+from typing import Any
+
+MARK = "rft-doctor "
+
+
+def devices() -> dict[str, Any]:
+    """Describe every accelerator, and have it add two numbers: torch may lack kernels for it."""
+    import torch
+
+    found: dict[str, Any] = {"cuda": torch.version.cuda or torch.version.hip, "gpus": [], "why": ""}
+    try:
+        if found["cuda"]:
+            torch.cuda.init()
+        for number in range(torch.cuda.device_count()):
+            free, total = torch.cuda.mem_get_info(number)
+            with torch.cuda.device(number):
+                bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+            gpu = {"name": torch.cuda.get_device_name(number), "total": total, "free": free}
+            found["gpus"].append(gpu | {"bf16": bf16})
+            torch.ones(1, device=f"cuda:{number}").add(1).item()
+    except Exception as error:  # noqa: BLE001  a driver's may be any
+        found["why"] = str(error)
+    return found
+
+
+def trouble(package: str, parts: list[str]) -> str:
+    """Import what is needed of a package, and say why that fails, if it does."""
+    try:
+        module = importlib.import_module(package)
+        for part in parts:
+            getattr(module, part)
+    except BaseException as error:  # noqa: BLE001  even SystemExit has been seen
+        reason = error
+        while reason.__cause__ is not None:
+            reason = reason.__cause__
+        return f"{type(reason).__name__}: {reason}"
+    return ""
+
+
+def tell(name: str, answer: Any) -> None:
+    """Say an answer on a line that starts as nothing else does."""
+    sys.stdout.write(f"\n{MARK}{json.dumps({name: answer})}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    tell("torch", devices())
+    for package, parts in json.loads(sys.argv[1]):
+        tell(package, trouble(package, parts))
