@@ -858,8 +858,8 @@ def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     check_recipe(found, engine=False)
     place = path if is_run(path) else folder_for(recipe)
     told = examine(found, place, micro_batch=micro_batch(found.sft))
-    click.echo(json.dumps(told.as_json()) if as_json else text_report(told))
-    if not told.sound:
+    click.echo(json.dumps(told) if as_json else text_report(told))
+    if not told["sound"]:
         raise SystemExit(2)
 
 

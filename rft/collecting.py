@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from rft import tables, workers
+from rft import devices, tables, workers
 from rft.atomic import atomic_text
 from rft.sampling import Plan
 from rft.seeds import derive
@@ -23,7 +23,7 @@ def collect(job: Job, plan: Plan) -> pl.DataFrame:
 
     Finished ones lie in the stage's work folder, whence the next attempt goes on after a kill.
     """
-    count = workers.count(plan)
+    count = devices.count(plan.run.recipe.engine)
     renew(job, plan, count)
     held = {receipt.path for receipt in receipts(job.work, job.key)}
     if count > 1:

@@ -74,9 +74,18 @@ class Forecast:
 
 
 def forecast(
-    recipe: Recipe, probes: Probes, *, problems: int, measured: dict[str, int], model: Path
+    recipe: Recipe,
+    probes: Probes,
+    *,
+    problems: int,
+    measured: dict[str, int],
+    model: Path,
+    engines: int = 1,
 ) -> Forecast:
-    """Predict a run; `problems` there are to learn from, `measured` maps splits to answers each."""
+    """Predict a run; `problems` there are to learn from, `measured` maps splits to answers each.
+
+    The probes had one engine; the run has so many.
+    """
     rounds, count = recipe.rounds, len(probes.tokens)
     each = min(recipe.sample.problems, problems)
     drawn, solved = per_problem(recipe.sample.until, recipe.sample.n, probes.accepted)
@@ -84,7 +93,7 @@ def forecast(
     mean = average([float(length) for length in probes.tokens], 0, recipe.sample.max_tokens)
     length = mean.value
     tokens = product(rollouts, mean)
-    speed = sum(probes.tokens) / max(probes.seconds, 1e-9)
+    speed = engines * sum(probes.tokens) / max(probes.seconds, 1e-9)
     answers = measured["dev"] * (rounds + 1) + measured["test"] * (
         rounds + 1 if recipe.evaluate.test == "every_round" else min(rounds, 1) + 1
     )

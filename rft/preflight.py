@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from rft import devices
 from rft.adopt import pad
 from rft.answers import first_box
 from rft.atomic import atomic_text
@@ -149,8 +150,14 @@ def foreseen(run: Run, probes: Probes) -> Forecast:
     for split, benchmark in problems.filter(pl.col("split") != "train").iter_rows():
         measured[split] += evaluate.dev_n if split == "dev" else evaluate.samples(benchmark)
     count = len(problems.filter(pl.col("split") == "train"))
-    model = Path(base_model(run).path)
-    return forecast(run.recipe, probes, problems=count, measured=measured, model=model)
+    return forecast(
+        run.recipe,
+        probes,
+        problems=count,
+        measured=measured,
+        model=Path(base_model(run).path),
+        engines=devices.count(run.recipe.engine),
+    )
 
 
 def recorded(run: Run) -> Forecast:

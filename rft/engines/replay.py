@@ -20,8 +20,6 @@ class Replay:
     A run folder holds its evaluations too; any other table answers for sampling only.
     """
 
-    together = False
-
     def __init__(self, path: str):
         root = Path(path)
         is_run = (root / "recipe.yaml").is_file()

@@ -67,8 +67,6 @@ class Arguments:
 class Server:
     """Send requests to a server, as many at once as it may have, and hand over what finishes."""
 
-    together = False
-
     def __init__(
         self,
         prompter: Prompter,

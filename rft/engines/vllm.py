@@ -64,8 +64,6 @@ LESS = (
 class Vllm:
     """Keep an engine full of requests and hand them back as they finish."""
 
-    together = False
-
     def __init__(
         self,
         path: Path | str,
@@ -354,7 +352,8 @@ def _load(
 
 def _environment(engine: recipe_sampling.Engine) -> None:
     """Set what vLLM reads from the environment while it is imported; what is set stays."""
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    # On a CPU it warns, a dozen lines at each start, of what does not matter there.
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR" if _cpu_build() else "WARNING")
     # One process holds engine and scheduler: no copies of requests, and its RNG is seeded once.
     # Ranks of a tensor-parallel group are processes of their own all the same.
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
