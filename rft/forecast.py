@@ -27,10 +27,10 @@ Z = 1.959963984540054
 class Probes:
     """What the probe rollouts showed."""
 
-    tokens: list[int]
-    """Of each rollout."""
-    seconds: float
-    """For all of them together."""
+    tokens: list[list[int]]
+    """By problem: of each rollout."""
+    tokens_per_second: float
+    """Of one engine that is warm."""
     accepted: list[list[bool]]
     """By problem: of each rollout whether it was correct and passed the rules."""
     grading_seconds: float
@@ -86,14 +86,16 @@ def forecast(
 
     The probes had one engine; the run has so many.
     """
-    rounds, count = recipe.rounds, len(probes.tokens)
+    rounds, count = recipe.rounds, sum(map(len, probes.tokens))
     each = min(recipe.sample.problems, problems)
     drawn, solved = per_problem(recipe.sample.until, recipe.sample.n, probes.accepted)
     rollouts, accepted = times(drawn, rounds * each), times(solved, rounds * each)
-    mean = average([float(length) for length in probes.tokens], 0, recipe.sample.max_tokens)
+    # By problem: answers to the same one are alike, and say less than as many to different ones.
+    lengths = [sum(each) / len(each) for each in probes.tokens]
+    mean = average(lengths, 0, recipe.sample.max_tokens)
     length = mean.value
     tokens = product(rollouts, mean)
-    speed = engines * sum(probes.tokens) / max(probes.seconds, 1e-9)
+    speed = engines * max(probes.tokens_per_second, 1e-9)
     answers = measured["dev"] * (rounds + 1) + measured["test"] * (
         rounds + 1 if recipe.evaluate.test == "every_round" else min(rounds, 1) + 1
     )
@@ -109,12 +111,12 @@ def forecast(
         rollouts=rollouts,
         tokens=tokens,
         accepted=accepted,
-        sampling_hours=times(tokens, 1 / max(speed, 1e-9) / 3600),
+        sampling_hours=times(tokens, 1 / speed / 3600),
         grading_hours=times(rollouts, probes.grading_seconds / 3600),
         training_tokens=Range(learnt),
         training_hours=Range((work + steps * STEP_SECONDS) / 3600),
         evaluation_tokens=measuring,
-        evaluation_hours=times(measuring, 1 / max(speed, 1e-9) / 3600),
+        evaluation_hours=times(measuring, 1 / speed / 3600),
         disk_gb=(tokens.value * BYTES_PER_TOKEN * 2 + kept * weights) / 1e9,
         # In float32: weights, gradients and Adam's two moments; an adapter adds next to nothing.
         training_gb=(weights / bytes_each * 16 if recipe.sft.lora is None else weights) / 1e9,
@@ -153,8 +155,10 @@ def per_problem(
 
 def average(values: Sequence[float], low: float, high: float) -> Range:
     """Average over problems, with an interval inside what is possible."""
-    mean = float(np.mean(values))
-    margin = Z * float(np.std(values)) / math.sqrt(len(values))
+    mean, count = float(np.mean(values)), len(values)
+    if count == 1:
+        return Range(mean, low, high)
+    margin = student(count - 1) * float(np.std(values, ddof=1)) / math.sqrt(count)
     return Range(mean, max(mean - margin, low), min(mean + margin, high))
 
 
@@ -172,6 +176,15 @@ def expected_draws(rate: float, until: Until) -> float:
         for _ in range(wave):
             going = going * (1 - rate) + np.concatenate([[0.0], going[:-1]]) * rate
     return mean
+
+
+def student(freedom: int) -> float:
+    """Give the 97.5% quantile of Student's t (Cornish-Fisher; within 2% from 3 degrees on)."""
+    z, n = Z, freedom
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / n + second / n**2 + third / n**3
 
 
 def share(successes: int, trials: int) -> Range:

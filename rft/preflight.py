@@ -43,24 +43,22 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> None:
     if recipe.track != "none" and importlib.util.find_spec(recipe.track) is None:
         raise RFTError(f"track: {recipe.track} is not installed; pip install {recipe.track}")
     job.say(shown(prompts, plan.probes[0]))
-    loaded, sampling = engine(), as_sampling(recipe, recipe.sample)
-    units = loaded.units(plan.probes)
+    # What engines compile at their first tokens is not sampling.
+    warm = 1 if len(plan.probes) <= PROBES else PROBES
+    finished = answers(job, engine(), plan.probes[:warm])
     began = time.monotonic()
-    finished = [
-        done
-        for unit in loaded.sample(Fixed(units), sampling, check=job.stop.check)
-        for done in unit
-    ]
-    seconds = time.monotonic() - began
+    timed = answers(job, engine(), plan.probes[warm:])
+    speed = sum(lengths(timed)) / max(time.monotonic() - began, 1e-9)
+    finished += timed
     stopped = sum(done.finish_reason == "stop" for done in finished)
     boxed = sum(first_box(done.completion) is not None for done in finished)
     judge(finished, recipe.sample.max_tokens, prompts.end, job.say)
     job.say(
         f"preflight: of {len(finished)} probes {stopped} stopped and {boxed} closed a box, "
-        f"at {sum(lengths(finished)) / seconds:,.0f} tokens/s"
+        f"at {speed:,.0f} tokens/s"
     )
     if recipe.rounds:
-        probes = learnt_from(job, plan, finished, seconds)
+        probes = learnt_from(job, plan, finished, speed)
         ahead = foreseen(run, probes)
         job.say("\n".join(f"  {what:11}{text}" for what, text in described(ahead)))
         refuse_too_much(ahead, Path(plan.model.path), shutil.disk_usage(run.path).free)
@@ -93,16 +91,23 @@ def is_current(run: Run) -> bool:
     return done is not None and done["key"] == key_of_preflight(run)
 
 
+def answers(job: Job, engine: Engine, probes: Sequence[Request]) -> list[Finished]:
+    """Sample probes as the run samples to learn."""
+    sampling = as_sampling(job.run.recipe, job.run.recipe.sample)
+    units = Fixed(engine.units(probes))
+    return [done for unit in engine.sample(units, sampling, check=job.stop.check) for done in unit]
+
+
 def probes_of(run: Run, problems: pl.DataFrame, prompts: Prompter) -> list[Request]:
     """Ask some problems to learn from, or others where nothing is trained on.
 
     Eight answers tell whether anything is wrong; a long run is worth up to 64, which tell more of
-    what it will take.
+    what it will take. How long a problem is sampled depends on itself: for that each has four.
     """
     sample = run.recipe.sample
     most = sample.until.max if sample.until else sample.n
     count = min(MOST_PROBES, max(PROBES, sample.problems * most // MOST_PROBES))
-    each = 1 if count == PROBES else 4
+    each = 4 if sample.until and count > PROBES else 1
     some = problems.sort(pl.col("split") != "train", "problem_id").head(count // each)
     asked = []
     for name, question in some.select("problem_id", "question").iter_rows():
@@ -119,7 +124,7 @@ def lengths(finished: Sequence[Finished]) -> list[int]:
     return [done.num_tokens or len(done.token_ids or ()) for done in finished]
 
 
-def learnt_from(job: Job, plan: Plan, finished: Sequence[Finished], seconds: float) -> Probes:
+def learnt_from(job: Job, plan: Plan, finished: Sequence[Finished], speed: float) -> Probes:
     """Grade the probes as the run will, and note what a forecast needs of them."""
     assert job.accept is not None, "the command line gives sampling stages what grades for them"
     rows = rollout_rows(finished, plan)
@@ -129,13 +134,14 @@ def learnt_from(job: Job, plan: Plan, finished: Sequence[Finished], seconds: flo
     began = time.monotonic()
     names = set(job.accept(rows))
     grading = (time.monotonic() - began) / len(rows)
-    accepted: dict[str, list[bool]] = {}
+    by_problem: dict[str, list[Finished]] = {}
     for done in finished:
-        accepted.setdefault(done.request.problem_id, []).append(done.request.rollout_id in names)
+        by_problem.setdefault(done.request.problem_id, []).append(done)
+    groups = by_problem.values()
     return Probes(
-        tokens=lengths(finished),
-        seconds=seconds,
-        accepted=list(accepted.values()),
+        tokens=[lengths(each) for each in groups],
+        tokens_per_second=speed,
+        accepted=[[done.request.rollout_id in names for done in each] for each in groups],
         grading_seconds=grading,
         prompt_tokens=sum(len(done.request.prompt_ids) for done in finished) / len(finished),
         matrix_speed=matrix_speed(),

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 
 from rft.bundled import bundled
@@ -9,12 +10,14 @@ from rft.forecast import (
     Probes,
     Range,
     at_most,
+    average,
     described,
     expected_draws,
     forecast,
     per_problem,
     share,
     span,
+    student,
     weights_of,
 )
 from rft.recipe import Until
@@ -26,8 +29,8 @@ MEASURED = {"dev": 400, "test": 1600}
 
 def probes(**changes) -> Probes:
     given = {
-        "tokens": [40, 50, 60, 50],
-        "seconds": 2.0,
+        "tokens": [[40, 50], [60, 50]],
+        "tokens_per_second": 100.0,
         "accepted": [[True, False], [False, False]],
         "grading_seconds": 0.001,
         "prompt_tokens": 20.0,
@@ -67,6 +70,33 @@ def test_the_share_is_wilsons():
     assert share(8, 8).high == 1.0
 
 
+@pytest.mark.parametrize(
+    ("freedom", "quantile"), [(3, 3.182), (7, 2.365), (31, 2.040), (63, 1.998), (10**6, 1.960)]
+)
+def test_the_quantile_is_students(freedom, quantile):
+    assert student(freedom) == pytest.approx(quantile, rel=0.02)
+
+
+def test_answers_to_one_problem_say_less_than_answers_to_many():
+    recipe, given = load_recipe("quickstart"), {"problems": 999, "measured": MEASURED}
+    one = forecast(recipe, probes(tokens=[[40, 60] * 8] * 2), model=TINY, **given).tokens
+    assert one.low == one.high == one.value  # the two problems agree; nothing else is known
+    apart = forecast(recipe, probes(tokens=[[40] * 8, [60] * 8]), model=TINY, **given).tokens
+    mixed = forecast(recipe, probes(tokens=[[40]] * 8 + [[60]] * 8), model=TINY, **given).tokens
+    assert apart.value == mixed.value
+    assert apart.high - apart.low > 2 * (mixed.high - mixed.low)
+
+
+def test_intervals_of_lengths_cover():
+    source = np.random.default_rng(0)
+    inside = 0
+    for _ in range(400):
+        problems = source.exponential(40, size=32)
+        found = average(list(problems), 0, 1000)
+        inside += found.low <= 40 <= found.high
+    assert inside / 400 > 0.9
+
+
 def test_a_fixed_number_has_no_doubt_and_its_yield_the_doubt_of_the_rate():
     drawn, solved = per_problem(None, 8, [[True, False], [False, False]])
     assert drawn == Range(8.0)
@@ -88,7 +118,6 @@ def test_the_whole_adds_up():
     assert found.rollouts == Range(2 * 256 * 8)
     assert found.tokens.value == 4096 * 50
     assert found.tokens.low < found.tokens.value < found.tokens.high
-    # 200 tokens in 2 seconds.
     assert found.sampling_hours.value == pytest.approx(4096 * 50 / 100 / 3600)
     assert found.evaluation_tokens.value == (400 + 1600) * 3 * 50
     assert found.training_tokens.value == 512 * 2 * 2 * (50 + 20)
