@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.layout import NOTHING, entry, number, percent, table, total
-from pipelines.selection import with_scores
+from pipelines.selection import rates_of, with_scores
 from pipelines.status import all_steps, sound
 from rft import tables
 from rft.answers import first_box
@@ -32,6 +32,16 @@ def funnel(run: Run) -> list[str]:
         count = sampled["counts"]["rollouts"]
         lines.append(f"  round {round}: {sampled['counts']['in']:,} problems")
         lines += _graded(run, round, count)
+        if (until := sampled["settings"].get("until")) and sound(run, "filter", round):
+            rates = rates_of(run, round)
+            mean = percent(sum(rates.values()) / len(rates) if rates else None)
+            lines += entry(
+                "note",
+                f"each problem was sampled until {until['accepted']} were accepted, or "
+                f"{until['max']} drawn, so shares of verdicts are no pass rates; the mean pass "
+                f"rate, corrected for that, is {mean}",
+                4,
+            )
     nothing = ["  Nothing sampled to learn from yet."] if run.recipe.rounds else []
     return lines or nothing
 

@@ -200,6 +200,22 @@ def test_engines_and_the_limit_are_told_and_the_forecast_is_held_against_what_ca
     assert "sampling 0:30:00 0:02:00" in lines
 
 
+def test_shares_under_a_stopping_rule_are_marked_and_the_pass_rate_is_corrected(tmp_path):
+    until = "sample.until={accepted: 1, max: 4, wave: 1}"
+    run = new_run(tmp_path / "run", "select.budget=3", "select.noise=0.34", until)
+    prepare(run, answers=measured(0))
+    evaluate(run, 0, measured(0))
+    # One solved at once, the other at the fourth: the plain share of correct answers is 2 of 5.
+    tries = [("p1", WRONG + f" {number}", "stop", 0.5) for number in range(3)]
+    whole_round(
+        run, 1, [("p0", RIGHT, "stop", 0.5), *tries, ("p1", RIGHT, "stop", 0.5)], measured(1)
+    )
+    text = " ".join(lines_of(run, "Funnel"))
+    assert "sampled until 1 were accepted, or 4 drawn" in text
+    # Of waves of one that stop at the first success, the first one alone is unbiased.
+    assert "corrected for that, is 50.0%" in text
+
+
 def test_a_run_that_has_only_begun_says_what_to_run(tmp_path):
     run = new_run(tmp_path / "my run")
     text = text_report(run)
