@@ -6,8 +6,10 @@ from typing import Any
 from pipelines.layout import entry, number, percent, span, table
 from pipelines.report_rounds import rounds_with
 from pipelines.status import all_steps
-from rft.forecast import Range, amount
+from rft.errors import RFTError
+from rft.forecast import Probes, Range, amount
 from rft.limits import ALARM, ENOUGH
+from rft.preflight import foreseen
 from rft.store import Run
 
 
@@ -77,7 +79,7 @@ def sampling(run: Run) -> list[str]:
     if len(rows) == 1:
         return []
     return [
-        "  tokens/s of each worker while it sampled; capture: share of that time spent on the",
+        "  tokens/s while sampling, over all attempts; capture: share of that time spent on the",
         "  statistics; KV peak and preempted: pressure on the engine's memory; accepted: tokens",
         "  sampled per rollout that is correct and passes the rules.",
         *table("lllrrrrr", rows),
@@ -86,10 +88,10 @@ def sampling(run: Run) -> list[str]:
 
 
 def speeds(made: dict[str, Any]) -> str:
-    """Write the tokens per second of a stage's workers."""
-    workers = made.get("workers", {})
-    each = [f"{one['tokens'] / max(one['seconds'], 1e-9):,.0f}" for one in workers.values()]
-    return " + ".join(each) or number(made.get("tokens_per_second"), ",.0f")
+    """Write the tokens per second of a stage, and of how many workers."""
+    count = len(made.get("workers", {}))
+    workers = f" of {count} workers" if count > 1 else ""
+    return number(made.get("tokens_per_second"), ",.0f") + workers
 
 
 def cut(run: Run) -> list[str]:
@@ -99,11 +101,10 @@ def cut(run: Run) -> list[str]:
         groups = graded.get("cut_at_limit", [])
         shares = [
             f"{each['group']} {percent(each['cut'] / each['answers'])} of {each['answers']:,}"
-            + (" (!)" if over(each) else "")
             for each in groups
-            if each["answers"]
+            if over(each)
         ]
-        if any(over(each) for each in groups):
+        if shares:
             lines += entry("warning:", f"round {round}, cut at the limit: {'; '.join(shares)}", 4)
     return lines
 
@@ -114,15 +115,20 @@ def over(group: dict[str, Any]) -> bool:
 
 
 def foretold(run: Run) -> list[str]:
-    """Set what the preflight forecast against what it has come to, if all of it was done."""
-    told = (run.manifest("preflight", 0) or {}).get("forecast")
+    """Set what the preflight's probes promise of these settings against what it has come to."""
+    told = run.manifest("preflight", 0) or {}
     steps = [(stage.name, run.manifest(stage.name, round)) for round, stage in all_steps(run)]
-    if not told or any(made is None for _, made in steps):
+    if "probes" not in told or any(made is None for _, made in steps):
         return []
     done: dict[str, list[dict[str, Any]]] = {}
     for name, made in steps:
         assert made is not None
         done.setdefault(name, []).append(made)
+    engines = max((len(made.get("workers", {})) for made in done.get("sample", [])), default=1)
+    try:
+        ahead = foreseen(run, Probes(**told["probes"]), engines=max(engines, 1))
+    except RFTError:  # the base, whose size it takes, is not here any more
+        return []
 
     def add(stage: str, *path: str) -> float:
         total = 0.0
@@ -133,33 +139,28 @@ def foretold(run: Run) -> list[str]:
             total += value or 0
         return total
 
-    def hours(name: str) -> str:
-        return span(told[name]["value"] * 3600)
+    def time(of: Range) -> str:
+        return span(of.value * 3600)
 
+    seconds = {name: span(add(name, "sampling_seconds")) for name in ("sample", "evaluate")}
     rows: list[Sequence[str]] = [
         ["", "forecast [95%]", "actual", ""],
-        ["rollouts", wide(told["rollouts"]), f"{add('sample', 'counts', 'rollouts'):,.0f}", ""],
-        ["tokens to learn from", wide(told["tokens"]), f"{add('sample', 'tokens'):,.0f}", ""],
-        ["accepted", wide(told["accepted"]), f"{add('filter', 'counts', 'accepted'):,.0f}", ""],
+        ["rollouts", amount(ahead.rollouts), f"{add('sample', 'counts', 'rollouts'):,.0f}", ""],
+        ["tokens to learn from", amount(ahead.tokens), f"{add('sample', 'tokens'):,.0f}", ""],
+        ["accepted", amount(ahead.accepted), f"{add('filter', 'counts', 'accepted'):,.0f}", ""],
         [
             "tokens to evaluate",
-            wide(told["evaluation_tokens"]),
+            amount(ahead.evaluation_tokens),
             f"{add('evaluate', 'tokens'):,.0f}",
             "",
         ],
-        ["sampling", hours("sampling_hours"), span(add("sample", "sampling_seconds")), ""],
-        ["grading", hours("grading_hours"), span(add("grade", "seconds")), "whole stage"],
-        ["training", hours("training_hours"), span(add("sft", "seconds")), "whole stage"],
-        ["evaluation", hours("evaluation_hours"), span(add("evaluate", "sampling_seconds")), ""],
+        ["sampling", time(ahead.sampling_hours), seconds["sample"], ""],
+        ["grading", time(ahead.grading_hours), span(add("grade", "seconds")), "whole stage"],
+        ["training", time(ahead.training_hours), span(add("sft", "seconds")), "whole stage"],
+        ["evaluation", time(ahead.evaluation_hours), seconds["evaluate"], ""],
     ]
     return [
-        f"  From {told['probes']} probe rollouts before anything was spent; times without loading.",
+        f"  From {ahead.probes} probe rollouts of the base, before anything was spent; times are",
+        "  without loading. Answers that repeat, and models that learn, are not foreseen.",
         *table("lrrl", rows),
     ]
-
-
-def wide(told: dict[str, float | None]) -> str:
-    """Write a recorded estimate."""
-    value = told["value"]
-    assert value is not None
-    return amount(Range(value, told["low"], told["high"]))

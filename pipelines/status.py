@@ -16,7 +16,7 @@ from pipelines.layout import percent, span, visible
 from pipelines.run import STAGES, refused_twice, walk
 from rft.limits import ALARM
 from rft.lock import describe, owner_of
-from rft.shelf import mark_of, receipts
+from rft.shelf import ARRAY, mark_of, receipts
 from rft.stages import Stage
 from rft.store import Run
 
@@ -110,7 +110,8 @@ def status(run: Run) -> dict[str, Any]:
         "stage_done": done,
         "stage_total": total,
         "stage_eta_s": left,
-        "workers": speeds(run, stage, round),
+        "workers": speeds(run, stage, round) if owner else {},
+        "shares": shares(run),
         "sampling": last_sampling(run),
         "tokens": sum(
             (made.get("tokens") or 0)
@@ -205,6 +206,18 @@ def speeds(run: Run, stage: str | None, round: int | None) -> dict[str, int]:
             each[0] += receipt.tokens
             each[1] += receipt.seconds
     return {name: int(tokens / max(took, 1e-9)) for name, (tokens, took) in spent.items()}
+
+
+def shares(run: Run) -> dict[str, int]:
+    """Count the rollouts of array jobs' shares that are not put together yet."""
+    found: dict[str, int] = {}
+    for folder in sorted((run.path / "work").glob(f"round-*/{ARRAY}*")):
+        round = int(folder.parent.name.split("-")[1])
+        for receipt in receipts(folder.parent, (mark_of(folder) or "").partition(" ")[0]):
+            if receipt.worker == folder.name:
+                name = f"round {round} {folder.name.removeprefix(ARRAY).replace('-of-', '/')}"
+                found[name] = found.get(name, 0) + len(receipt.keys)
+    return found
 
 
 def last_sampling(run: Run) -> dict[str, Any] | None:
@@ -302,8 +315,10 @@ def text_status(found: dict[str, Any]) -> str:
         lines.append(f"  {now:11}{at_work(found)}")
     if found["workers"]:
         each = ", ".join(f"{name} {speed:,}" for name, speed in found["workers"].items())
-        whole = sum(found["workers"].values())
-        lines.append(f"  {'speed':11}{whole:,} tokens/s ({each})")
+        lines.append(f"  {'speed':11}tokens/s of {each}")
+    if found["shares"]:
+        each = ", ".join(f"{name}: {count:,}" for name, count in found["shares"].items())
+        lines.append(f"  {'shares':11}{each} rollouts; `rft run` puts them together")
     if last := found["sampling"]:
         lines.append(f"  {'sampling':11}{sampling_line(last)}")
     if found["locked_by"]:

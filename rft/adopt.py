@@ -64,9 +64,12 @@ def refuse_taken(rows: pl.DataFrame, columns: Sequence[str], stage: str, path: P
     """Refuse rows that have a column already which the stage would write over."""
     for name in columns:
         if name in rows.columns:
+            # What others call a response is what the model wrote, whole.
+            whole = name == "response" and text_column(rows) in (None, "response")
+            meant = "completion" if whole else f"their_{name}"
             raise RFTError(
                 f"{path}: it has a column {name!r}, which `rft {stage}` writes; rename it, e.g. "
-                f"--column their_{name}={name}"
+                f"--column {meant}={name}"
             )
 
 

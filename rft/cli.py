@@ -128,7 +128,12 @@ def cli() -> None:
 )
 @set_option
 @click.option("--update", is_flag=True, help="Redo what changed settings make out of date.")
-@click.option("--plan", "plan_only", is_flag=True, help="Only say what would be done.")
+@click.option(
+    "--plan",
+    "plan_only",
+    is_flag=True,
+    help="Only say what would be done, and what it would take, by a few probes.",
+)
 @click.option("--stop-after", type=Duration(), help="Wind down after this time, e.g. 3h.")
 @grace_option
 def run(
@@ -152,6 +157,7 @@ def run(
     \b
     Example:
       rft run quickstart
+      rft run mine.yaml --plan
       rft run mine.yaml --out runs/mine --set sample.n=16
       rft run runs/mine --rounds 3
     """
@@ -181,7 +187,7 @@ def run(
         except loop.ChildFailed as failed:
             raise SystemExit(failed.code) from None
         return
-    found.path.mkdir(parents=True, exist_ok=True)
+    make_folder(found.path)
     with found.lock():
         found = agree(found, stored, update=update, rounds=loop.plan)
         upto = loop.next_round(found, say) if one_more else found.recipe.rounds
@@ -211,8 +217,12 @@ def foreseen(found: "Run", stop: "Stop") -> str:
             refuse_missing(found.recipe.engine.kind)
         except RFTError as error:
             return at_most(found.recipe, str(error))
+        say("sampling a few probes, for a forecast")
         ahead, how = probe(found.recipe, stop), "from probes made just now"
-    head = f"  forecast for the whole run, {how} ({ahead.probes} rollouts, 95% intervals):"
+    head = (
+        f"  forecast for the whole run, what is done included, {how} ({ahead.probes} rollouts, "
+        "95% intervals):"
+    )
     return "\n".join([head, *(f"    {what:11}{text}" for what, text in described(ahead))])
 
 
@@ -243,6 +253,14 @@ def folder_for(recipe: str) -> Path:
 
     path = Path(recipe)
     return Path("runs") / (path.stem if path.suffix in SUFFIXES else path.name)
+
+
+def make_folder(path: Path) -> None:
+    """Make a run's folder, or say in one line why it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RFTError(f"--out {path}: cannot be made ({error.strerror}); name another") from None
 
 
 def only_begun(path: Path) -> bool:
@@ -452,7 +470,7 @@ def prepare(recipe: str, out: Path | None, overrides: tuple[str, ...], grace: fl
     from pipelines.run import plan
 
     found, stored = begin(recipe, out, overrides)
-    found.path.mkdir(parents=True, exist_ok=True)
+    make_folder(found.path)
     with found.lock():
         if stored != found.recipe:
             agree(found, stored, update=False, rounds=plan)
@@ -500,6 +518,8 @@ def sample(run_folder: Path, round: int | None, share: str | None, grace: float)
 
     index, of = share_of(share)
     stop = Stop(grace).listen()
+    if round == 0:
+        raise RFTError("--round 0: `sample` has no such round; rounds begin at 1")
     job = begin_job(run_folder, "sample", round, stop)
     assert job.stage.plan is not None
     if is_current(job.stage, job.run, job.round):
@@ -526,6 +546,7 @@ def share_of(text: str) -> tuple[int, int]:
 @grace_option
 def preflight(run_folder: Path, grace: float) -> None:
     """Do a run's preflight and nothing else; `rft run --plan` starts this by itself."""
+    from rft.preflight import preflight as do_preflight
     from rft.stopping import Stop, die_with_parent
     from rft.worker import Worker
 
@@ -533,7 +554,8 @@ def preflight(run_folder: Path, grace: float) -> None:
     job = begin_job(run_folder, "sample", 1, Stop(grace).listen())
     assert job.stage.plan is not None
     with acceptance(job.run, job.stage) as job.accept:
-        Worker(job, job.stage.plan(job.run, 1), job.work / "worker-0").preflight()
+        plan = job.stage.plan(job.run, 1)
+        do_preflight(job, plan, Worker(job, plan, job.work / "worker-0").engine)
 
 
 @cli.command(hidden=True)
@@ -617,7 +639,7 @@ def evaluate(
     found, stored = begin(recipe or "quickstart", output, (*changes, *overrides))
     refuse_missing(found.recipe.engine.kind)
     stop = Stop(grace).listen()
-    found.path.mkdir(parents=True, exist_ok=True)
+    make_folder(found.path)
     with found.lock():
         found = agree(found, stored, update=False, rounds=loop.plan)
         try:
@@ -858,7 +880,7 @@ def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     check_recipe(found, engine=False)
     place = path if is_run(path) else folder_for(recipe)
     told = examine(found, place, micro_batch=micro_batch(found.sft))
-    click.echo(json.dumps(told) if as_json else text_report(told))
+    click.echo(json.dumps(told) if as_json else f"recipe {recipe}\n{text_report(told)}")
     if not told["sound"]:
         raise SystemExit(2)
 

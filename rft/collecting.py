@@ -29,7 +29,7 @@ def collect(job: Job, plan: Plan) -> pl.DataFrame:
     if count > 1:
         workers.run(job, plan, count)
     else:
-        alone = Worker(job, plan, job.work / "worker-0", show=True)
+        alone = Worker(job, plan, job.work / "worker-0", show=plan.asked)
         alone.preflight()
         alone.work(iter([(0, plan.asked)]))
     return gather(job, plan, held=held)
@@ -45,8 +45,10 @@ def collect_share(job: Job, plan: Plan, index: int, of: int) -> int:
         job.run.put_away([home])
         tables.write_file(home / POOL, tables.conform(pool(job, plan), "rollouts"))
         atomic_text(home / MARK, job.key)
-    share = [each for each in plan.asked if derive("array", each.place) % of == index]
-    worker = Worker(job, plan, home, show=True)
+    # Shuffled, so that no share gets the hard ones, and cut evenly.
+    shuffled = sorted(plan.asked, key=lambda each: derive("array", each.place))
+    share = shuffled[index::of]
+    worker = Worker(job, plan, home, show=share)
     worker.preflight()
     worker.work(iter([(0, share)]))
     return len(share)
@@ -65,7 +67,8 @@ def gather(job: Job, plan: Plan, *, held: set[Path]) -> pl.DataFrame:
     assert len(rollouts) == len(names), "rollouts != plan"
     job.notes |= {
         "tokens": int(rollouts["num_tokens"].sum() or 0),
-        **cost([receipt for receipt in made if receipt.path not in held]),
+        "tokens_sampled_now": sum(each.tokens for each in made if each.path not in held),
+        **cost(made),
         "engine": next((each.figures for each in reversed(made) if each.figures), {}),
         "model": plan.model.digest,
         "sampling": plan.key,
@@ -74,7 +77,10 @@ def gather(job: Job, plan: Plan, *, held: set[Path]) -> pl.DataFrame:
 
 
 def cost(made: Sequence[Receipt]) -> dict[str, Any]:
-    """Add up what workers have just spent; loading a model is not sampling."""
+    """Add up what all attempts and shares have spent on these rollouts; loading is not sampling.
+
+    Workers sample side by side, so the longest of them is the time that it took.
+    """
     workers: dict[str, dict[str, float]] = {}
     for receipt in made:
         if receipt.keys:
@@ -82,11 +88,10 @@ def cost(made: Sequence[Receipt]) -> dict[str, Any]:
             each["rollouts"] += len(receipt.keys)
             each["tokens"] += receipt.tokens
             each["seconds"] = round(each["seconds"] + receipt.seconds, 2)
+    seconds = max((each["seconds"] for each in workers.values()), default=0.0)
+    tokens = sum(receipt.tokens for receipt in made)
     return {
-        "tokens_sampled_now": sum(receipt.tokens for receipt in made),
-        "tokens_per_second": round(
-            sum(each["tokens"] / max(each["seconds"], 1e-9) for each in workers.values())
-        ),
-        "sampling_seconds": max((each["seconds"] for each in workers.values()), default=0.0),
+        "tokens_per_second": round(tokens / seconds) if seconds else None,
+        "sampling_seconds": seconds,
         "workers": workers,
     }

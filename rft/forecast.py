@@ -236,8 +236,8 @@ def at_most(recipe: Recipe, why: str) -> str:
     sample = recipe.sample
     most = recipe.rounds * sample.problems * (sample.until.max if sample.until else sample.n)
     return (
-        f"  at most {most:,} rollouts and {most * sample.max_tokens:,} tokens to learn from; a "
-        f"forecast needs probes, and those the engine ({why})"
+        f"  at most {most:,} rollouts and {most * sample.max_tokens:,} tokens to learn from; more "
+        f"cannot be said without probes ({why})"
     )
 
 

@@ -16,7 +16,7 @@ from rft.answers import first_box
 from rft.atomic import atomic_text
 from rft.engines import Engine, Finished, Fixed, Request
 from rft.errors import RFTError
-from rft.forecast import Forecast, Probes, described, forecast, weights_of
+from rft.forecast import Forecast, Probes, forecast, weights_of
 from rft.models import base_model
 from rft.prompt import Prompter
 from rft.recipe import Sft
@@ -31,14 +31,14 @@ PROBES, MOST_PROBES = 8, 64
 EXAMPLE = "So the answer is $\\boxed{4}$."
 
 
-def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> None:
+def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | None:
     """Refuse a run whose samples neither stop nor close a box, and forecast what it will take.
 
-    Done once per sampling settings.
+    Done once per sampling settings; None where it was done before, or nothing will be learnt from.
     """
     run, recipe, prompts = job.run, job.run.recipe, plan.prompts
     if recipe.engine.kind == "replay" or not plan.probes or is_current(run):
-        return
+        return None
     check_trainer_arguments(recipe.sft)
     if recipe.track != "none" and importlib.util.find_spec(recipe.track) is None:
         raise RFTError(f"track: {recipe.track} is not installed; pip install {recipe.track}")
@@ -60,11 +60,10 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> None:
     if recipe.rounds:
         probes = learnt_from(job, plan, finished, speed)
         ahead = foreseen(run, probes)
-        job.say("\n".join(f"  {what:11}{text}" for what, text in described(ahead)))
         refuse_too_much(ahead, Path(plan.model.path), shutil.disk_usage(run.path).free)
         told = {"probes": asdict(probes), "forecast": asdict(ahead)}
     else:
-        told = {}
+        ahead, told = None, {}
     manifest = {
         "stage": "preflight",
         "round": 0,
@@ -77,6 +76,7 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> None:
         "finished": now(),
     }
     atomic_text(run.manifest_path("preflight", 0), json.dumps(manifest, indent=1) + "\n")
+    return ahead
 
 
 def key_of_preflight(run: Run) -> str:
@@ -148,8 +148,8 @@ def learnt_from(job: Job, plan: Plan, finished: Sequence[Finished], speed: float
     )
 
 
-def foreseen(run: Run, probes: Probes) -> Forecast:
-    """Predict from probes what a run will take with the recipe in force."""
+def foreseen(run: Run, probes: Probes, *, engines: int | None = None) -> Forecast:
+    """Predict from probes what a run will take with the recipe in force, here or on engines."""
     problems = run.read("problems", 0, ["split", "benchmark"])
     evaluate = run.recipe.evaluate
     measured = {"dev": 0, "test": 0}
@@ -162,7 +162,7 @@ def foreseen(run: Run, probes: Probes) -> Forecast:
         problems=count,
         measured=measured,
         model=Path(base_model(run).path),
-        engines=devices.count(run.recipe.engine),
+        engines=engines or devices.count(run.recipe.engine),
     )
 
 

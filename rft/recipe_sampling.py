@@ -102,6 +102,9 @@ class Engine(Section):
                 )
             if value is None and kind == self.kind and name in ("path", "url"):
                 raise ValueError(f"kind: {kind} needs {name}; add it")
+        # It is not shown: people put keys into addresses.
+        if self.url and not self.url.lower().startswith(("http://", "https://")):
+            raise ValueError("url begins with http:// or https://, as in http://localhost:8000/v1")
         for name in self.args:
             if name in ENGINE_SETTINGS:
                 raise ValueError(f"args.{name} has a key of its own; set {ENGINE_SETTINGS[name]}")

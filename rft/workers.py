@@ -100,7 +100,7 @@ class _Pool:
         self.alive: dict[int, _Child] = {}
         self.started: set[int] = set()
         self.selector = selectors.DefaultSelector()
-        self.progress = progress_of(plan, Stock(job))
+        self.progress = progress_of(plan, plan.asked, Stock(job))
         self.asked_to_stop = False
 
     def work(self) -> None:

@@ -235,6 +235,7 @@ def test_a_holdout_beside_a_source_is_refused() -> None:
         (["engine.kind=server"], "engine: kind: server needs url; add it"),
         (["engine.url=http://x/v1"], "for kind: server only, and kind is transformers"),
         (["engine.runner=v1"], "for kind: vllm only, and kind is transformers"),
+        (["engine={kind: server, url: 'localhost:8000/v1'}"], "begins with http://"),
         (["engine.args.max_model_len=9"], "has a key of its own; set engine.max_model_len"),
         (["engine.max_model_len=128"], "sample.max_tokens is 128 and engine.max_model_len is 128"),
         (["engine.workers=0"], "engine.workers is 0, and should be at least 1 or 'auto'"),

@@ -181,23 +181,29 @@ def test_engines_and_the_limit_are_told_and_the_forecast_is_held_against_what_ca
     tokens = sum(len(text) for _, text, _, _ in SAMPLES)
     accepted = 2  # of five correct ones two repeat another, and one repeats itself
     each = f"{tokens / accepted:,.1f}"
-    assert f"1 sample transformers v1 cuda bfloat16 150 + 250 2.1% 87.5% 7 {each}" in lines
+    assert f"1 sample transformers v1 cuda bfloat16 100 of 2 workers 2.1% 87.5% 7 {each}" in lines
     text = " ".join(lines)
-    assert "round 1, cut at the limit: all 6.0% of 100 (!); never solved 15.0% of 40 (!)" in text
-    assert "always solved 0.0% of 60" in text
+    assert "round 1, cut at the limit: all 6.0% of 100; never solved 15.0% of 40" in text
+    assert "always solved" not in text
 
     assert "Forecast and actual" not in text_report(run)  # nothing was forecast
-    told = {"value": 8.0, "low": 6.0, "high": 10.0}
-    hours = {"value": 0.5, "low": None, "high": None}
-    names = ("rollouts", "tokens", "accepted", "evaluation_tokens")
-    times = ("sampling_hours", "grading_hours", "training_hours", "evaluation_hours")
-    ahead = dict.fromkeys(names, told) | dict.fromkeys(times, hours) | {"probes": 8}
-    change("preflight", 0, stage="preflight", forecast=ahead)
+    probes = {
+        "tokens": [[20, 40], [30, 30]],
+        "tokens_per_second": 0.05,
+        "accepted": [[True, False], [False, False]],
+        "grading_seconds": 0.0,
+        "prompt_tokens": 10.0,
+        "matrix_speed": 1e12,
+    }
+    change("preflight", 0, stage="preflight", probes=probes)
     lines = lines_of(run, "Forecast and actual")
-    assert "rollouts 8 [6, 10] 8" in lines
-    assert f"tokens to learn from 8 [6, 10] {tokens}" in lines
-    assert f"accepted 8 [6, 10] {accepted}" in lines
-    assert "sampling 0:30:00 0:02:00" in lines
+    assert "rollouts 8 8" in lines  # two problems, four samples each
+    assert f"tokens to learn from 240 {tokens}" in lines
+    (accepted_line,) = [line for line in lines if line.startswith("accepted")]
+    assert accepted_line.startswith("accepted 2 [")
+    assert accepted_line.endswith(f"] {accepted}")
+    # 240 tokens at 0.05 a second, by two workers.
+    assert "sampling 0:40:00 0:02:00" in lines
 
 
 def test_shares_under_a_stopping_rule_are_marked_and_the_pass_rate_is_corrected(tmp_path):

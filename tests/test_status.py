@@ -130,11 +130,24 @@ def test_live_speeds_are_those_of_the_receipts_of_this_plan(tmp_path):
     for name, tokens in (("worker-0", 300), ("worker-1", 500)):
         receipt = {"keys": ["a"], "digest": "d", "tokens": tokens, "seconds": 2.0}
         atomic_text(work / name / "00000.json", json.dumps(receipt | {"closed": {}, "figures": {}}))
-    assert status(run)["workers"] == {}  # of no plan, or of another one
     atomic_text(work / "key", "somekey 2 {}")
-    found = status(run)
+    assert status(run)["workers"] == {}  # nobody is at it
+    with run.lock():
+        found = status(run)
     assert found["workers"] == {"worker-0": 150, "worker-1": 250}
-    assert "speed      400 tokens/s (worker-0 150, worker-1 250)" in text_status(found)
+    assert "speed      tokens/s of worker-0 150, worker-1 250" in text_status(found)
+
+
+def test_shares_of_array_jobs_are_seen_before_they_are_put_together(tmp_path):
+    run = begun(tmp_path / "run")
+    receipt = {"digest": "d", "tokens": 1, "seconds": 1.0, "closed": {}, "figures": {}}
+    for share, keys in (("0-of-2", ["a", "b"]), ("1-of-2", ["c"])):
+        folder = run.work("sample", 1) / f"array-{share}"
+        atomic_text(folder / "00000.json", json.dumps(receipt | {"keys": keys}))
+        atomic_text(folder / "key", "some key")
+    found = status(run)
+    assert found["shares"] == {"round 1 0/2": 2, "round 1 1/2": 1}
+    assert "shares     round 1 0/2: 2, round 1 1/2: 1 rollouts" in text_status(found)
 
 
 def test_the_last_sampling_is_told_with_its_alarm(tmp_path):

@@ -196,8 +196,9 @@ class Server:
                 return name
         raise RFTError(
             f"{self.endpoint.where}: {self.model.path} is to be sampled from, which this run "
-            f"trained, and the server has {_shown(listed)}; start it with `vllm serve "
-            f"{shlex.quote(str(folder))} --served-model-name {own}`, then run again"
+            f"trained, and the server has {_shown(listed)}; stop it, start it with `vllm serve "
+            f"{shlex.quote(str(folder))} --served-model-name {own}{_port(self.endpoint.where)}`, "
+            "then run again"
         )
 
     def _refuse_another(self, name: str, root: str | None) -> None:
@@ -476,6 +477,12 @@ def _shown(listed: dict[str, Served]) -> str:
         for name, each in list(listed.items())[:2]
     ]
     return ", ".join([*named, *(["others"] if len(listed) > 2 else [])]) or "no model"
+
+
+def _port(where: str) -> str:
+    """Give the option that has a server listen where we look."""
+    port = re.search(r":(\d+)(?:/|$)", where)
+    return f" --port {port[1]}" if port else ""
 
 
 def _without_tokens(request: Request, text: str, reason: str, number: int | None) -> Finished:
