@@ -260,6 +260,8 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if explained(error):
+            raise
         raise RFTError(f"--out {path}: cannot be made ({error.strerror}); name another") from None
 
 

@@ -234,6 +234,10 @@ def test_no_permission_to_write_is_one_line(tmp_path):
     assert list(closed.iterdir()) == []
 
 
+def test_a_place_where_no_folder_can_be_made_is_one_line():
+    refused("run", "smoke", "--out", "/proc/nothing", says="--out /proc/nothing: cannot be made")
+
+
 # Models -------------------------------------------------------------------------------------------
 
 
