@@ -10,7 +10,7 @@ VLLM_VENV  ?= .venv-vllm
 VLLM_BIN   := $(VLLM_VENV)/bin
 VLLM_READY := $(VLLM_VENV)/.ready-$(VLLM)
 
-.PHONY: help quickstart test test-slow test-vllm lint bench bench-until bench-sampling wheel clean
+.PHONY: help quickstart test test-slow test-vllm lint bench bench-until bench-sampling bench-grpo wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ bench-until: $(READY)  ## Compare sampling in waves with a fixed number, at equa
 
 bench-sampling: $(VLLM_READY)  ## Measure what statistics cost while sampling
 	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python tests/bench_sampling.py
+
+bench-grpo: $(READY)  ## Measure what plug-ins cost in online training, against TRL alone
+	OMP_WAIT_POLICY=passive $(BIN)/python tests/bench_grpo.py
 
 wheel: $(READY)  ## Build the wheel into dist/
 	$(BIN)/python -m build --outdir dist .

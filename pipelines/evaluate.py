@@ -109,13 +109,14 @@ def work(job: Job) -> None:
     run = job.run
     wanted = plan(run, job.round)
     rollouts = collect(job, wanted)
-    look_at_failed(job, rollouts.join(places(wanted), on="rollout_id", how="left"))
+    about = places(wanted)
+    look_at_failed(job, rollouts.join(about, on="rollout_id", how="left"))
     golds = dict(run.read("problems", 0, ["problem_id", "gold"]).iter_rows())
     with Verifier(deadline=run.recipe.grade.deadline) as verifier:
         graded = grade(rollouts, golds, verifier=verifier, trim=wanted.prompts.trim)
         last = verdicts_of_last_box(rollouts, golds, verifier)
     measured = (
-        graded.join(places(wanted), on="rollout_id", how="left", validate="1:1")
+        graded.join(about, on="rollout_id", how="left", validate="1:1")
         .join(
             rollouts.select("rollout_id", "completion", "seed", "model"),
             on="rollout_id",

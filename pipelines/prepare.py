@@ -58,7 +58,7 @@ def splits(recipe: Recipe) -> tuple[str, ...]:
 
 def longest_completion(recipe: Recipe) -> int:
     """Give the most tokens that a prompt must leave room for."""
-    return max(recipe.sample.max_tokens, recipe.evaluate.max_tokens)
+    return max(recipe.learns_from.max_tokens, recipe.evaluate.max_tokens)
 
 
 def work(job: Job) -> None:

@@ -20,11 +20,13 @@ from pipelines.layout import (
     width_of,
 )
 from pipelines.report_cost import cost, foretold, sampling
+from pipelines.report_online import online
 from pipelines.report_rounds import exploration, funnel, provenance, stopping
 from pipelines.show import golds, listing, sampled_rounds, shortened, whole
 from pipelines.status import at_work, early, sound, status
 from rft.measures import paired_difference_of, pass_interval, passes, solved
 from rft.metrics import Interval
+from rft.recipe import Recipe
 from rft.recipe_files import dump
 from rft.seeds import derive
 from rft.store import Run
@@ -42,6 +44,7 @@ def text_report(run: Run) -> str:
         "": head(run),
         "Some rollouts, before any statistic": examples(run),
         "Did it work?": verdict(run),
+        "Online training": online(run),
         "Funnel": funnel(run),
         "Stopping": stopping(run),
         "Entropy and branching": exploration(run),
@@ -65,10 +68,9 @@ def head(run: Run) -> list[str]:
         state += f"; {'now' if where['state'] == 'running' else 'next'}: {at_work(where)}"
     if where["next_command"]:
         state += f" (`{where['next_command']}`)"
-    chosen = f": {recipe.select.budget} samples a round by {recipe.select.by}, noise "
     lines = [
         *entry("run", visible(str(run.path))),
-        *entry("recipe", digest[:12] + (f"{chosen}{recipe.select.noise:g}" if rounds else "")),
+        *entry("recipe", digest[:12] + (f": {kind_of(recipe)}" if rounds else "")),
         *entry("model", visible(base.path) + (f" at {base.revision}" if base.revision else "")),
         *entry("rounds", f"{where['rounds_done']} done of {rounds} planned"),
         *entry("state", state),
@@ -79,6 +81,18 @@ def head(run: Run) -> list[str]:
         aside = "; ".join(f"{count:,} {reason}" for reason, count in counts["set_aside"].items())
         lines += entry("problems", f"{problems}; set aside: {aside or 'none'}")
     return lines
+
+
+def kind_of(recipe: Recipe) -> str:
+    """Say how a recipe trains."""
+    if recipe.grpo is None:
+        select = recipe.select
+        return f"{select.budget} samples a round by {select.by}, noise {select.noise:g}"
+    grpo, plugins = recipe.grpo, ", ".join(recipe.grpo.plugins)
+    return (
+        f"online, {grpo.steps} steps of {grpo.problems} problems x {grpo.n} answers"
+        + f", shaped by {plugins}" * bool(plugins)
+    )
 
 
 def examples(run: Run) -> list[str]:
@@ -116,7 +130,7 @@ def verdict(run: Run) -> list[str]:
         if sound(run, "evaluate", round)
     }
     if not frames:
-        return [f"  No evaluation yet: `rft run {shlex.quote(str(run.path))}`"]
+        return [f"  No evaluation yet: `rft {run.command} {shlex.quote(str(run.path))}`"]
     lines = ["  Percent of problems solved [95% interval over problems]; model 0 is the base."]
     for split, benchmark in measured(frames):
         answers: Answers = {}

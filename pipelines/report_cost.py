@@ -5,7 +5,7 @@ from typing import Any
 
 from pipelines.layout import entry, number, percent, span, table
 from pipelines.report_rounds import rounds_with
-from pipelines.status import all_steps
+from pipelines.status import SAMPLING, all_steps
 from rft.errors import RFTError
 from rft.forecast import Probes, Range, amount
 from rft.limits import ALARM, ENOUGH
@@ -21,7 +21,7 @@ def cost(run: Run) -> list[str]:
         if not (made := run.manifest(stage.name, round)):
             continue
         seconds += made["seconds"]
-        kind = {"sample": "sampled", "evaluate": "sampled", "score": "scored"}
+        kind = {name: "sampled" for name in SAMPLING} | {"score": "scored"}
         kind["sft"] = "to learn from, per epoch"
         tokens += made["tokens"] if kind.get(stage.name) == "sampled" else 0
         rows.append(

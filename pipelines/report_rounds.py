@@ -42,8 +42,9 @@ def funnel(run: Run) -> list[str]:
                 f"rate, corrected for that, is {mean}",
                 4,
             )
-    nothing = ["  Nothing sampled to learn from yet."] if run.recipe.rounds else []
-    return lines or nothing
+    if lines or run.recipe.grpo or not run.recipe.rounds:
+        return lines
+    return ["  Nothing sampled to learn from yet."]
 
 
 def _graded(run: Run, round: int, sampled: int) -> list[str]:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipelines import evaluate, filter, gate, grade, prepare, sample, score, selection, sft
+from pipelines import evaluate, filter, gate, grade, grpo, prepare, sample, score, selection, sft
 from rft import stages
 from rft.errors import Interrupted, RFTError
 from rft.forecast import Forecast
@@ -31,7 +31,8 @@ ROUND = (
     evaluate.STAGE,
     gate.STAGE,
 )
-STAGES = {stage.name: stage for stage in (prepare.STAGE, *ROUND)}
+ONLINE = (grpo.STAGE, evaluate.STAGE, gate.STAGE)
+STAGES = {stage.name: stage for stage in (prepare.STAGE, *ROUND, grpo.STAGE)}
 
 # Stages that need neither a tokenizer nor a model run in the driver itself.
 LIGHT = {"filter", "select", "gate"}
@@ -58,7 +59,7 @@ def walk(recipe: Recipe, rounds: int) -> Iterator[tuple[int, Stage]]:
     yield 0, prepare.STAGE
     yield 0, evaluate.STAGE
     for round in range(1, rounds + 1):
-        for stage in ROUND:
+        for stage in ROUND if recipe.grpo is None else ONLINE:
             if stage is gate.STAGE and recipe.gate is None:
                 continue
             if stage is score.STAGE and not may_lack(recipe):
@@ -114,13 +115,14 @@ def remake(run: Run, number: int, stop: Stop, say: Callable[[str], None]) -> Non
     """Train a model again that `keep.models` removed and that is needed after all."""
     if is_there(run, number):
         return
-    for parent in models_for(sft.STAGE, run, number):
+    maker = STAGES[run.recipe.maker]
+    for parent in models_for(maker, run, number):
         remake(run, parent, stop, say)
     say(f"model {number} was removed (keep.models: {run.recipe.keep.models}): trained again")
-    before = run.output_digest("sft", number, "model")
-    run.put_away([run.manifest_path("sft", number)])
-    in_child(sft.STAGE, run, number, stop)
-    if run.output_digest("sft", number, "model") != before:
+    before = run.output_digest(maker.name, number, "model")
+    run.put_away([run.manifest_path(maker.name, number)])
+    in_child(maker, run, number, stop)
+    if run.output_digest(maker.name, number, "model") != before:
         raise RFTError(
             f"{run.path}: model {number}, trained again, is not the same to the bit (accelerators "
             "are not), so what follows from it is out of date; `rft run --update` redoes that"

@@ -12,16 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import evaluate
+from pipelines.grpo import JOURNAL
 from pipelines.layout import percent, span, visible
 from pipelines.run import STAGES, refused_twice, walk
 from rft.limits import ALARM
 from rft.lock import describe, owner_of
-from rft.shelf import ARRAY, mark_of, receipts
+from rft.shelf import ARRAY, key_in, receipts, receipts_in, spent
 from rft.stages import Stage
 from rft.store import Run
 
 # Raised whenever a field of the JSON changes its meaning or goes away.
 VERSION = 1
+
+# Stages whose tokens the run drew itself.
+SAMPLING = ("sample", "evaluate", "grpo")
 
 WRITERS = {
     "problems": "prepare",
@@ -42,7 +46,7 @@ def sound(run: Run, stage: str, round: int) -> dict[str, Any] | None:
     for name, digest in manifest["inputs"].items():
         table, _, number = name.partition(" ")
         if name == "model" and stage == "evaluate" and round:
-            source = run.manifest("sft", round)
+            source = run.manifest(run.recipe.maker, round)
         elif table in WRITERS and (not number or number.isdigit()):
             origin = int(number) if number else 0 if table == "problems" else round
             source = run.manifest(WRITERS[table], origin)
@@ -113,17 +117,15 @@ def status(run: Run) -> dict[str, Any]:
         "workers": speeds(run, stage, round) if owner else {},
         "shares": shares(run),
         "sampling": last_sampling(run),
-        "tokens": sum(
-            (made.get("tokens") or 0)
-            for made in manifests
-            if made["stage"] in ("sample", "evaluate")
-        ),
+        "tokens": sum((made.get("tokens") or 0) for made in manifests if made["stage"] in SAMPLING),
         "seconds": round_seconds(made.get("seconds") or 0 for made in manifests),
         "last_event": events[-1] if events else None,
         "heartbeat": heartbeat(run),
         "locked_by": describe(owner) if owner else None,
         "exit_hint": 0 if state == "done" else exit_hint(events),
-        "next_command": f"rft run {shlex.quote(str(run.path))}" if state == "stopped" else None,
+        "next_command": f"rft {run.command} {shlex.quote(str(run.path))}"
+        if state == "stopped"
+        else None,
     }
 
 
@@ -173,7 +175,11 @@ def under_way(events: list[dict[str, Any]]) -> tuple[int, str, datetime] | None:
 def progress(
     run: Run, stage: str | None, round: int | None, since: datetime | None
 ) -> tuple[int | None, int | None, float | None]:
-    """Count the answers that a sampling stage has and wants, and estimate the seconds left."""
+    """Count the answers (or, online, steps) that a stage has and wants, and estimate the seconds
+    left.
+    """
+    if stage == "grpo" and run.recipe.grpo is not None:
+        return steps_done(run, since)
     if stage not in ("sample", "evaluate") or round is None or not run.manifest("prepare", 0):
         return None, None, None
     done = fresh = 0
@@ -194,18 +200,30 @@ def progress(
     return done, total, round_seconds([max(total - done, 0) * elapsed / fresh])
 
 
+def steps_done(run: Run, since: datetime | None) -> tuple[int, int, float | None]:
+    """Count the steps of online training, and estimate the seconds left."""
+    assert run.recipe.grpo is not None
+    total = run.recipe.grpo.steps
+    rows = [json.loads(line) for line in whole_lines(run.work("grpo", 1) / JOURNAL)]
+    left = (total - len(rows)) * sum(row["seconds"] for row in rows) / len(rows) if rows else None
+    return len(rows), total, round_seconds([left]) if since and left is not None else None
+
+
+def whole_lines(path: Path) -> list[str]:
+    """Read a journal's lines; the last one may just be being written."""
+    try:
+        return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    except FileNotFoundError:
+        return []
+
+
 def speeds(run: Run, stage: str | None, round: int | None) -> dict[str, int]:
     """Give the tokens per second of each worker of a sampling stage that is not done."""
     if round is None or stage not in ("sample", "evaluate"):
         return {}
     work = run.work(stage, round)
-    spent: dict[str, list[float]] = {}
-    for receipt in receipts(work, (mark_of(work) or "").partition(" ")[0]):
-        if receipt.keys:
-            each = spent.setdefault(receipt.worker, [0.0, 0.0])
-            each[0] += receipt.tokens
-            each[1] += receipt.seconds
-    return {name: int(tokens / max(took, 1e-9)) for name, (tokens, took) in spent.items()}
+    each = spent(receipts(work, key_in(work)))
+    return {name: int(one["tokens"] / max(one["seconds"], 1e-9)) for name, one in each.items()}
 
 
 def shares(run: Run) -> dict[str, int]:
@@ -213,10 +231,9 @@ def shares(run: Run) -> dict[str, int]:
     found: dict[str, int] = {}
     for folder in sorted((run.path / "work").glob(f"round-*/{ARRAY}*")):
         round = int(folder.parent.name.split("-")[1])
-        for receipt in receipts(folder.parent, (mark_of(folder) or "").partition(" ")[0]):
-            if receipt.worker == folder.name:
-                name = f"round {round} {folder.name.removeprefix(ARRAY).replace('-of-', '/')}"
-                found[name] = found.get(name, 0) + len(receipt.keys)
+        name = f"round {round} {folder.name.removeprefix(ARRAY).replace('-of-', '/')}"
+        if count := sum(len(receipt.keys) for receipt in receipts_in(folder)):
+            found[name] = count
     return found
 
 
@@ -280,10 +297,11 @@ def early(found: dict[str, Any]) -> str:
 def at_work(found: dict[str, Any]) -> str:
     """Name the stage that is under way or next, and how far it is."""
     where = f"round {found['round']}" if found["round"] else "the base"
+    online = found["stage"] == "grpo"
     parts = [f"{found['stage']} of {where}"]
     if found["stage_done"] is not None:
         of = "" if found["stage_total"] is None else f" of {found['stage_total']:,}"
-        parts.append(f"{found['stage_done']:,}{of} answers")
+        parts.append(f"{found['stage_done']:,}{of} {'steps' if online else 'answers'}")
     if found["stage_eta_s"] is not None:
         parts.append(f"about {span(found['stage_eta_s'])} left in this stage")
     return ", ".join(parts)

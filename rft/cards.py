@@ -1,8 +1,13 @@
-"""The cards of an exported dataset and model: what it is, how it was made, what it scored."""
+"""The cards of an exported dataset and model: what it is, how it was made, what it scored.
+
+What the kinds of runs say differently is in rft/cards_rounds.py and rft/cards_online.py.
+"""
 
 import json
 import re
 import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,7 @@ import polars as pl
 import yaml
 
 from rft import tables
-from rft.markdown import code, fenced, flow, markdown, plain, share, short, tally
+from rft.markdown import code, fenced, flow, markdown, plain, short
 from rft.measures import pass_interval, solved
 from rft.models import MARK as MODEL_MARK
 from rft.models import base_model
@@ -18,67 +23,71 @@ from rft.prompt import load_tokenizer, prompter
 from rft.seeds import derive
 from rft.store import Run
 
-Manifests = dict[tuple[int, str], dict[str, Any]]
+Manifest = dict[str, Any]
+Manifests = dict[tuple[int, str], Manifest]
 Rows = dict[str, dict[str, int]]  # config -> split -> rows
 
 HOLDS = {
     "sft": "the selected samples; `completion` is the trimmed response, without its end token",
     "rollouts": "every sample as it came from the model",
     "graded": "every sample, trimmed and judged; `rejected_by` is the rule, null where it was kept",
+    "dynamics": "a row for every step of the training",
     "problems": "the questions with their known answers",
     "evaluations": "every answer that a model was measured by; `round` is the model, 0 the base",
 }
 
-# What the card tells elsewhere, or what changes no number.
-UNTOLD = {"prompt", "score", "keep", "track", "notify"}
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of run: what is exported of it, and what its cards say in their own words."""
+
+    method: str
+    """What was done, as a title says it."""
+    tags: tuple[str, ...]
+    configs: tuple[str, ...]
+    """The configs in their order; the first one opens by default."""
+    product: str
+    """What there has to be one of, before anything can be exported."""
+    learnt: Callable[[Manifests], bool]
+    """Whether there is one."""
+    words: dict[str, str]
+    """Parts of the cards by name, with facts to be filled in."""
+    untold: frozenset[str]
+    """Sections of the recipe that changed no number, or are told elsewhere."""
+    facts: Callable[[Run, Manifests, Path], dict[str, Any]]
+    """What the words need, each as text that is ready to be put in."""
+    taught: Callable[[Manifest], str]
+    """What a model learnt from, by the manifest of its training."""
 
 
-def of_stage(made: Manifests, stage: str) -> list[dict[str, Any]]:
+def of_stage(made: Manifests, stage: str) -> list[Manifest]:
     """List a stage's manifests by round."""
     return [each for (_, name), each in sorted(made.items()) if name == stage]
 
 
 DATA_CARD = """# {title}
 
-{rows} answers to {problems} problems, written by {author} in rejection-sampling fine-tuning \
-(RFT): many were sampled, sifted by rules and checked against the known answers, and these were \
-picked to fine-tune the model on. {noise} {license}
+{what} {license}
 
 ```python
 from datasets import load_dataset
 
-sft = load_dataset({folder}, "sft", split="train")  # this folder, or its name on the Hub
-right = sft.filter(lambda row: row["role"] == "positive")
+{opening}
 ```
 
 {configs}
 
-From a row of `sft`, `rollout_id` leads to its judgement in `graded` and to the whole sample with \
-its seed in `rollouts`, `problem_id` to its problem; `model` is the digest of the model that wrote \
-it. `gold` lists the accepted answers. `rank` is the place within round and role by `{by}`, 0 the \
-first. `mean_entropy`, `mean_branching` (how many tokens make up {mass:.0%} of the probability) \
-and `mean_nll` are means over the response's tokens under the model that wrote it, with its whole \
-vocabulary and at temperature 1.
+{reading}
 
 ## Prompt and end token
 
 {prompt}
 
-To train on `sft`, tokenise `prompt`, `completion` and the end token without adding special \
-tokens, and learn the completion and its end only; in TRL: \
-`SFTConfig(eos_token={end!r}, completion_only_loss=True, max_length={max_length})`. Here the \
-sampled `token_ids` themselves were learnt, from which a tokenised text may differ now and then.
-
-The first row, its `prompt` and its `completion`:
-
-{example}
-
-{story}"""
+{training}{story}"""
 
 MODEL_CARD = """# {title}, model {number}
 
-{base} after rejection-sampling fine-tuning (RFT) on answers of its own: sampled, sifted by rules \
-and checked against the known answers. The training of round {number} took {taught}. {license}
+{origin} {license}
 
 ## Prompt and end token
 
@@ -93,6 +102,11 @@ It learnt from answers of its own, and was measured on the benchmarks above and 
 Overlap between training and test problems: `prepare.decontaminate: {decontaminate}`.
 """
 
+STATISTICS = """\
+`mean_entropy`, `mean_branching` (how many tokens make up {mass:.0%} of the probability) \
+and `mean_nll` are means over the response's tokens under the model that wrote it, with its \
+whole vocabulary and at temperature 1."""
+
 STORY = """## Scores
 
 {scores}
@@ -101,9 +115,7 @@ In percent. Pass@k is estimated without bias from all samples of a problem; in b
 bootstrap intervals over problems. Sampled at temperature {temperature:g}, top-p {top_p:g}, at \
 most {max_tokens} tokens. {decided}
 
-## Rounds
-
-{rounds}
+{course}
 
 ## Lineage
 
@@ -119,22 +131,25 @@ seeds; made with {versions}.
 All of it is in `run/recipe.yaml`. The commands that make this again:
 
 ```sh
-rft run run/recipe.yaml --out {out}
+rft {verb} run/recipe.yaml --out {out}
 {command}
 ```
 """
 
 
-def page(front: dict[str, Any], text: str, facts: dict[str, Any]) -> str:
-    """Write a card: YAML between two lines of dashes, then the text."""
+def page(front: dict[str, Any], text: str, kind: Kind, facts: dict[str, Any]) -> str:
+    """Write a card: YAML between two lines of dashes, then the text in the words of its kind."""
     head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    return f"---\n{head}---\n\n{text.format(**facts, story=STORY.format(**facts))}"
+    # Words first: what a fact holds is never taken for a place to fill in.
+    for name, words in {"story": STORY, **kind.words, "statistics": STATISTICS}.items():
+        text = text.replace(f"{{{name}}}", words)
+    return f"---\n{head}---\n\n{text.format(**facts)}"
 
 
-def data_front(run: Run, folder: Path, rows: Rows) -> dict[str, Any]:
+def data_front(run: Run, kind: Kind, folder: Path, rows: Rows) -> dict[str, Any]:
     """Make the YAML by which the Hub files a dataset, and `datasets` finds its configs."""
     sizes = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M")
-    digits = len(str(sum(rows["sft"].values())))
+    digits = len(str(sum(rows[kind.configs[0]].values())))
     questions = pl.concat(
         tables.read_file(path, ["question"]) for path in tables.parts(folder / "problems")
     )
@@ -143,16 +158,16 @@ def data_front(run: Run, folder: Path, rows: Rows) -> dict[str, Any]:
     english = sum(letter.isascii() for letter in letters) >= 0.995 * len(letters)
     return {
         **({"language": ["en"]} if english else {}),
-        "pretty_name": f"{run.path.resolve().name}: rejection-sampling fine-tuning",
+        "pretty_name": f"{run.path.resolve().name}: {kind.method}",
         "size_categories": [sizes[min(max(digits - 3, 0), len(sizes) - 1)]],
         "task_categories": ["text-generation"],
         "annotations_creators": ["machine-generated"],
         "language_creators": ["machine-generated"],
         "source_datasets": on_the_hub(run) or ["original"],
-        "tags": ["synthetic", "reasoning", "math", "rejection-sampling", "rft-rounds"],
+        "tags": ["synthetic", "reasoning", "math", *kind.tags, "rft-rounds"],
         "configs": [
             {"config_name": config}
-            | ({"default": True} if config == "sft" else {})
+            | ({"default": True} if config == kind.configs[0] else {})
             | {
                 "data_files": [
                     {"split": split, "path": f"{config}/{split}-*.parquet"} for split in splits
@@ -164,7 +179,7 @@ def data_front(run: Run, folder: Path, rows: Rows) -> dict[str, Any]:
     }
 
 
-def model_front(run: Run) -> dict[str, Any]:
+def model_front(run: Run, kind: Kind) -> dict[str, Any]:
     """Make the YAML by which the Hub files a model; the licence is the base's, if it states one."""
     base = base_model(run)
     readme = Path(base.path) / "README.md"
@@ -180,11 +195,10 @@ def model_front(run: Run) -> dict[str, Any]:
         front |= {"base_model": run.recipe.model.path, "base_model_relation": "finetune"}
     if on_the_hub(run):
         front["datasets"] = on_the_hub(run)
-    tags = ["trl", "sft", "rejection-sampling", "rft-rounds", "generated_from_trainer"]
     return front | {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
-        "tags": tags,
+        "tags": ["trl", *kind.tags, "rft-rounds", "generated_from_trainer"],
     }
 
 
@@ -194,33 +208,21 @@ def on_the_hub(run: Run) -> list[str]:
     return [name.removeprefix("hub:") for name in sources if name.startswith("hub:")]
 
 
-def gather(run: Run, made: Manifests, folder: Path) -> dict[str, Any]:
+def gather(run: Run, kind: Kind, made: Manifests, folder: Path) -> dict[str, Any]:
     """Collect what both cards say, each as text that is ready to be put in."""
     recipe, name, end = run.recipe, run.path.resolve().name, end_token(run, made)
-    sft = pl.concat(map(tables.read_file, tables.parts(folder / "sft")))
-    noise, first = len(sft.filter(pl.col("role") == "noise")), sft.row(0, named=True)
-    several = len({each["model"] for each in of_stage(made, "sample")}) > 1
     packages: dict[str, set[str]] = {}
     for each in made.values():
         for package, version in each.get("versions", {}).items():
             packages.setdefault(package, set()).add(version)
-    return {
-        "title": f"{plain(name)}: rejection-sampling fine-tuning",
+    return kind.facts(run, made, folder) | {
+        "title": f"{plain(name)}: {kind.method}",
         "out": shlex.quote(f"runs/{name}"),
+        "verb": run.command,
         "base": code(recipe.model.path),
-        "author": code(recipe.model.path) + " and models made from it" * several,
-        "rows": f"{len(sft):,}",
-        "problems": f"{sft['problem_id'].n_unique():,}",
-        "noise": f"**Wrong on purpose: {share(noise, len(sft))} of them, marked `role=noise`**, to "
-        "keep the model exploring; leave them out, as below, unless that is what you want."
-        if noise
-        else "None of them is wrong on purpose, which `role=noise` would mark.",
-        "by": f"select.by: {recipe.select.by}, noise_by: {recipe.select.noise_by}",
-        "mass": recipe.sample.statistics.mass,
         "end": end,
         "prompt": prompt_words(run, end),
-        "max_length": recipe.sft.max_length,
-        "example": f"{fenced(first['prompt'])}\n\n{fenced(first['completion'])}",
+        "mass": recipe.sample.statistics.mass,
         "scores": score_table(run, folder),
         "temperature": recipe.evaluate.temperature,
         "top_p": recipe.evaluate.top_p,
@@ -228,15 +230,13 @@ def gather(run: Run, made: Manifests, folder: Path) -> dict[str, Any]:
         "decided": "The gate decided on `dev`; `test` was only looked at."
         if recipe.gate
         else "Nothing was decided on these figures.",
-        "rounds": round_table(made),
-        "lineage": lineage_table(made),
         "versions": ", ".join(f"{each} {' and '.join(sorted(v))}" for each, v in packages.items()),
         "recipe": markdown(
             "section, settings",
             [
                 [section, code(flow(settings))]
                 for section, settings in recipe.model_dump(
-                    mode="json", exclude=UNTOLD, exclude_none=True
+                    mode="json", exclude=set(kind.untold), exclude_none=True
                 ).items()
             ],
         ),
@@ -248,7 +248,7 @@ def end_token(run: Run, made: Manifests) -> str:
     """Name the token that ends an answer: the recipe's, else a made model's, else the base's."""
     if run.recipe.prompt.end != "auto":
         return run.recipe.prompt.end
-    for each in of_stage(made, "sft"):
+    for each in of_stage(made, run.recipe.maker):
         mark = run.model_folder(each["round"]) / MODEL_MARK
         if mark.is_file():
             return str(json.loads(mark.read_text())["end"])
@@ -310,48 +310,19 @@ def score_table(run: Run, folder: Path) -> str:
     return markdown("benchmark, model (0 is the base), problems, samples, Pass@1, Pass@k", lines)
 
 
-def round_table(made: Manifests) -> str:
-    """Count what became of each round's samples."""
-    lines = []
-    for each in of_stage(made, "sample"):
-        grade, sift, select, gate = (
-            made.get((each["round"], stage), {}).get("counts", {})
-            for stage in ("grade", "filter", "select", "gate")
-        )
-        trained = (each["round"], "sft") in made
-        lines.append(
-            [
-                each["round"],
-                f"{each['counts']['in']:,}",
-                f"{each['counts']['rollouts']:,} ({each['tokens']:,} tokens)",
-                tally(grade.get("verdict")),
-                tally(sift.get("rejected")),
-                f"{sift['kept']:,}" if sift else "-",
-                tally(select.get("selected")),
-                {True: "adopted", False: "refused"}[gate.get("adopted", True)] if trained else "-",
-            ]
-        )
-    return markdown(
-        "round, problems, sampled, judged, rejected by rules, kept, selected, model", lines
-    )
+def fate(run: Run, made: Manifests, round: int) -> str:
+    """Say what became of a round's model."""
+    if (round, run.recipe.maker) not in made:
+        return "-"
+    if run.recipe.gate is None:
+        return "adopted"
+    if (round, "gate") not in made:
+        return "undecided"
+    return "adopted" if made[round, "gate"]["counts"]["adopted"] else "refused"
 
 
-def lineage_table(made: Manifests) -> str:
-    """Name by digest what each round read and made."""
-
-    def digest(round: int, stage: str, table: str) -> str:
-        if (round, stage) not in made:
-            return "-"
-        return short(made[round, stage]["outputs"][table]["digest"])
-
-    lines = [
-        [
-            each["round"],
-            short(each["model"]),
-            digest(each["round"], "sample", "rollouts"),
-            digest(each["round"], "select", "selected"),
-            digest(each["round"], "sft", "model"),
-        ]
-        for each in of_stage(made, "sample")
-    ]
-    return markdown("round, sampled from, rollouts, selected, new model", lines)
+def digest_of(made: Manifests, round: int, stage: str, table: str) -> str:
+    """Name what a stage wrote by its digest, if it did."""
+    if (round, stage) not in made:
+        return "-"
+    return short(made[round, stage]["outputs"][table]["digest"])

@@ -27,7 +27,7 @@ HERE = click.Path(path_type=Path)
 
 # As they are met: the loop, its stages, what reads a run, the rest.
 ORDER = ["run", "prepare", "sample", "grade", "filter", "score", "select"]
-ORDER += ["sft", "evaluate", "gate"]
+ORDER += ["sft", "evaluate", "gate", "grpo"]
 ORDER += ["report", "status", "show", "export", "recipes", "doctor", "unlock"]
 ORDER += ["worker", "preflight"]
 
@@ -161,6 +161,80 @@ def run(
       rft run mine.yaml --out runs/mine --set sample.n=16
       rft run runs/mine --rounds 3
     """
+    if rounds is not None:
+        overrides = (*overrides, f"rounds={rounds}")
+    found, stored = begin(recipe, out, overrides)
+    if found.recipe.grpo is not None:
+        raise RFTError(f"{recipe}: it trains online (grpo); `rft grpo {recipe}` runs it")
+    drive(found, stored, one_more, update, plan_only, stop_after, grace)
+
+
+@cli.command()
+@click.argument("recipe", required=False)
+@click.option("--model", help="Where training starts: a folder, a Hub id, RUN or RUN@2.")
+@click.option("--out", type=HERE, help="The run folder; runs/NAME of the recipe by default.")
+@click.option("--list", "list_plugins", is_flag=True, help="List the exploration plug-ins.")
+@set_option
+@click.option("--update", is_flag=True, help="Redo what changed settings make out of date.")
+@click.option("--plan", "plan_only", is_flag=True, help="Only say what would be done.")
+@click.option("--stop-after", type=Duration(), help="Wind down after this time, e.g. 3h.")
+@click.option("--round", type=click.IntRange(1, 1), hidden=True, help="Only the training itself.")
+@grace_option
+def grpo(
+    recipe: str | None,
+    model: str | None,
+    out: Path | None,
+    list_plugins: bool,
+    overrides: tuple[str, ...],
+    update: bool,
+    plan_only: bool,
+    stop_after: float | None,
+    round: int | None,
+    grace: float,
+) -> None:
+    """Train a model online, with GRPO shaped by plug-ins.
+
+    Measures the base, trains, and measures again: model 1 of the run folder, RUN@1. Goes on where
+    an earlier call ended. RECIPE has a section `grpo`; --list shows what its `plugins` may be.
+
+    \b
+    Example:
+      rft grpo grpo-quickstart
+      rft grpo grpo-quickstart --model runs/quickstart --out runs/online
+      rft grpo --list
+    """
+    if list_plugins:
+        from rft.exploration import PLUGINS
+
+        for name, plugin in PLUGINS.items():
+            click.echo(f"{name:22} {(plugin.__doc__ or '').splitlines()[0]}")
+        return
+    if recipe is None:
+        raise click.UsageError("give RECIPE, or --list")
+    if round is not None:
+        stage_command("grpo", Path(recipe), round, grace)
+        return
+    if model is not None:
+        overrides = (f"model.path={model}", *overrides)
+    found, stored = begin(recipe, out, overrides)
+    if found.recipe.grpo is None:
+        raise RFTError(
+            f"{recipe}: it has no section `grpo`; `rft recipes grpo-quickstart` shows one "
+            f"(`rft run {recipe}` runs its rounds)"
+        )
+    drive(found, stored, False, update, plan_only, stop_after, grace)
+
+
+def drive(
+    found: "Run",
+    stored: "Recipe | None",
+    one_more: bool,
+    update: bool,
+    plan_only: bool,
+    stop_after: float | None,
+    grace: float,
+) -> None:
+    """Do what is not done yet of a run, or say what that would be."""
     import threading
 
     from pipelines import run as loop
@@ -168,11 +242,10 @@ def run(
     from rft.engines import refuse_missing
     from rft.stopping import Stop
 
-    if rounds is not None:
-        overrides = (*overrides, f"rounds={rounds}")
-    found, stored = begin(recipe, out, overrides)
     if not plan_only:
         refuse_missing(found.recipe.engine.kind)
+        if found.recipe.grpo and found.recipe.grpo.vllm == "colocate":
+            refuse_missing("vllm")
     stop = Stop(grace).listen()
     if stop_after is not None:
         timer = threading.Timer(stop_after, stop.ask, ["--stop-after"])
@@ -198,7 +271,8 @@ def run(
             raise SystemExit(failed.code) from None
     click.echo(text_report(found))
     if not anything:
-        say(f"{found.path}: nothing to do, {upto} rounds are done")
+        done = "the training is done" if found.recipe.grpo else f"{upto} rounds are done"
+        say(f"{found.path}: nothing to do, {done}")
 
 
 def foreseen(found: "Run", stop: "Stop") -> str:
@@ -208,6 +282,10 @@ def foreseen(found: "Run", stop: "Stop") -> str:
     from rft.forecast import at_most, described
     from rft.preflight import is_current, recorded
 
+    if (grpo := found.recipe.grpo) is not None:
+        drawn = grpo.steps * grpo.problems * grpo.n
+        most = f"at most {drawn:,} answers and {drawn * grpo.max_tokens:,} tokens to learn from"
+        return f"  {most}; what that takes is not forecast"
     if not found.recipe.rounds or found.recipe.engine.kind == "replay":
         return "  nothing is sampled to learn from, so there is nothing to forecast"
     if is_current(found):
@@ -273,9 +351,12 @@ def only_begun(path: Path) -> bool:
 def check_recipe(recipe: "Recipe", *, engine: bool = True) -> None:
     """Refuse what only the stages know to be wrong, and what is not built yet."""
     from pipelines.filter import check_rules
+    from rft.exploration.compose import plugins_of
     from rft.recipe_files import not_yet
 
     check_rules(recipe.filter)
+    if recipe.grpo is not None:
+        plugins_of(recipe.grpo)
     if engine and (missing := not_yet(recipe)):
         raise RFTError(missing[0])
 
@@ -382,10 +463,10 @@ def stage_command(stage: str, run_folder: Path, round: int | None, grace: float)
             raise RFTError(f"--round {number}: `{stage}` has no such round; rounds begin at 1")
         if not stages.is_current(work, found, number):
             for needed in models_for(work, found, number):
-                if not is_there(found, needed) and found.manifest("sft", needed):
+                if not is_there(found, needed) and found.manifest(found.recipe.maker, needed):
                     raise RFTError(
                         f"{run_folder}: model {needed} was removed (keep.models); "
-                        f"`rft run {run_folder}` trains it again where it is needed"
+                        f"`rft {found.command} {run_folder}` trains it again where it is needed"
                     )
         with acceptance(found, work) as accept:
             done = stages.perform(work, found, number, stop, say, accept)
@@ -872,7 +953,6 @@ def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """
     import json
 
-    from pipelines.sft import micro_batch
     from rft.doctor import examine, text_report
     from rft.recipe_files import load_recipe
     from rft.store import is_run
@@ -881,7 +961,7 @@ def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     found = load_recipe(str(path / "recipe.yaml") if is_run(path) else recipe, overrides)
     check_recipe(found, engine=False)
     place = path if is_run(path) else folder_for(recipe)
-    told = examine(found, place, micro_batch=micro_batch(found.sft))
+    told = examine(found, place)
     click.echo(json.dumps(told) if as_json else f"recipe {recipe}\n{text_report(told)}")
     if not told["sound"]:
         raise SystemExit(2)

@@ -12,7 +12,7 @@ from rft import devices, tables, workers
 from rft.atomic import atomic_text
 from rft.sampling import Plan
 from rft.seeds import derive
-from rft.shelf import ARRAY, MARK, Receipt, mark_of, receipts
+from rft.shelf import ARRAY, MARK, Receipt, mark_of, receipts, spent
 from rft.stages import Job
 from rft.stock import POOL, Stock, pool, renew
 from rft.worker import Worker
@@ -81,13 +81,7 @@ def cost(made: Sequence[Receipt]) -> dict[str, Any]:
 
     Workers sample side by side, so the longest of them is the time that it took.
     """
-    workers: dict[str, dict[str, float]] = {}
-    for receipt in made:
-        if receipt.keys:
-            each = workers.setdefault(receipt.worker, {"rollouts": 0, "tokens": 0, "seconds": 0.0})
-            each["rollouts"] += len(receipt.keys)
-            each["tokens"] += receipt.tokens
-            each["seconds"] = round(each["seconds"] + receipt.seconds, 2)
+    workers = spent(made)
     seconds = max((each["seconds"] for each in workers.values()), default=0.0)
     tokens = sum(receipt.tokens for receipt in made)
     return {

@@ -32,7 +32,7 @@ def explained(error: BaseException) -> str | None:
         return f"no permission ({text}); mend the permissions or choose another folder"
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return (
-            f"out of memory ({text}); lower engine.args.batch while sampling, sft.micro_batch or "
-            "sft.max_length while training, or use sft.lora"
+            f"out of memory ({text}); lower engine.args.batch while sampling, "
+            "micro_batch (of sft or grpo) or the longest row while training, or use lora"
         )
     return None

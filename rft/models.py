@@ -56,7 +56,7 @@ def resolve(model: Model, cache: Path | None = None) -> ModelRef:
         if made == 0:
             return resolve(source.recipe.model, source.path)
         if not (folder / MARK).is_file():
-            removed = (source.manifest("sft", made) or {}).get("removed")
+            removed = (source.manifest(source.recipe.maker, made) or {}).get("removed")
             raise RFTError(
                 f"model.path: {model.path!r}: "
                 + (
@@ -169,7 +169,7 @@ def new_model_folder(folder: Path, **about: object) -> Iterator[Path]:
 def last_round(run: Run) -> int:
     """Give the last round whose model was made."""
     rounds = [0]
-    while run.manifest("sft", rounds[-1] + 1) is not None:
+    while run.manifest(run.recipe.maker, rounds[-1] + 1) is not None:
         rounds.append(rounds[-1] + 1)
     return rounds[-1]
 
@@ -192,7 +192,7 @@ def made_model(run: Run, round: int) -> ModelRef:
     if round == 0:
         return base_model(run)
     # `keep.models` may have removed the folder: what a key needs is in the manifest.
-    digest = run.output_digest("sft", round, "model")
+    digest = run.output_digest(run.recipe.maker, round, "model")
     return ModelRef(str(run.model_folder(round)), digest, None, run.recipe.model.trust_remote_code)
 
 

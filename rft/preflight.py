@@ -19,7 +19,7 @@ from rft.errors import RFTError
 from rft.forecast import Forecast, Probes, forecast, weights_of
 from rft.models import base_model
 from rft.prompt import Prompter
-from rft.recipe import Sft
+from rft.recipe import Recipe
 from rft.recipe_complaints import nearest
 from rft.sampling import Plan, as_sampling, rollout_rows, sampling_settings
 from rft.seeds import derive, digest
@@ -39,12 +39,12 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
     run, recipe, prompts = job.run, job.run.recipe, plan.prompts
     if recipe.engine.kind == "replay" or not plan.probes or is_current(run):
         return None
-    check_trainer_arguments(recipe.sft)
+    check_trainer_arguments(recipe)
     if recipe.track != "none" and importlib.util.find_spec(recipe.track) is None:
         raise RFTError(f"track: {recipe.track} is not installed; pip install {recipe.track}")
-    job.say(shown(prompts, plan.probes[0]))
+    job.say(shown(prompts, plan.probes[0], online=recipe.grpo is not None))
     # What engines compile at their first tokens is not sampling.
-    warm = 1 if len(plan.probes) <= PROBES else PROBES
+    warm = PROBES if len(plan.probes) > PROBES else min(1, len(plan.probes) - 1)
     finished = answers(job, engine(), plan.probes[:warm])
     began = time.monotonic()
     timed = answers(job, engine(), plan.probes[warm:])
@@ -52,12 +52,12 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
     finished += timed
     stopped = sum(done.finish_reason == "stop" for done in finished)
     boxed = sum(first_box(done.completion) is not None for done in finished)
-    judge(finished, recipe.sample.max_tokens, prompts.end, job.say)
+    judge(finished, recipe.learns_from.max_tokens, prompts.end, job.say)
     job.say(
         f"preflight: of {len(finished)} probes {stopped} stopped and {boxed} closed a box, "
         f"at {speed:,.0f} tokens/s"
     )
-    if recipe.rounds:
+    if recipe.rounds and recipe.grpo is None:
         probes = learnt_from(job, plan, finished, speed)
         ahead = foreseen(run, probes)
         refuse_too_much(ahead, Path(plan.model.path), shutil.disk_usage(run.path).free)
@@ -68,7 +68,7 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
         "stage": "preflight",
         "round": 0,
         "key": key_of_preflight(run),
-        "settings": sampling_settings(recipe, recipe.sample),
+        "settings": sampling_settings(recipe, recipe.learns_from),
         "inputs": {"model": plan.model.digest},
         "outputs": {},
         "counts": {"in": len(finished), "stopped": stopped, "boxed": boxed},
@@ -81,7 +81,7 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
 
 def key_of_preflight(run: Run) -> str:
     """Hash what a preflight depends on."""
-    settings = sampling_settings(run.recipe, run.recipe.sample)
+    settings = sampling_settings(run.recipe, run.recipe.learns_from)
     return key_of("preflight", settings, {"model": base_model(run).digest})
 
 
@@ -93,7 +93,7 @@ def is_current(run: Run) -> bool:
 
 def answers(job: Job, engine: Engine, probes: Sequence[Request]) -> list[Finished]:
     """Sample probes as the run samples to learn."""
-    sampling = as_sampling(job.run.recipe, job.run.recipe.sample)
+    sampling = as_sampling(job.run.recipe, job.run.recipe.learns_from)
     units = Fixed(engine.units(probes))
     return [done for unit in engine.sample(units, sampling, check=job.stop.check) for done in unit]
 
@@ -104,10 +104,11 @@ def probes_of(run: Run, problems: pl.DataFrame, prompts: Prompter) -> list[Reque
     Eight answers tell whether anything is wrong; a long run is worth up to 64, which tell more of
     what it will take. How long a problem is sampled depends on itself: for that each has four.
     """
-    sample = run.recipe.sample
-    most = sample.until.max if sample.until else sample.n
-    count = min(MOST_PROBES, max(PROBES, sample.problems * most // MOST_PROBES))
-    each = 4 if sample.until and count > PROBES else 1
+    sample, each, count = run.recipe.sample, 1, PROBES
+    if run.recipe.grpo is None:
+        most = sample.until.max if sample.until else sample.n
+        count = min(MOST_PROBES, max(PROBES, sample.problems * most // MOST_PROBES))
+        each = 4 if sample.until and count > PROBES else 1
     some = problems.sort(pl.col("split") != "train", "problem_id").head(count // each)
     asked = []
     for name, question in some.select("problem_id", "question").iter_rows():
@@ -121,7 +122,7 @@ def probes_of(run: Run, problems: pl.DataFrame, prompts: Prompter) -> list[Reque
 
 def lengths(finished: Sequence[Finished]) -> list[int]:
     """Count the tokens of each rollout."""
-    return [done.num_tokens or len(done.token_ids or ()) for done in finished]
+    return [done.length or 0 for done in finished]
 
 
 def learnt_from(job: Job, plan: Plan, finished: Sequence[Finished], speed: float) -> Probes:
@@ -199,34 +200,36 @@ def refuse_too_much(ahead: Forecast, model: Path, free: int) -> None:
         )
 
 
-def check_trainer_arguments(sft: Sft) -> None:
-    """Refuse names in `sft.args` that TRL does not know, hours before they would be used."""
-    if not sft.args:
+def check_trainer_arguments(recipe: Recipe) -> None:
+    """Refuse names in `sft.args` or `grpo.args` that TRL does not know, hours before their use."""
+    args = (recipe.grpo or recipe.sft).args
+    if not args:
         return
     from dataclasses import fields
 
-    from trl import SFTConfig
+    import trl
 
-    known = {field.name for field in fields(SFTConfig)}
-    for name in sft.args:
+    config = trl.GRPOConfig if recipe.grpo else trl.SFTConfig
+    known = {field.name for field in fields(config)}
+    for name in args:
         if name not in known:
             guess = nearest(name, known)
             advice = f'; did you mean "{guess}"?' if guess else ""
-            raise RFTError(f'sft.args: TRL\'s SFTConfig has no "{name}"{advice}')
+            raise RFTError(f'{recipe.maker}.args: TRL\'s {config.__name__} has no "{name}"{advice}')
 
 
-def shown(prompts: Prompter, request: Request) -> str:
-    """Write one prompt and one SFT target with every token visible."""
+def shown(prompts: Prompter, request: Request, *, online: bool) -> str:
+    """Write one prompt, and one SFT target if there will be any, with every token visible."""
     row = prompts.target(request.prompt_ids, prompts.encode(EXAMPLE))
     learnt = [
         token for token, mask in zip(row["input_ids"], row["completion_mask"], strict=True) if mask
     ]
     prompt = json.dumps(request.prompt, ensure_ascii=False)
+    line = f"prompt ({len(request.prompt_ids)} tokens): {prompt}"
+    if online:
+        return f"{line}\nan answer ends with {prompts.end!r}"
     target = json.dumps(prompts.decode(learnt), ensure_ascii=False)
-    return (
-        f"prompt ({len(request.prompt_ids)} tokens): {prompt}\n"
-        f"target, as SFT learns it after the prompt: {target}"
-    )
+    return f"{line}\ntarget, as SFT learns it after the prompt: {target}"
 
 
 def judge(

@@ -22,6 +22,10 @@ class Progress:
         if time.monotonic() - self.shown >= (0.2 if self.live else 30):
             self.show()
 
+    def start_clock(self) -> None:
+        """Count the time from here: loading an engine says nothing about its rate."""
+        self.began = time.monotonic()
+
     def seconds(self) -> float:
         """Give the time since the start."""
         return max(time.monotonic() - self.began, 1e-9)

@@ -1,10 +1,10 @@
 """The recipe: every setting of a run as one frozen tree that refuses what cannot work."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from rft.recipe_grpo import Grpo, Length, Reward
 from rft.recipe_measuring import Evaluate, Gate, Stop
 from rft.recipe_sampling import Engine, Example, Model, Prompt, Sample, Statistics, Until
 from rft.recipe_sources import Columns, Holdout, Prepare, Source
@@ -17,6 +17,7 @@ from rft.recipe_types import (
     Section,
     Share,
     Text,
+    empty_is_nothing,
     refuse_equal_samples,
 )
 
@@ -27,14 +28,17 @@ __all__ = [
     "Example",
     "Gate",
     "Grade",
+    "Grpo",
     "Holdout",
     "Keep",
     "Launch",
+    "Length",
     "Lora",
     "Model",
     "Prepare",
     "Prompt",
     "Recipe",
+    "Reward",
     "Sample",
     "Score",
     "Select",
@@ -49,16 +53,7 @@ __all__ = [
 Order = Literal["random", "entropy", "branching", "perplexity"]
 
 
-def _nothing_is_empty(given: Any) -> Any:
-    """Read `rule:` with nothing after it, which YAML makes null, as a rule without parameters."""
-    if given is None:
-        return {}
-    if isinstance(given, Mapping):
-        return {name: {} if value is None else value for name, value in given.items()}
-    return given
-
-
-Rules = Annotated[dict[str, Open], BeforeValidator(_nothing_is_empty)]
+Rules = Annotated[dict[str, Open], BeforeValidator(empty_is_nothing)]
 
 
 class Grade(Section):
@@ -143,6 +138,8 @@ class Recipe(Section):
     """What is trained on."""
     sft: Sft
     """How it is trained on."""
+    grpo: Grpo | None = None
+    """How the model is trained online instead, by `rft grpo`; null in a recipe of rounds."""
     evaluate: Evaluate
     """How models are measured."""
     gate: Gate | None = None
@@ -155,6 +152,35 @@ class Recipe(Section):
     """What ends a run early; null is nothing."""
     notify: Text | None = None
     """A command that gets each event as JSON on stdin."""
+
+    @property
+    def learns_from(self) -> Sample | Grpo:
+        """Give the section that says how the answers are drawn that are learnt from."""
+        return self.grpo or self.sample
+
+    @property
+    def trains(self) -> Sft | Grpo:
+        """Give the section that says how the model is trained."""
+        return self.grpo or self.sft
+
+    @property
+    def maker(self) -> str:
+        """Name the stage that makes a model, which is the name of that section."""
+        return "grpo" if self.grpo else "sft"
+
+    @model_validator(mode="after")
+    def _online_training_is_one_round(self) -> Self:
+        if self.grpo is not None and self.rounds > 1:
+            raise ValueError(
+                f"rounds is {self.rounds}, and online training (grpo) makes one model; set "
+                "rounds: 1, or grpo: null"
+            )
+        if self.grpo is not None and self.prompt.stop:
+            raise ValueError(
+                f"prompt.stop is {list(self.prompt.stop)}, and online training (grpo) ends answers "
+                "at tokens only; set prompt.stop: []"
+            )
+        return self
 
     @model_validator(mode="after")
     def _decisions_have_problems(self) -> Self:
@@ -203,8 +229,9 @@ class Recipe(Section):
     def _prompts_have_room(self) -> Self:
         """Refuse completions that fill the engine's whole context."""
         longest = self.engine.max_model_len
+        learns = "grpo" if self.grpo else "sample"
         for key, tokens in (
-            ("sample.max_tokens", self.sample.max_tokens),
+            (f"{learns}.max_tokens", self.learns_from.max_tokens),
             ("evaluate.max_tokens", self.evaluate.max_tokens),
         ):
             if longest is not None and tokens >= longest:

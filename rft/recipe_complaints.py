@@ -164,11 +164,19 @@ def _unknown(path: tuple[str, ...], settings: Any) -> tuple[tuple[str, ...], str
             return (*path, *deeper), _did_you_mean((*path, *deeper), [meant])
         return path, _did_you_mean(path, [".".join([*above, guess])])
     dotted = ".".join(path)
-    elsewhere = [key for key in known if key.rpartition(".")[2] == word and key != dotted]
-    close = nearest(dotted, [key for key in known if key != dotted])
+    used = [key for key in known if key != dotted and not _left_out(key, settings)]
+    elsewhere = [key for key in used if key.rpartition(".")[2] == word]
+    close = nearest(dotted, used)
     if elsewhere or close:
         return path, _did_you_mean(path, elsewhere or [str(close)])
     return path, f'unknown key "{dotted}"; the keys here are {", ".join(siblings)}'
+
+
+def _left_out(key: str, settings: Any) -> bool:
+    """Say whether a key is of a section that is nothing by default, and that nobody asked for."""
+    top, found, _ = key.partition(".")
+    optional = bool(found) and Recipe.model_fields[top].default is None
+    return optional and settings.get(top) is None
 
 
 def _did_you_mean(path: Sequence[str], guesses: Sequence[str]) -> str:

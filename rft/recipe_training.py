@@ -125,6 +125,11 @@ class Sft(Section):
     args: Open = Field(default_factory=dict)
     """Further keys of TRL's SFTConfig."""
 
+    @property
+    def longest(self) -> int:
+        """Count the tokens of the longest row, the prompt included."""
+        return self.max_length
+
     @model_validator(mode="after")
     def _arguments_are_not_ours(self) -> Self:
         for name in self.args:

@@ -1,6 +1,7 @@
 """What every section of a recipe is made of: strict, frozen, and without unknown keys."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -30,3 +31,12 @@ def refuse_equal_samples(temperature: float, name: str, n: int) -> None:
             f"temperature is 0 and {name} is {n}, which would draw the same sample {n} times; "
             f"set {name} to 1 or raise the temperature"
         )
+
+
+def empty_is_nothing(given: Any) -> Any:
+    """Read `name:` with nothing after it, which YAML makes null, as one without parameters."""
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return {name: {} if value is None else value for name, value in given.items()}
+    return given

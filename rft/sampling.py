@@ -1,9 +1,10 @@
 """What is sampled: by which settings, from which model, whose answers, under which names."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rft.engines import Engine, Finished, Request, Sampling
 from rft.errors import RFTError
 from rft.models import MARK, ModelRef
 from rft.prompt import Prompter
-from rft.recipe import Evaluate, Recipe, Sample, Until
+from rft.recipe import Evaluate, Grpo, Recipe, Sample, Until
 from rft.seeds import derive, digest
 from rft.store import Run
 
@@ -52,7 +53,7 @@ def file_digest_of(path: str, _modified: int) -> str:
     return tables.file_digest(Path(path))
 
 
-def sampling_settings(recipe: Recipe, section: Sample | Evaluate) -> dict[str, Any]:
+def sampling_settings(recipe: Recipe, section: Sample | Grpo | Evaluate) -> dict[str, Any]:
     """Give the settings that, with the model's content, are the sampling key."""
     return {
         "seed": recipe.seed,
@@ -64,7 +65,7 @@ def sampling_settings(recipe: Recipe, section: Sample | Evaluate) -> dict[str, A
     }
 
 
-def sampling_key(recipe: Recipe, section: Sample | Evaluate, model: ModelRef) -> str:
+def sampling_key(recipe: Recipe, section: Sample | Grpo | Evaluate, model: ModelRef) -> str:
     """Hash what decides a rollout's text: never how many are asked for, nor of which problems."""
     return digest(canonical(sampling_settings(recipe, section)), model.digest)
 
@@ -75,14 +76,18 @@ def canonical(value: Any) -> str:
 
 
 def problems_of_round(ids: Sequence[str], per_round: int, round: int, seed: int) -> list[str]:
-    """Pick a round's problems: seeded, and none comes again until all have been used."""
+    """Pick a round's problems."""
+    return next(islice(problems_of_rounds(ids, per_round, seed), round - 1, None))
+
+
+def problems_of_rounds(ids: Sequence[str], per_round: int, seed: int) -> Iterator[list[str]]:
+    """Pick each round's problems: seeded, and none comes again until all have been used."""
     count = min(per_round, len(ids))
     left: list[str] = []
-    cycle = 0
-    chosen: list[str] = []
-    for _ in range(round):
-        chosen = left[:count]
-        left = left[count:]
+    at = cycle = 0
+    while True:
+        chosen = left[at : at + count]
+        at += count
         if len(chosen) < count:
             cycle += 1
             order = sorted(ids, key=lambda name: derive(seed, "problems", cycle, name))
@@ -90,12 +95,12 @@ def problems_of_round(ids: Sequence[str], per_round: int, round: int, seed: int)
             fresh = [name for name in order if name not in had]
             wanted = count - len(chosen)
             # Those of the new cycle that this round has had already stay at the cycle's end.
-            left = fresh[wanted:] + [name for name in order if name in had]
+            left, at = fresh[wanted:] + [name for name in order if name in had], 0
             chosen += fresh[:wanted]
-    return chosen
+        yield chosen
 
 
-def as_sampling(recipe: Recipe, section: Sample | Evaluate) -> Sampling:
+def as_sampling(recipe: Recipe, section: Sample | Grpo | Evaluate) -> Sampling:
     """Give the engine's view of a sampling section."""
     wanted = recipe.sample.statistics
     return Sampling(
@@ -150,7 +155,7 @@ class Plan:
     round: int
     model: ModelRef
     prompts: Prompter
-    section: Sample | Evaluate
+    section: Sample | Grpo | Evaluate
     asked: Sequence[Asked]
     probes: Sequence[Request] = ()
     """What the preflight samples."""
@@ -171,6 +176,12 @@ class Plan:
         """Count the tokens of the longest prompt with the longest completion."""
         longest = max((len(each.prompt_ids) for each in self.asked), default=0)
         return longest + self.section.max_tokens
+
+    @property
+    def room(self) -> int:
+        """Count the tokens that an engine must be able to hold: the preflight samples to learn."""
+        probe = max((len(each.prompt_ids) for each in self.probes), default=0)
+        return max(self.longest, probe + self.run.recipe.learns_from.max_tokens)
 
     @property
     def together(self) -> bool:
@@ -202,7 +213,7 @@ def open_engine(plan: Plan, seed: int) -> Engine:
             # The recipe's names are the base's: what the run trained is known by its folder.
             name=None if trained else engine.served_model or plan.run.recipe.model.path,
             sampling=plan.sampling,
-            longest=plan.longest,
+            longest=plan.room,
         )
     if engine.kind == "vllm":
         from rft.engines.vllm import Vllm
@@ -212,7 +223,7 @@ def open_engine(plan: Plan, seed: int) -> Engine:
             plan.prompts,
             engine,
             sampling=plan.sampling,
-            longest=plan.longest,
+            longest=plan.room,
             seed=seed,
             **model.options,
         )
@@ -248,7 +259,7 @@ def rollout_rows(finished: Iterable[Finished], plan: Plan) -> pl.DataFrame:
             "completion": done.completion,
             "finish_reason": done.finish_reason,
             "num_prompt_tokens": len(done.request.prompt_ids),
-            "num_tokens": done.num_tokens if done.token_ids is None else len(done.token_ids),
+            "num_tokens": done.length,
             "token_ids": done.token_ids,
             "logprobs": done.logprobs,
             "entropies": done.entropies,

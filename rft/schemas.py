@@ -104,6 +104,38 @@ TABLES: dict[str, pa.Schema] = {
             _required("ranked_by", TEXT),
         ]
     ),
+    "dynamics": pa.schema(
+        [
+            _required("step", pa.int32()),
+            _optional("reward", pa.float32()),
+            _optional("correct", pa.float32()),
+            _required("unverified", pa.int32()),
+            _required("k", pa.int32()),
+            _optional("pass_at_k", pa.float32()),
+            _required("without_signal", pa.float32()),
+            _required("response_length", pa.float32()),
+            _optional("cut", pa.float32()),
+            _optional("entropy", pa.float32()),
+            _optional("entropy_correct", pa.float32()),
+            _optional("entropy_wrong", pa.float32()),
+            _optional("loss", pa.float32()),
+            _optional("grad_norm", pa.float32()),
+            _optional("learning_rate", pa.float64()),
+            _optional("clip_low", pa.float32()),
+            _optional("clip_high", pa.float32()),
+            _optional("kl", pa.float32()),
+            _required("sign_flips", pa.int64()),
+            _required("revived", pa.int64()),
+            _optional("largest_ratio", pa.float32()),
+            _required(
+                "touched",
+                pa.large_list(pa.struct([("plugin", TEXT), ("share", pa.float32())])),
+            ),
+            _required("tokens", pa.int64()),
+            _required("rollout_seconds", pa.float32()),
+            _required("seconds", pa.float32()),
+        ]
+    ),
     "verdicts": pa.schema(
         [
             _required("gold", TEXT),

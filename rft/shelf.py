@@ -64,29 +64,50 @@ class Receipt:
         return tables.read_file(self.shard)
 
 
-def receipts(work: Path, key: str) -> Iterator[Receipt]:
-    """Read the receipts of all workers that work on the plan of a key."""
+def receipts(work: Path, key: str | None) -> Iterator[Receipt]:
+    """Read the receipts of all workers that work for the key of a stage; None is nobody's."""
     for folder in sorted(path for path in work.glob("*-*") if path.is_dir()):
         # An array job has no lock: its folder says itself what it belongs to.
-        mark = mark_of(folder) if folder.name.startswith(ARRAY) else mark_of(work)
-        if mark is None or mark.partition(" ")[0] != key:
+        if key is not None and key_in(folder if folder.name.startswith(ARRAY) else work) == key:
+            yield from receipts_in(folder)
+
+
+def receipts_in(folder: Path) -> Iterator[Receipt]:
+    """Read the receipts of one worker."""
+    for path in sorted(folder.glob("[0-9]*.json")):
+        try:
+            found = json.loads(path.read_text())
+        except FileNotFoundError:  # put away just now
             continue
-        for path in sorted(folder.glob("[0-9]*.json")):
-            try:
-                found = json.loads(path.read_text())
-            except FileNotFoundError:  # put away just now
-                continue
-            except ValueError:
-                raise RFTError(
-                    f"{path}: not a receipt (damaged?); move it away and run again"
-                ) from None
-            yield Receipt(path, **found)
+        except ValueError:
+            raise RFTError(
+                f"{path}: not a receipt (damaged?); move it away and run again"
+            ) from None
+        yield Receipt(path, **found)
+
+
+def spent(made: Iterable[Receipt]) -> dict[str, dict[str, float]]:
+    """Add up the rollouts, tokens and seconds of each worker."""
+    workers: dict[str, dict[str, float]] = {}
+    for receipt in made:
+        if receipt.keys:
+            each = workers.setdefault(receipt.worker, {"rollouts": 0, "tokens": 0, "seconds": 0.0})
+            each["rollouts"] += len(receipt.keys)
+            each["tokens"] += receipt.tokens
+            each["seconds"] = round(each["seconds"] + receipt.seconds, 2)
+    return workers
 
 
 def mark_of(folder: Path) -> str | None:
     """Read to which plan a folder belongs."""
     mark = folder / MARK
     return mark.read_text() if mark.is_file() else None
+
+
+def key_in(folder: Path) -> str | None:
+    """Read for the key of which stage the plan of a folder is, which its mark begins with."""
+    mark = mark_of(folder)
+    return None if mark is None else mark.partition(" ")[0]
 
 
 class Shelf:
@@ -97,8 +118,7 @@ class Shelf:
         self.waiting: list[Finished] = []
         self.closed: dict[str, int] = {}
         self.bytes = 0
-        self.tokens = self.rollouts = 0
-        self.flushed = self.began = time.monotonic()
+        self.flushed = time.monotonic()
         numbers = [int(path.stem) for path in folder.glob("[0-9]*.*")]
         self.number = max(numbers, default=-1) + 1
 
@@ -122,30 +142,27 @@ class Shelf:
             or time.monotonic() - self.flushed >= SECONDS
         )
 
-    def flush(self, figures: dict[str, Any]) -> int:
-        """Write what is there, the receipt last, and give its number of tokens."""
+    def flush(self, figures: dict[str, Any]) -> None:
+        """Write what is there, the receipt last."""
         if not self.waiting and not self.closed:
-            return 0
+            return
         path = self.folder / f"{self.number:05d}.json"
         rows = rollout_rows(self.waiting, self.plan)
         if self.waiting:
             tables.write_file(path.with_suffix(".parquet"), tables.conform(rows, "rollouts"))
-        tokens, now = int(rows["num_tokens"].sum()), time.monotonic()
+        now = time.monotonic()
         receipt = {
             "keys": rows["rollout_id"].to_list(),
             "digest": tables.file_digest(path.with_suffix(".parquet")) if self.waiting else None,
-            "tokens": tokens,
+            "tokens": int(rows["num_tokens"].sum()),
             "seconds": now - self.flushed,
             "closed": self.closed,
             "figures": figures,
         }
         atomic_text(path, json.dumps(receipt))
-        self.tokens += tokens
-        self.rollouts += len(self.waiting)
         self.number += 1
         self.waiting, self.closed, self.bytes, self.flushed = [], {}, 0, now
-        return tokens
 
     def start_clock(self) -> None:
         """Count the time from here: loading the engine is not sampling."""
-        self.flushed = self.began = time.monotonic()
+        self.flushed = time.monotonic()

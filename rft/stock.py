@@ -9,7 +9,7 @@ import polars as pl
 from rft import tables
 from rft.atomic import atomic_text
 from rft.sampling import Plan, canonical, has_statistics
-from rft.shelf import ARRAY, MARK, mark_of, receipts
+from rft.shelf import ARRAY, MARK, key_in, mark_of, receipts
 from rft.stages import Job
 
 POOL = "pooled.parquet"
@@ -23,8 +23,7 @@ class Stock:
 
     def __init__(self, job: Job, home: Path | None = None):
         self.work, self.key = job.work, job.key
-        ours = (mark_of(self.work) or "").partition(" ")[0] == self.key
-        pools = [self.work / POOL] if ours else []
+        pools = [self.work / POOL] if key_in(self.work) == self.key else []
         # An array job finds its own; elsewhere the pool is the whole stage's.
         pools += [home / POOL] if home is not None and (home / POOL).is_file() else []
         self.pools = pools

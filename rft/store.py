@@ -52,6 +52,11 @@ class Run:
     outdated: set[tuple[int, str]] = field(default_factory=set, compare=False)
     """(round, stage) pairs that a plan holds for not done, since they will be done again."""
 
+    @property
+    def command(self) -> str:
+        """Name the command that does the whole run."""
+        return "run" if self.recipe.grpo is None else "grpo"
+
     def lock(self) -> AbstractContextManager[None]:
         """Hold the run's lock."""
         return lock.hold(self.path / "lock")

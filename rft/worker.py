@@ -77,6 +77,8 @@ class Worker:
             if feed.anything():
                 engine = self.engine()
                 self.shelf.start_clock()
+                if self.progress:
+                    self.progress.start_clock()
                 check = self.job.stop.check
                 for finished in engine.sample(feed, self.plan.sampling, check=check):
                     self._keep(finished)
@@ -96,7 +98,7 @@ class Worker:
 
     def _keep(self, finished: Sequence[Finished]) -> None:
         self.shelf.add(finished)
-        tokens = sum(done.num_tokens or len(done.token_ids or ()) for done in finished)
+        tokens = sum(done.length or 0 for done in finished)
         self.tell({"rollouts": len(finished), "tokens": tokens})
         if self.progress:
             self.progress.advance(0 if self.plan.until else len(finished), tokens)

@@ -153,10 +153,7 @@ class _Pool:
             return
         for line in lines:
             if "ready" in line:
-                # The first one has made the preflight; now the others need not.
-                for slot in range(self.workers):
-                    if slot not in self.started and self.todo:
-                        self._start(slot, LIVES)
+                self._ready()
             elif "want" in line:
                 lease = self.todo.popleft() if self.todo and not self.asked_to_stop else None
                 if lease is not None:
@@ -171,6 +168,14 @@ class _Pool:
                 worker.tokens += line["tokens"]
                 self.progress.advance(0 if self.plan.until else line["rollouts"], line["tokens"])
                 self.progress.parts[f"worker {worker.slot}"] = worker.tokens
+
+    def _ready(self) -> None:
+        """Start the other workers once the first one has made the preflight."""
+        if not self.progress.tokens:
+            self.progress.start_clock()
+        for slot in range(self.workers):
+            if slot not in self.started and self.todo:
+                self._start(slot, LIVES)
 
     def _bury(self, worker: _Child) -> None:
         """Take a dead worker's leases back, and replace it if there is use for another."""

@@ -14,6 +14,7 @@ import yaml
 from rft import bundled as bundled_module
 from rft.bundled import bundled
 from rft.errors import RFTError
+from rft.exploration.compose import plugins_of
 from rft.recipe import Holdout, Source
 from rft.recipe_files import (
     dump,
@@ -89,6 +90,7 @@ QUICKSTART = {
         "max_tokens": 128,
         "reference": {},
     },
+    "grpo": None,
     "gate": {"on": "dev", "metric": "pass@1"},
     "keep": {"models": "all", "optimizer": False},
     "track": "none",
@@ -99,6 +101,10 @@ QUICKSTART = {
 
 def test_the_recipes_of_this_release_are_there() -> None:
     assert set(NAMES) >= {
+        "grpo-entropy",
+        "grpo-position",
+        "grpo-ppl",
+        "grpo-quickstart",
         "gsm8k-0.5b-t4",
         "gsm8k-math-1.5b-24gb",
         "math-7b-24gb",
@@ -155,6 +161,7 @@ def test_quickstart_has_the_values_of_the_design() -> None:
 def test_what_runs_on_a_laptop_asks_for_nothing_unbuilt() -> None:
     assert not_yet(load_recipe("quickstart")) == []
     assert not_yet(load_recipe("smoke")) == []
+    assert not_yet(load_recipe("grpo-quickstart")) == []
 
 
 def test_smoke_is_as_small_as_the_kill_tests_need() -> None:
@@ -206,6 +213,38 @@ def test_each_value_of_the_paper_recipe_is_marked_once_as_the_papers_or_ours() -
         assert len(re.findall(r"# (paper|ours)\b", lines[number])) == 1, lines[number]
     marked = [n for n, line in enumerate(lines) if re.search(r"\S.*# (paper|ours)\b", line)]
     assert marked == sorted(values), "a mark without a value"
+
+
+def test_the_online_recipes_have_the_papers_numbers() -> None:
+    made = {}
+    for name in ("grpo-entropy", "grpo-ppl", "grpo-position"):
+        recipe = load_recipe(name)
+        assert not_yet(recipe) == []
+        grpo = recipe.grpo
+        assert grpo is not None
+        made[name] = {plugin.name: plugin for plugin in plugins_of(grpo)}
+        assert (grpo.problems, grpo.n, grpo.updates, grpo.max_tokens) == (512, 8, 16, 8192)
+        assert (grpo.learning_rate, grpo.warmup, grpo.beta) == (1e-6, 10, 0.0)
+        assert grpo.args["weight_decay"] == 0.1
+    assert made["grpo-entropy"]["entropy_advantage"].model_dump() == {
+        "start": 0,
+        "steps": None,
+        "alpha": 0.4,
+        "kappa": 2.0,
+    }
+    assert made["grpo-ppl"]["perplexity_advantage"].model_dump()["alpha"] == 0.01
+    position = made["grpo-position"]["position_advantage"].model_dump()
+    assert (position["start"], position["steps"], position["gamma"]) == (200, 100, 0.1)
+    assert (position["d"], position["m"], position["n"]) == (1, 15, 0.5)
+
+
+@pytest.mark.parametrize("name", ["grpo-entropy", "grpo-ppl", "grpo-position"])
+def test_each_value_of_an_online_recipe_is_marked(name: str) -> None:
+    text = recipe_text(name)
+    section = text[text.index("\ngrpo:\n") :].split("\n\n")[0]
+    for line in section.splitlines():
+        if re.match(r"\s+\w+: +\S", line):
+            assert re.search(r"# (paper|ours|released code)\b", line), line
 
 
 def test_the_small_cards_recipes_train_adapters_and_hold_out_a_dev_split() -> None:

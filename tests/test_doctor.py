@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from pipelines.sft import micro_batch
 from rft import devices, doctor
 from rft.bundled import bundled
 from rft.cli import cli, folder_for
@@ -23,6 +22,7 @@ from rft.doctor.shape import Found, Shape, find_model, shape_of
 from rft.errors import RFTError
 from rft.recipe import Model
 from rft.recipe_files import load_recipe
+from rft.training import micro_batch
 
 VERSIONS = {"python": "3.11.7", "torch": "2.13.0+cu128", "transformers": "5.19.0"}
 VERSIONS |= {"trl": "1.16.0", "vllm": "0.31.0", "peft": "0.21.2"}
@@ -64,7 +64,7 @@ def facts(*gpus, **changes):
 
 def report(name, there, shape=None, *settings, built=BUILT):
     recipe = load_recipe(name, [*(built if name not in ("quickstart", "smoke") else []), *settings])
-    plan = Plan(recipe, there, shape, micro_batch(recipe.sft))
+    plan = Plan(recipe, there, shape)
     return SimpleNamespace(**doctor.told(plan, Found(shape)))
 
 
@@ -161,7 +161,7 @@ def test_workers_and_their_devices_are_those_that_a_run_would_have(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    ours = Plan(recipe, facts(*[H100] * gpus, visible=visible), None, 1)
+    ours = Plan(recipe, facts(*[H100] * gpus, visible=visible), None)
     # By hand: the first so many names, in groups, a rest left out.
     named = (visible or "0,1,2,3,4,5,6,7").split(",")[:gpus]
     groups = [named[at * tensor : (at + 1) * tensor] for at in range(gpus // tensor)]

@@ -15,10 +15,10 @@ from rft.doctor.shape import Found, find_model
 from rft.recipe import Recipe
 
 
-def examine(recipe: Recipe, place: Path, *, micro_batch: int) -> dict[str, Any]:
+def examine(recipe: Recipe, place: Path) -> dict[str, Any]:
     """Look over this machine and judge whether a recipe runs on it, as plain data."""
     model = find_model(recipe.model)
-    return told(Plan(recipe, look(recipe.engine.kind, place), model.shape, micro_batch), model)
+    return told(Plan(recipe, look(recipe.engine.kind, place), model.shape), model)
 
 
 def told(plan: Plan, model: Found) -> dict[str, Any]:

@@ -103,8 +103,9 @@ def about_devices(plan: Plan) -> Iterator[Finding]:
         yield from _without_bfloat16(plan, old[0])
     else:
         yield Finding("ok", "devices", f"{count} GPU{'s' * (count > 1)}, bfloat16 on all")
-    if count > 1 and plan.recipe.sft.launch is None:
-        text = f"{count} GPUs are visible and sft.launch is null: sft trains on the first alone"
+    if count > 1 and (plan.recipe.grpo or plan.recipe.sft.launch is None):
+        why = "grpo" if plan.recipe.grpo else "sft.launch is null: sft"
+        text = f"{count} GPUs are visible and {why} trains on the first alone"
         yield Finding("warn", "devices", text)
 
 
@@ -132,7 +133,7 @@ def _without_gpu(plan: Plan, why: str) -> Finding:
 
 def _without_bfloat16(plan: Plan, name: str) -> Iterator[Finding]:
     """Judge the settings of a GPU without bfloat16, such as a T4."""
-    engine, sft = plan.recipe.engine, plan.recipe.sft
+    engine, how, maker = plan.recipe.engine, plan.recipe.trains, plan.recipe.maker
     asked = str(engine.args.get("dtype", "auto"))
     text, refused = f"{name} has no bfloat16", engine.kind == "vllm" and asked == "bfloat16"
     plain = engine.kind in devices.LOCAL and asked in ("auto", "bfloat16")
@@ -140,9 +141,9 @@ def _without_bfloat16(plan: Plan, name: str) -> Iterator[Finding]:
         does = "falls back to float16" if engine.kind == "vllm" else "emulates it, slowly"
         does = f"with engine.args.dtype {asked} the engine {'refuses it' if refused else does}"
         yield Finding("error" if refused else "warn", "devices", f"{text}; {does}; set half")
-    if not sft.args.get("fp16"):
-        does = "emulates it" if sft.bf16 is True else "computes in float32"
-        does = f"sft {does}; faster is sft.bf16: false with sft.args.fp16: true"
+    if not how.args.get("fp16"):
+        does = "emulates it" if how.bf16 is True else "computes in float32"
+        does = f"{maker} {does}; faster is {maker}.bf16: false with {maker}.args.fp16: true"
         yield Finding("warn", "devices", f"{text}; {does}")
     elif not plain:
         yield Finding("ok", "devices", f"{text}; the recipe asks for half precision")
@@ -163,7 +164,8 @@ def about_recipe(plan: Plan, model: Found) -> Iterator[Finding]:
         text += f"takes {limit} tokens, the prompt included; lower it"
         yield Finding("error", "recipe", text)
     if eight_bit(recipe) and plan.facts.version("bitsandbytes") is None:
-        text = "sft.args.optim needs bitsandbytes, which is not installed; pip install bitsandbytes"
+        text = f"{recipe.maker}.args.optim needs bitsandbytes, which is not installed; "
+        text += "pip install bitsandbytes"
         yield Finding("error", "recipe", text)
     if recipe.engine.kind == "server" and recipe.rounds:
         text = "engine.kind: server: rounds after the first need the new model served"
@@ -221,9 +223,11 @@ def about_sampling(plan: Plan) -> Iterator[Finding]:
 
 
 def about_training(plan: Plan) -> Iterator[Finding]:
-    """Judge whether sft fits the first accelerator, or the machine's memory."""
+    """Judge whether training fits the first accelerator, or the machine's memory."""
     recipe, shape, facts = plan.recipe, plan.shape, plan.facts
-    if shape is None or not recipe.rounds or recipe.sft.launch or not facts.memory:
+    if shape is None or not recipe.rounds or not facts.memory:
+        return
+    if recipe.grpo is None and recipe.sft.launch:
         return
     size = 4 if plan.training == "float32" else 2
     needed = shape.training_bytes(recipe, plan.micro_batch if facts.gpus else 0, size)
@@ -231,13 +235,14 @@ def about_training(plan: Plan) -> Iterator[Finding]:
     if facts.gpus:
         where, total, free = f"GPU {plan.names[0]}", facts.gpus[0].total, facts.gpus[0].free
         overhead = OVERHEAD
-    text = f"sft: needs at least {gb(needed)} and about {gb(overhead)} of overhead, {where} has "
-    text += f"{gb(free)} of {gb(total)} free"
+    text = f"{recipe.maker}: needs at least {gb(needed)} and about {gb(overhead)} of overhead, "
+    text += f"{where} has {gb(free)} of {gb(total)} free"
     if needed + overhead <= free:
         yield Finding("ok", "memory", text)
     else:
-        text += "; lower sft.max_length or sft.micro_batch, end what else holds memory, or use "
-        text += "a smaller model" if recipe.sft.lora else "sft.lora"
+        section, length = recipe.maker, "max_tokens" if recipe.grpo else "max_length"
+        text += f"; lower {section}.{length} or {section}.micro_batch, end what else holds memory, "
+        text += "or use " + ("a smaller model" if recipe.trains.lora else f"{section}.lora")
         yield Finding("error" if needed > total else "warn", "memory", text)
 
 

@@ -5,14 +5,16 @@ from rft.doctor.facts import Facts
 from rft.doctor.shape import Shape
 from rft.errors import RFTError
 from rft.recipe import Recipe
+from rft.training import micro_batch
 
 
 class Plan:
     """A recipe on a machine."""
 
-    def __init__(self, recipe: Recipe, facts: Facts, shape: Shape | None, micro_batch: int):
-        self.recipe, self.facts, self.shape, self.micro_batch = recipe, facts, shape, micro_batch
-        engine, sft = recipe.engine, recipe.sft
+    def __init__(self, recipe: Recipe, facts: Facts, shape: Shape | None):
+        self.recipe, self.facts, self.shape = recipe, facts, shape
+        self.micro_batch = micro_batch(recipe.trains)
+        engine, how = recipe.engine, recipe.trains
         self.names = devices.names(len(facts.gpus), facts.visible)
         self.gpus = dict(zip(self.names, facts.gpus, strict=False))
         self.groups: list[list[str]] = []
@@ -27,10 +29,10 @@ class Plan:
         self.used = {name: self.gpus[name] for group in self.groups for name in group}
         self.size = len(self.groups[0]) if self.groups else 1
         self.batch = self.argument("batch", 256)
-        bf16 = sft.bf16 if sft.bf16 != "auto" else bool(facts.gpus) and facts.gpus[0].bf16
-        self.training = "bfloat16" if bf16 else "float16" if sft.args.get("fp16") else "float32"
+        bf16 = how.bf16 if how.bf16 != "auto" else bool(facts.gpus) and facts.gpus[0].bf16
+        self.training = "bfloat16" if bf16 else "float16" if how.args.get("fp16") else "float32"
         self.longest = engine.max_model_len or max(
-            recipe.sample.max_tokens, recipe.evaluate.max_tokens
+            recipe.learns_from.max_tokens, recipe.evaluate.max_tokens
         )
 
     @property
@@ -67,13 +69,13 @@ class Plan:
         recipe = self.recipe
         first = f"GPU {self.names[0]}" if self.names else "the CPU"
         found = {"sample, evaluate": self._engine_place()}
-        if recipe.rounds and may_lack(recipe):
+        if recipe.rounds and recipe.grpo is None and may_lack(recipe):
             found["score"] = f"{first}; exact statistics of the rows that select ranks"
         if recipe.rounds:
-            lora = recipe.sft.lora
+            lora = recipe.trains.lora
             method = f"LoRA of rank {lora.r}" if lora else "full, in float32"
-            found["sft"] = f"{first}; {method}, computed in {self.training}, "
-            found["sft"] += f"micro-batch {self.micro_batch}"
+            found[recipe.maker] = f"{first}; {method}, computed in {self.training}, "
+            found[recipe.maker] += f"micro-batch {self.micro_batch}"
         return found
 
     def _engine_place(self) -> str:

@@ -45,9 +45,9 @@ class Shape:
         return None if self.kv_values is None else self.kv_values * size
 
     def training_bytes(self, recipe: Recipe, rows: int, size: int) -> int:
-        """Count what sft needs at least, with checkpointed activations of `rows` at a time."""
-        activations = self.layers * rows * recipe.sft.max_length * self.hidden * size
-        if recipe.sft.lora is not None:  # the adapter is little next to its base
+        """Count what training needs at least, with checkpointed activations of `rows` at a time."""
+        activations = self.layers * rows * recipe.trains.longest * self.hidden * size
+        if recipe.trains.lora is not None:  # the adapter is little next to its base
             return self.weights + activations
         parameters = self.parameters or self.weights
         return parameters * (TRAINING_8BIT if eight_bit(recipe) else TRAINING) + activations
@@ -56,13 +56,13 @@ class Shape:
         """Count what models and training checkpoints take of the disk at most."""
         kept = {"all": recipe.rounds, "adopted": 2, "last": 1}[recipe.keep.models]
         # Two checkpoints for a moment, of weights and moments; the new model is beside them.
-        each = 0 if recipe.sft.lora else 4 + (2 if eight_bit(recipe) else 8)
+        each = 0 if recipe.trains.lora else 4 + (2 if eight_bit(recipe) else 8)
         return (kept + 1) * self.weights + 2 * each * (self.parameters or 0)
 
 
 def eight_bit(recipe: Recipe) -> bool:
     """Say whether the optimizer keeps its moments in a byte each."""
-    return "8bit" in str(recipe.sft.args.get("optim", ""))
+    return "8bit" in str(recipe.trains.args.get("optim", ""))
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,11 @@ class Finished:
     num_tokens: int | None = None
     """How many tokens there were, where an engine counts them without giving them."""
 
+    @property
+    def length(self) -> int | None:
+        """Count the tokens; None where nobody knows."""
+        return self.num_tokens if self.token_ids is None else len(self.token_ids)
+
 
 class Feed(Protocol):
     """Where an engine gets its work; new work may appear while it is at it."""

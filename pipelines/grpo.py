@@ -1,0 +1,276 @@
+"""Train online with TRL's GRPO, shaped by the recipe's plug-ins.
+
+Reads problems and the base; writes model 1 and dynamics.
+"""
+
+import math
+import shutil
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rft import training
+from rft.errors import Interrupted, RFTError
+from rft.exploration.compose import options_of, plugins_of
+from rft.exploration.plugin import Plugin
+from rft.models import ModelRef, base_model, new_model_folder
+from rft.prompt import Prompter, load_tokenizer, prompter
+from rft.recipe import Recipe
+from rft.sampling import problems_of_rounds
+from rft.seeds import derive
+from rft.stages import Job, Stage
+from rft.stopping import Stop
+from rft.store import Run
+from rft.verifier import Verifier
+
+# TRL's and transformers' defaults that decide what is learnt, by name: an upgrade must not change
+# them behind a key's back. `grpo.args` may replace any; AdamW has no weight decay, as in `sft`.
+DEFAULTS = training.DEFAULTS | {
+    "top_k": 0,
+    "min_p": None,
+    "repetition_penalty": 1.0,
+    "importance_sampling_level": "token",
+    "delta": None,
+    "off_policy_mask_threshold": None,
+    "top_entropy_quantile": 1.0,
+    "entropy_coef": 0.0,
+    "use_adaptive_entropy": False,
+    "mask_truncated_completions": False,
+    "use_bias_correction_kl": True,
+    "sync_ref_model": False,
+    "disable_dropout": False,
+    "cast_lm_head_to_fp32": False,
+    "vllm_importance_sampling_correction": True,
+}
+
+# The rows of dynamics as they come, one JSON object a line, for whoever looks on.
+JOURNAL = "dynamics.jsonl"
+
+# What changes memory and speed but not what is learnt.
+EXECUTION = {"micro_batch", "save_every"}
+
+
+def settings(run: Run, _round: int) -> dict[str, Any]:
+    """List what the new model depends on, problems and parent aside."""
+    recipe, grpo = run.recipe, section(run.recipe)
+    plugins = plugins_of(grpo)
+    return {
+        "seed": recipe.seed,
+        "prompt": recipe.prompt.model_dump(mode="json"),
+        "grade": recipe.grade.model_dump(mode="json"),
+        "grpo": grpo.model_dump(mode="json", exclude=EXECUTION)
+        # With the defaults of each, and as a list: their order matters.
+        | {"plugins": [[each.name, each.model_dump(mode="json")] for each in plugins]},
+        "defaults": DEFAULTS | {"dtype": training.training_dtype(grpo.lora)},
+    }
+
+
+def inputs(run: Run, _round: int) -> dict[str, str]:
+    """Give the digests of the problems and of the parent model."""
+    return {
+        "problems": run.output_digest("prepare", 0, "problems"),
+        "model": base_model(run).digest,
+    }
+
+
+def section(recipe: Recipe) -> Any:
+    """Give the recipe's `grpo` section."""
+    assert recipe.grpo is not None, "the command line refuses a recipe without grpo"
+    return recipe.grpo
+
+
+def work(job: Job) -> None:
+    """Train model 1, going on from the last whole checkpoint if there is one."""
+    run, model = job.run, base_model(job.run)
+    training.first_device()
+    prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
+    problems = run.read("problems", 0).filter(pl.col("split") == "train")
+    seed = derive(run.recipe.seed, "grpo", job.round) % 2**31
+    training.same_work(job)
+    checkpoints = job.work / "checkpoints"
+    golds = dict(problems.select("problem_id", "gold").iter_rows())
+    with Verifier(deadline=run.recipe.grade.deadline) as verifier:
+        trainer = make_trainer(
+            run.recipe,
+            model=model,
+            prompts=prompts,
+            problems=problems,
+            golds=golds,
+            verifier=verifier,
+            seed=seed,
+            checkpoints=checkpoints,
+            stop=job.stop,
+            say=job.say,
+            journal=job.work / JOURNAL,
+        )
+        about = {"round": job.round, "parent": model.digest, "end": prompts.end}
+        with new_model_folder(job.work / "out" / "model", **about) as folder:
+            train(trainer, prompts, folder, job.stop, dtype=training.saved_dtype(model))
+            if run.recipe.keep.optimizer and (last := training.last_checkpoint(checkpoints)):
+                shutil.copytree(last, folder / "checkpoint")
+    rows = trainer.dynamics.rows
+    assert [row["step"] for row in rows] == list(range(1, len(rows) + 1)), "steps were lost"
+    job.write("dynamics", pl.DataFrame(rows, infer_schema_length=None))
+    job.outputs["model"] = job.work / "out" / "model"
+    grpo = section(run.recipe)
+    unverified = sum(row["unverified"] for row in rows)
+    drawn = len(rows) * grpo.problems * grpo.n
+    job.counts |= {
+        "in": drawn,
+        "trained": drawn - unverified,
+        "dropped": {"unverified": unverified},
+    }
+    job.notes |= {
+        "seeds": {"grpo": seed},
+        "model": model.digest,
+        "steps": len(rows),
+        "tokens": sum(row["tokens"] for row in rows),
+        "micro_batch": trainer.args.per_device_train_batch_size,
+        "plugins": [each.name for each in trainer.plugins],
+    }
+
+
+def make_trainer(
+    recipe: Recipe,
+    *,
+    model: ModelRef,
+    prompts: Prompter,
+    problems: pl.DataFrame,
+    golds: dict[str, list[str]],
+    verifier: Verifier,
+    seed: int,
+    checkpoints: Path,
+    stop: Stop,
+    say: Callable[[str], None],
+    journal: Path,
+) -> Any:
+    """Build the trainer, with nothing left to TRL's defaults that decides what is learnt."""
+    from transformers import PrinterCallback, set_seed
+
+    from rft.engines.embedded import generation_eos
+    from rft.exploration.reward import AnswerReward
+    from rft.exploration.trainer import ShapedGRPOTrainer
+
+    grpo = section(recipe)
+    plugins = plugins_of(grpo)
+    set_seed(seed)
+    policy = training.load_policy(model, grpo.lora)
+    # The same tokens end an answer here as in every engine.
+    stops = prompts.stop_ids(generation_eos(policy.generation_config))
+    policy.generation_config.eos_token_id = sorted(stops)
+    prompts.tokenizer.eos_token = prompts.end
+    rows = rows_of_steps(recipe, problems, prompts)
+    trainer = ShapedGRPOTrainer(
+        model=policy,
+        args=arguments(recipe, plugins, seed, checkpoints, longest=max(rows["length"])),
+        train_dataset=rows,
+        processing_class=prompts.tokenizer,
+        peft_config=training.adapters(grpo.lora),
+        callbacks=[training.guard(stop, "grpo", grpo.updates)],
+        plugins=plugins,
+        reward=AnswerReward(grpo, golds, prompts, stops, verifier),
+        prompts=prompts,
+        updates=grpo.updates,
+        seed=seed,
+        say=say,
+        journal=journal,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def arguments(
+    recipe: Recipe, plugins: list[Plugin], seed: int, checkpoints: Path, *, longest: int
+) -> Any:
+    """Put the recipe in TRL's terms."""
+    from trl import GRPOConfig
+
+    grpo = section(recipe)
+    micro = training.micro_batch(grpo)
+    ours = {
+        "output_dir": str(checkpoints),
+        "max_steps": grpo.steps * grpo.updates,
+        "num_generations": grpo.n,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": grpo.batch // micro,
+        "steps_per_generation": grpo.problems * grpo.n // micro,
+        "num_iterations": 1,
+        "temperature": grpo.temperature,
+        "top_p": grpo.top_p,
+        "max_completion_length": grpo.max_tokens,
+        "scale_rewards": grpo.scale,
+        "beta": grpo.beta,
+        "learning_rate": grpo.learning_rate,
+        "lr_scheduler_type": training.schedule(grpo.schedule, grpo.warmup),
+        "warmup_steps": grpo.warmup * grpo.updates,
+        **training.device_arguments(grpo.bf16),
+        "use_vllm": grpo.vllm is not None,
+        "vllm_mode": grpo.vllm or "colocate",
+        # By default vLLM makes room for the longest text that the model can read.
+        "vllm_max_model_length": longest + grpo.max_tokens,
+        # The rows are in the order of the steps already.
+        "shuffle_dataset": False,
+        "seed": seed,
+        "data_seed": seed,
+        # Only between steps: rollouts are not saved, and half of a step cannot be gone on with.
+        "save_strategy": "steps",
+        "save_steps": grpo.save_every * grpo.updates,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": recipe.track,
+        "disable_tqdm": True,
+    }
+    try:
+        return GRPOConfig(**(DEFAULTS | ours | options_of(grpo, plugins)))
+    except (TypeError, ValueError) as error:
+        raise RFTError(f"grpo.args: TRL refuses them: {str(error).splitlines()[0]}") from None
+
+
+def rows_of_steps(recipe: Recipe, problems: pl.DataFrame, prompts: Prompter) -> Any:
+    """List the problem of each group of each step, none again until all were used."""
+    from datasets import Dataset
+
+    grpo = section(recipe)
+    if len(problems) < grpo.problems:
+        raise RFTError(
+            f"grpo.problems is {grpo.problems}, and there are {len(problems)} problems to learn "
+            "from; lower it, or add problems to prepare.train"
+        )
+    known = problems.sort("problem_id")
+    ids = known["problem_id"].to_list()
+    place = {name: index for index, name in enumerate(ids)}
+    texts = [prompts.render(question) for question in known["question"]]
+    lengths = [len(prompts.encode(text)) for text in texts]
+    table = Dataset.from_dict({"problem_id": ids, "prompt": texts, "length": lengths})
+    steps = islice(problems_of_rounds(ids, grpo.problems, recipe.seed), grpo.steps)
+    return table.select([place[name] for chosen in steps for name in chosen])
+
+
+def train(trainer: Any, prompts: Prompter, folder: Path, stop: Stop, *, dtype: str) -> None:
+    """Train, going on from the last whole checkpoint, and save a model folder."""
+    last = training.last_checkpoint(Path(trainer.args.output_dir))
+    if last is not None:
+        trainer.restore(last)
+    else:
+        trainer.dynamics.take_over([])
+    trainer.dynamics.start()
+    trainer.train(resume_from_checkpoint=last)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    if not all(math.isfinite(loss) for loss in losses):
+        raise RFTError(
+            f"grpo: the loss is not finite after {len(losses)} optimizer steps; lower "
+            "grpo.learning_rate"
+        )
+    if trainer.state.global_step < trainer.state.max_steps:
+        assert stop.asked(), "the trainer ended early, and nobody had asked it to"
+        raise Interrupted(
+            f"stopped by {stop.reason} after step {trainer.state.global_step // trainer.updates} "
+            f"of {trainer.state.max_steps // trainer.updates}"
+        )
+    training.save(trainer, prompts, folder, dtype)
+
+
+STAGE = Stage("grpo", settings, inputs, work)

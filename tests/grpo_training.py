@@ -1,0 +1,129 @@
+"""Train the bundled model online for a step or two, and look at what was learnt."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from transformers import TrainerCallback
+
+from pipelines import grpo as stage
+from rft.exploration.plugin import Plugin
+from rft.models import resolve
+from rft.prompt import load_tokenizer, prompter
+from rft.recipe import Recipe
+from rft.recipe_files import load_recipe
+from rft.stopping import Stop
+
+# Sums that small models get right now and then, so that a step has right and wrong answers.
+PROBLEMS = [("What is 2 + 3?", "5"), ("What is 4 + 4?", "8"), ("What is 9 - 3?", "6")]
+PROBLEMS += [("What is 7 + 1?", "8"), ("What is 3 + 6?", "9"), ("What is 8 - 5?", "3")]
+
+
+class Judge:
+    """A verifier that compares texts; golds that begin with ? cannot be read."""
+
+    def verdicts(self, pairs: Mapping[tuple[str, str], None]) -> dict[tuple[str, str], Any]:
+        from rft.verifier import Judgement
+
+        found = {}
+        for gold, answer in pairs:
+            known = "correct" if gold == answer.strip() else "wrong"
+            found[gold, answer] = Judgement("bad_gold" if gold[0] == "?" else known, "exact")
+        return found
+
+
+class Grads(TrainerCallback):
+    """Keep the gradient of each optimizer step."""
+
+    def __init__(self) -> None:
+        self.seen: list[torch.Tensor] = []
+
+    def on_pre_optimizer_step(self, *_: Any, model: Any, **__: Any) -> None:
+        grads = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+        self.seen.append(torch.cat(grads).clone())
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a short training did."""
+
+    grads: list[torch.Tensor]
+    rows: list[dict[str, Any]]
+    weights: torch.Tensor
+    trainer: Any
+
+
+def recipe_for(plugins: Mapping[str, Any] | None = None, **settings: Any) -> Recipe:
+    """Make a recipe of one short online training."""
+    wanted = {
+        "steps": 1,
+        "problems": 3,
+        "n": 4,
+        "max_tokens": 24,
+        "learning_rate": 1e-3,
+        "plugins": dict(plugins or {}),
+        # Two completions per forward pass: micro-batches, and groups torn apart.
+        "micro_batch": 2,
+        # Gradients are compared, so they are not scaled down.
+        "args": {"max_grad_norm": 1e9},
+    }
+    return load_recipe("grpo-quickstart").model_copy(
+        update={"grpo": type(load_recipe("grpo-quickstart").grpo).model_validate(wanted | settings)}
+    )
+
+
+def trainer_for(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    problems: Sequence[tuple[str, str]] = PROBLEMS,
+    hooks: Sequence[Plugin] = (),
+    stop: Stop | None = None,
+) -> Any:
+    """Build the trainer of a recipe; hooks are plug-ins that no recipe knows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = resolve(recipe.model)
+    prompts = prompter(load_tokenizer(model.path), recipe.prompt)
+    names = [f"{index:016x}" for index in range(len(problems))]
+    trainer = stage.make_trainer(
+        recipe,
+        model=model,
+        prompts=prompts,
+        problems=pl.DataFrame({"problem_id": names, "question": [q for q, _ in problems]}),
+        golds={name: [gold] for name, (_, gold) in zip(names, problems, strict=True)},
+        verifier=Judge(),  # type: ignore[arg-type]
+        seed=7,
+        checkpoints=folder / "checkpoints",
+        stop=stop or Stop(),
+        say=lambda _text: None,
+        journal=folder / "dynamics.jsonl",
+    )
+    trainer.plugins += hooks
+    return trainer
+
+
+def learn(
+    folder: Path,
+    plugins: Mapping[str, Any] | None = None,
+    *,
+    problems: Sequence[tuple[str, str]] = PROBLEMS,
+    hooks: Sequence[Plugin] = (),
+    **settings: Any,
+) -> Learnt:
+    """Train."""
+    recipe = recipe_for(plugins, **settings)
+    trainer = trainer_for(recipe, folder, problems=problems, hooks=hooks)
+    grads = Grads()
+    trainer.add_callback(grads)
+    trainer.dynamics.take_over([])
+    trainer.dynamics.start()
+    trainer.train()
+    return Learnt(grads.seen, trainer.dynamics.rows, weights_of(trainer), trainer)
+
+
+def weights_of(trainer: Any) -> torch.Tensor:
+    """Give all weights in one row."""
+    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
