@@ -14,12 +14,14 @@ from pathlib import Path
 
 import polars as pl
 
+from pipelines.run import walk
+from pipelines.status import sound
 from rft import tables
 from rft.atomic import atomic_text
 from rft.cards import (
     DATA_CARD,
-    HOLDS,
     MODEL_CARD,
+    Kind,
     Manifests,
     Rows,
     config_table,
@@ -27,11 +29,11 @@ from rft.cards import (
     gather,
     license_words,
     model_front,
-    of_stage,
     page,
 )
+from rft.cards_online import ONLINE
+from rft.cards_rounds import ROUNDS
 from rft.errors import RFTError
-from rft.markdown import share
 from rft.models import adopted, last_round, made_model
 from rft.schemas import SPLITS
 from rft.store import Run
@@ -46,7 +48,10 @@ SFT = [
     "difficulty", "source", "model",
 ]
 # fmt: on
-MADE_BY = {"problems": "prepare", "rollouts": "sample", "graded": "grade", "kept": "filter"}
+# Stages with a table that is a config as it is.
+AS_IT_IS = {"prepare": "problems", "grpo": "dynamics", "evaluate": "evaluations"}
+# The stage that makes models -> the kind of run.
+KINDS = {"sft": ROUNDS, "grpo": ONLINE}
 Say = Callable[[str], None]
 
 
@@ -63,23 +68,28 @@ def export_run(
     license_id = license_id and license_id.lower()
     if license_id and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license_id):
         raise RFTError(f"--license {license_id!r}: write an identifier such as apache-2.0")
-    made = {(each["round"], each["stage"]): each for each in run.manifests()}
+    kind = KINDS[run.recipe.maker]
+    made = manifests(run)
     refuse_outdated(run, made)
+    if not kind.learnt(made):
+        raise RFTError(
+            f"{run.path}: no {kind.product} to export; `rft {run.command} {run.path}` goes on"
+        )
     number = last_adopted(run) if with_model else 0
     if with_model and number == 0:
         raise RFTError(f"{run.path}: no model was adopted yet; leave --model away")
     weights = made_model(run, number).path if with_model else None
-    model_head = model_front(run) if with_model else {}
+    model_head = model_front(run, kind) if with_model else {}
     to = to.resolve()
     refuse_foreign(to, run)
     beside = to.with_name(f"{to.name}-model")
     if weights:
         refuse_foreign(beside, run)
     with new_folder(to, run) as folder:
-        rows = write_tables(run, made, folder, token_stats=token_stats, say=say)
+        rows = write_tables(run, kind, made, folder, token_stats=token_stats, say=say)
         shutil.copytree(run.path / "manifest", folder / "run" / "manifest")
         shutil.copy(run.path / "recipe.yaml", folder / "run")
-        facts = gather(run, made, folder)
+        facts = gather(run, kind, made, folder)
         options = " --model" * with_model + " --no-token-stats" * (not token_stats)
         options += f" --license {license_id}" if license_id else ""
         facts |= {
@@ -88,8 +98,10 @@ def export_run(
             "command": f"rft export {facts['out']} --to {shlex.quote(to.name)}{options}",
             "license": license_words(license_id),
         }
-        front = ({"license": license_id} if license_id else {}) | data_front(run, folder, rows)
-        atomic_text(folder / "README.md", page(front, DATA_CARD, facts))
+        front = ({"license": license_id} if license_id else {}) | data_front(
+            run, kind, folder, rows
+        )
+        atomic_text(folder / "README.md", page(front, DATA_CARD, kind, facts))
     if not license_id:
         say("warning: the card says that the licence is not stated; --license ID states it")
     if weights is None:
@@ -97,31 +109,32 @@ def export_run(
     with new_folder(beside, run) as folder:
         shutil.copytree(weights, folder, dirs_exist_ok=True)
         shutil.copytree(to / "run", folder / "run")
-        roles = made[number, "sft"]["roles"]
-        total = sum(roles.values())
         facts |= {
             "number": number,
-            "taught": f"{total:,} of them, {share(roles.get('noise', 0), total)} wrong on purpose",
+            "taught": kind.taught(made[number, run.recipe.maker]),
             "license": license_words(model_head.get("license")),
         }
-        atomic_text(folder / "README.md", page(model_head, MODEL_CARD, facts))
+        atomic_text(folder / "README.md", page(model_head, MODEL_CARD, kind, facts))
     if "license" not in model_head:
         say("warning: the base states no licence, so neither does the model card; add it there")
     return [to, beside]
 
 
+def manifests(run: Run) -> Manifests:
+    """Read the manifests of the recipe's stages, not those of a recipe before it."""
+    stages = {stage.name for _, stage in walk(run.recipe, 1)}
+    found = ((each["round"], each["stage"], each) for each in run.manifests())
+    return {(round, stage): each for round, stage, each in found if stage in stages}
+
+
 def refuse_outdated(run: Run, made: Manifests) -> None:
-    """Refuse a run without selected samples, or with tables that do not stem from each other."""
-    for (round, stage), each in made.items():
-        for table, digest in each["inputs"].items():
-            origin = (0 if table == "problems" else round, MADE_BY.get(table, ""))
-            if origin in made and made[origin]["outputs"][table]["digest"] != digest:
-                raise RFTError(
-                    f"{run.path}: `{stage}` of round {round} was made from other {table} than the "
-                    f"run has now; `rft run {run.path}` brings it up to date"
-                )
-    if not sum(sum(each["counts"]["selected"].values()) for each in of_stage(made, "select")):
-        raise RFTError(f"{run.path}: no selected sample to export; `rft run {run.path}` goes on")
+    """Refuse tables that do not stem from each other."""
+    for round, stage in made:
+        if sound(run, stage, round) is None:
+            raise RFTError(
+                f"{run.path}: `{stage}` of round {round} was made from other inputs than the run "
+                f"has now; `rft {run.command} {run.path}` brings it up to date"
+            )
 
 
 def last_adopted(run: Run) -> int:
@@ -206,9 +219,11 @@ def restore(target: Path) -> None:
 # Tables -------------------------------------------------------------------------------------------
 
 
-def write_tables(run: Run, made: Manifests, folder: Path, *, token_stats: bool, say: Say) -> Rows:
+def write_tables(
+    run: Run, kind: Kind, made: Manifests, folder: Path, *, token_stats: bool, say: Say
+) -> Rows:
     """Write the rows of every finished stage and count them."""
-    rows: Rows = {config: {} for config in HOLDS}
+    rows: Rows = {config: {} for config in kind.configs}
     for round, stage in sorted(made):
         for config, frame in frames(run, made, round, stage, token_stats=token_stats):
             parts = {("train",): frame}
@@ -235,8 +250,8 @@ def frames(
     def read(table: str) -> Iterator[pl.DataFrame]:
         return map(tables.read_file, committed(run, made, stage, round, table))
 
-    if stage == "prepare":
-        yield from (("problems", frame) for frame in read("problems"))
+    if stage in AS_IT_IS:
+        yield from ((AS_IT_IS[stage], frame) for frame in read(AS_IT_IS[stage]))
     elif stage == "sample":
         dropped = () if token_stats else TOKEN_LISTS
         yield from (("rollouts", frame.drop(dropped)) for frame in read("rollouts"))
@@ -246,8 +261,6 @@ def frames(
         yield from (("graded", frame) for frame in read("rejected"))
     elif stage == "select":
         yield "sft", sft_rows(run, round, pl.concat(read("selected")))
-    elif stage == "evaluate":
-        yield from (("evaluations", frame) for frame in read("evaluations"))
 
 
 def committed(run: Run, made: Manifests, stage: str, round: int, table: str) -> list[Path]:
@@ -256,7 +269,7 @@ def committed(run: Run, made: Manifests, stage: str, round: int, table: str) -> 
     if tables.folder_digest(folder) != made[round, stage]["outputs"][table]["digest"]:
         raise RFTError(
             f"{folder}: not what its manifest says (damaged, or just being redone); move it away "
-            f"and `rft run {run.path}`, which makes it again"
+            f"and `rft {run.command} {run.path}`, which makes it again"
         )
     return tables.parts(folder)
 

@@ -18,7 +18,7 @@ from rft.exploration.compose import options_of, plugins_of
 from rft.exploration.plugin import Plugin
 from rft.models import ModelRef, base_model, new_model_folder
 from rft.prompt import Prompter, load_tokenizer, prompter
-from rft.recipe import Recipe
+from rft.recipe import Grpo, Recipe
 from rft.sampling import problems_of_rounds
 from rft.seeds import derive
 from rft.stages import Job, Stage
@@ -49,7 +49,7 @@ DEFAULTS = training.DEFAULTS | {
 # The rows of dynamics as they come, one JSON object a line, for whoever looks on.
 JOURNAL = "dynamics.jsonl"
 
-# What changes memory and speed but not what is learnt.
+# What changes memory and speed but not what is learnt; see by_micro_batch below.
 EXECUTION = {"micro_batch", "save_every"}
 
 
@@ -63,9 +63,16 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
         "grade": recipe.grade.model_dump(mode="json"),
         "grpo": grpo.model_dump(mode="json", exclude=EXECUTION)
         # With the defaults of each, and as a list: their order matters.
-        | {"plugins": [[each.name, each.model_dump(mode="json")] for each in plugins]},
+        | {"plugins": [[each.name, each.model_dump(mode="json")] for each in plugins]}
+        | by_micro_batch(grpo, plugins),
         "defaults": DEFAULTS | {"dtype": training.training_dtype(grpo.lora)},
     }
+
+
+def by_micro_batch(grpo: Grpo, plugins: list[Plugin]) -> dict[str, int]:
+    """Give the size of a micro-batch where something is averaged over it."""
+    matters = grpo.loss == "bnpo" or any(plugin.by_micro_batch for plugin in plugins)
+    return {"micro_batch": training.micro_batch(grpo)} if matters else {}
 
 
 def inputs(run: Run, _round: int) -> dict[str, str]:
@@ -76,7 +83,7 @@ def inputs(run: Run, _round: int) -> dict[str, str]:
     }
 
 
-def section(recipe: Recipe) -> Any:
+def section(recipe: Recipe) -> Grpo:
     """Give the recipe's `grpo` section."""
     assert recipe.grpo is not None, "the command line refuses a recipe without grpo"
     return recipe.grpo

@@ -55,8 +55,7 @@ def listing(run: Run, rounds: list[int] | None = None) -> pl.DataFrame:
     """Gather a row for every rollout of the run: what it is, its verdict, what became of it."""
     found = sampled_rounds(run) if rounds is None else rounds
     if not found:
-        where = shlex.quote(str(run.path))
-        raise RFTError(f"{run.path}: nothing sampled yet; `rft run {where}` does that")
+        raise RFTError(f"{run.path}: {without_rollouts(run)}")
     problems = run.read("problems", 0, ["problem_id", "question", "gold"]).unique("problem_id")
     rows = pl.concat([of_round(run, round) for round in found])
     # As much of an id as no other of the run starts with.
@@ -64,6 +63,17 @@ def listing(run: Run, rounds: list[int] | None = None) -> pl.DataFrame:
     short = next((ids for ids in starts if ids.n_unique() == len(rows)), rows["rollout_id"])
     rows = rows.with_columns(short_id=short)
     return rows.join(problems, on="problem_id", how="left", maintain_order="left")
+
+
+def without_rollouts(run: Run) -> str:
+    """Say why a run has no rollouts, and what to do about it."""
+    where = shlex.quote(str(run.path))
+    if run.recipe.grpo is None:
+        return f"nothing sampled yet; `rft run {where}` does that"
+    return (
+        f"online training keeps no rollouts; read `rft report {where}`, or a row for each step in "
+        f"{run.folder('dynamics', 1)}"
+    )
 
 
 def of_round(run: Run, round: int) -> pl.DataFrame:
@@ -295,7 +305,7 @@ def _statistics(row: dict[str, Any]) -> str:
 def model_of(run: Run, row: dict[str, Any]) -> str:
     """Name the model that a rollout was sampled from."""
     for round in range(row["round"] + 1):
-        made = run.manifest("sft", round) if round else None
+        made = run.manifest(run.recipe.maker, round) if round else None
         if made and made["outputs"]["model"]["digest"] == row["model"]:
             return f"{round} of this run ({row['model'][:12]})"
     base = run.manifest("evaluate", 0)

@@ -245,7 +245,7 @@ def drive(
     if not plan_only:
         refuse_missing(found.recipe.engine.kind)
         if found.recipe.grpo and found.recipe.grpo.vllm == "colocate":
-            refuse_missing("vllm")
+            refuse_missing("vllm", "grpo.vllm: colocate", "grpo.vllm: null")
     stop = Stop(grace).listen()
     if stop_after is not None:
         timer = threading.Timer(stop_after, stop.ask, ["--stop-after"])

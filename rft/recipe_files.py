@@ -49,11 +49,14 @@ def dump(recipe: Recipe) -> str:
 def settings_differences(old: Recipe, new: Recipe) -> list[tuple[str, Any, Any]]:
     """List (dotted key, old value, new value) where two recipes differ; None where it is absent."""
     found = list(_differences(old.model_dump(mode="json"), new.model_dump(mode="json")))
-    # Rules see each other's survivors, so that their order is a setting too.
-    if [name for name in old.filter if name in new.filter] != [
-        name for name in new.filter if name in old.filter
-    ]:
-        found.append(("filter", list(old.filter), list(new.filter)))
+    # Rules see each other's survivors, and plug-ins each other's advantages: their order is a
+    # setting too.
+    ordered = [("filter", old.filter, new.filter)]
+    if old.grpo and new.grpo:
+        ordered.append(("grpo.plugins", old.grpo.plugins, new.grpo.plugins))
+    for key, before, after in ordered:
+        if [name for name in before if name in after] != [name for name in after if name in before]:
+            found.append((key, list(before), list(after)))
     return found
 
 

@@ -127,7 +127,9 @@ class Grpo(Section):
     scale: Literal["group", "batch", "none"] = "group"
     """What advantages are divided by: the group's standard deviation, the batch's, or nothing."""
     clip: Amount = 0.2
-    """The ratio to the policy that sampled is clipped this far below and above 1."""
+    """The ratio to the policy that sampled is clipped this far below and above 1; in cispo only
+    above.
+    """
     beta: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the KL divergence from the reference, the model that training starts from."""
     learning_rate: Amount

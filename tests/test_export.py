@@ -17,10 +17,13 @@ import pytest
 import yaml
 
 from pipelines.export import export_run
+from pipelines.run import STAGES
 from rft import tables
+from rft.cards_online import COLUMNS
 from rft.errors import RFTError
 from rft.models import new_model_folder
 from rft.recipe_files import load_recipe
+from rft.schemas import TABLES
 from rft.stages import Job, Stage, perform
 from rft.stopping import Stop
 from rft.store import Run, save_recipe
@@ -57,6 +60,31 @@ def make_run(folder: Path, *, rounds: int = 2, noise: bool = True, gate: str = "
         commit(run, "sft", round, {})
         commit(run, "evaluate", round, {"evaluations": evaluations(round)})
     return run
+
+
+def make_online(folder: Path, *overrides: str, trained: bool = True) -> Run:
+    """Make a run of online training without any model."""
+    small = ["prepare.dev=null", "gate=null", "grpo.steps=3", "grpo.problems=4", "grpo.n=2"]
+    run = Run(folder, load_recipe("grpo-quickstart", [*small, *overrides]))
+    folder.mkdir(parents=True)
+    save_recipe(run)
+    commit(run, "prepare", 0, {"problems": problems()})
+    commit(run, "evaluate", 0, {"evaluations": evaluations(0)})
+    if trained:
+        commit(run, "grpo", 1, {"dynamics": dynamics(run)})
+        commit(run, "evaluate", 1, {"evaluations": evaluations(1)})
+    return run
+
+
+def dynamics(run: Run) -> pl.DataFrame:
+    """Make the table of three steps, in the first of which no plug-in was active."""
+    assert run.recipe.grpo is not None
+    touched = [{"plugin": name, "share": 0.25} for name in run.recipe.grpo.plugins]
+    never_null = [field.name for field in TABLES["dynamics"] if not field.nullable]
+    rows = [
+        {"step": step, "reward": 0.5, "touched": touched if step > 1 else []} for step in (1, 2, 3)
+    ]
+    return rows_of("dynamics", [dict.fromkeys(never_null, 1) | row for row in rows])
 
 
 def with_(frame: pl.DataFrame, **values: str) -> pl.DataFrame:
@@ -125,37 +153,51 @@ def evaluations(round: int) -> pl.DataFrame:
     )
 
 
+COUNTS: dict[str, dict[str, Any]] = {
+    "sample": {"in": 4, "rollouts": 16},
+    "grade": {"verdict": {"correct": 8, "no_answer": 4, "wrong": 4}},
+    "filter": {"in": 16, "kept": 12, "rejected": {"no_box": 4}},
+    "grpo": {"in": 24, "trained": 21, "dropped": {"unverified": 3}},
+    "gate": {"adopted": False},
+}
+NOTES: dict[str, dict[str, Any]] = {
+    "sample": {"tokens": 48},
+    "sft": {"roles": {"positive": 8, "noise": 4}},
+    "grpo": {"steps": 3, "tokens": 99},
+}
+
+
 def commit(run: Run, stage: str, round: int, outputs: dict[str, pl.DataFrame]) -> None:
     """Let the code that ends every stage put tables and manifest into place."""
 
     def work(job: Job) -> None:
         for table, frame in outputs.items():
             job.write(table, frame)
-        job.notes["model"] = f"m{round - 1}"
-        if stage == "sample":
-            job.counts |= {"in": 4, "rollouts": 16}
-            job.notes["tokens"] = 48
-        elif stage == "grade":
-            job.counts["verdict"] = {"correct": 8, "no_answer": 4, "wrong": 4}
-        elif stage == "filter":
-            job.counts |= {"in": 16, "kept": 12, "rejected": {"no_box": 4}}
-        elif stage == "select":
+        job.notes |= {"model": f"m{round - 1}"} | NOTES.get(stage, {})
+        job.counts |= COUNTS.get(stage, {})
+        if stage == "select":
             job.counts["selected"] = dict(outputs["selected"]["role"].value_counts().iter_rows())
-        elif stage == "sft":
-            job.notes["roles"] = {"positive": 8, "noise": 4}
+        elif stage == run.recipe.maker:
             folder = job.work / "out" / "model"
             with new_model_folder(folder, round=round, end="<|im_end|>") as scratch:
                 (scratch / "model.safetensors").write_bytes(b"weights")
                 (scratch / "config.json").write_text(f'{{"round": {round}}}')
             job.outputs["model"] = folder
-        elif stage == "gate":
-            job.counts["adopted"] = False
 
-    inputs: dict[str, str] = {}
-    if stage == "grade":
-        inputs["rollouts"] = run.output_digest("sample", round, "rollouts")
-    made = Stage(stage, lambda _run, _round: {}, lambda _run, _round: inputs, work)
+    settings = STAGES["grpo"].settings(run, round) if stage == "grpo" else {}
+    given = inputs(run, stage, round)
+    made = Stage(stage, lambda _run, _round: settings, lambda _run, _round: given, work)
     perform(made, run, round, Stop(), lambda _line: None)
+
+
+def inputs(run: Run, stage: str, round: int) -> dict[str, str]:
+    if stage == "grade":
+        return {"rollouts": run.output_digest("sample", round, "rollouts")}
+    if stage == "evaluate" and round:
+        return {"model": run.output_digest(run.recipe.maker, round, "model")}
+    if stage == "grpo":
+        return {"problems": run.output_digest("prepare", 0, "problems"), "model": "m0"}
+    return {}
 
 
 def export(run: Run, to: Path, **options: Any) -> list[str]:
@@ -386,12 +428,26 @@ def test_a_run_without_selected_samples_is_refused(tmp_path):
 
 def test_tables_that_do_not_stem_from_each_other_are_refused(tmp_path):
     run = make_run(tmp_path / "run")
-    path = run.manifest_path("sample", 1)
-    manifest = json.loads(path.read_text())
-    manifest["outputs"]["rollouts"]["digest"] = "another"
-    path.write_text(json.dumps(manifest))
-    with pytest.raises(RFTError, match=r"`grade` of round 1 was made from other rollouts"):
+    replace_output(run, "sample", "rollouts")
+    with pytest.raises(RFTError, match=r"`grade` of round 1 was made from other inputs.*`rft run"):
         export(run, tmp_path / "out")
+
+
+@pytest.mark.parametrize("make", [make_run, make_online])
+def test_scores_of_a_model_that_was_made_again_are_not_published(tmp_path, make):
+    run = make(tmp_path / "run")
+    replace_output(run, run.recipe.maker, "model")
+    wanted = f"`evaluate` of round 1 was made from other inputs.*`rft {run.command} "
+    with pytest.raises(RFTError, match=wanted):
+        export(run, tmp_path / "out")
+
+
+def replace_output(run: Run, stage: str, table: str) -> None:
+    """Let a stage of round 1 seem to have been done again, and to have come out differently."""
+    path = run.manifest_path(stage, 1)
+    manifest = json.loads(path.read_text())
+    manifest["outputs"][table]["digest"] = "another"
+    path.write_text(json.dumps(manifest))
 
 
 def test_a_damaged_table_is_named_and_not_published(tmp_path):
@@ -446,3 +502,122 @@ def test_the_command_prints_the_folders_and_ends_with_2_on_a_mistake(tmp_path):
     refused = CliRunner().invoke(cli, arguments)
     assert refused.exit_code == 2
     assert len(refused.stderr.splitlines()) == 1
+
+
+def test_an_online_run_opens_with_datasets_and_holds_every_step(tmp_path):
+    export(make_online(tmp_path / "run"), tmp_path / "out")
+    wanted = {
+        "dynamics": {"train": 3},
+        "problems": {"train": 4, "dev": 2, "test": 2},
+        "evaluations": {"dev": 16, "test": 16},
+    }
+    for config, splits in wanted.items():
+        found = load(tmp_path / "out", config, tmp_path / "cache")
+        assert {split: len(rows) for split, rows in found.items()} == splits, config
+    steps = load(tmp_path / "out", None, tmp_path / "cache")["train"]
+    assert steps[0]["touched"] == []
+    assert steps[2]["touched"] == [{"plugin": "entropy_advantage", "share": 0.25}]
+    assert (steps[2]["step"], steps[2]["kl"]) == (3, None)
+
+
+def test_no_plugin_at_all_leaves_a_table_that_opens(tmp_path):
+    export(make_online(tmp_path / "run", "grpo.plugins=null"), tmp_path / "out")
+    steps = load(tmp_path / "out", "dynamics", tmp_path / "cache")["train"]
+    assert [row["touched"] for row in steps] == [[], [], []]
+    text = card_of(tmp_path / "out")[1]
+    assert "No exploration plug-in shaped it." in text
+    assert "| paper |" not in text
+
+
+def test_the_card_of_an_online_run_says_what_was_done(tmp_path):
+    plugins = "grpo.plugins={nsr: {}, clip_higher: {high: 0.3}}"
+    reward = "grpo.reward={right: 2.0, wrong: -1.0}"
+    export(make_online(tmp_path / "run", plugins, reward), tmp_path / "out")
+    data, text = card_of(tmp_path / "out")
+    assert data["configs"][0]["config_name"] == "dynamics"
+    assert data["configs"][0]["default"]
+    assert "grpo" in data["tags"]
+    papers = [f"[arXiv {n}](https://arxiv.org/abs/{n})" for n in ("2506.01347", "2503.14476")]
+    first = text.split("\n\n")[1]
+    assert "online with GRPO on verified answers of its own: 3 steps of 4 problems x 2" in first
+    assert "21 (87.5%) could be verified" in first
+    assert f"Shaped by `nsr` ({papers[0]}), `clip_higher` ({papers[1]})." in first
+    assert "The right answer in the first box was worth 2, anything else -1." in text
+    assert "| 3 | 24 (99 tokens) | 21 | 3 unverified | adopted |" in text
+    assert re.search(r"\| `clip_higher` \| [^|]+ \| .*2503.14476\) \| `{.*high: 0\.3.*}` \|", text)
+    assert "`m0`" in text
+    assert "rft grpo run/recipe.yaml --out runs/run\nrft export runs/run --to out\n" in text
+    assert str(tmp_path) not in text
+    for untrue in ("select", "rejection", "rollouts", "sft", "SFT", "rft run", "Rounds", "noise"):
+        assert untrue not in text, untrue
+    assert "{" not in re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL), "not filled in"
+
+
+def test_the_parts_of_a_reward_are_told(tmp_path):
+    reward = "grpo.reward={format: 0.25, length: {buffer: 28, factor: 0.5}}"
+    export(make_online(tmp_path / "run", reward), tmp_path / "out")
+    assert (
+        "worth 1, anything else 0; a closed box and an end 0.25 more; an answer of more than 100 "
+        "tokens less and less, down by 0.5 at 128."
+    ) in card_of(tmp_path / "out")[1]
+
+
+def test_every_column_of_dynamics_is_explained():
+    assert list(COLUMNS) == TABLES["dynamics"].names
+
+
+def test_a_model_trained_online_says_so_with_its_scores(tmp_path):
+    run = make_online(tmp_path / "run")
+    export(run, tmp_path / "out", with_model=True)
+    beside = tmp_path / "out-model"
+    assert (beside / "model.safetensors").read_bytes() == b"weights"
+    data, text = card_of(beside)
+    assert data["license"] == "apache-2.0"
+    assert data["tags"] == ["trl", "grpo", "rft-rounds", "generated_from_trainer"]
+    first = text.split("\n\n")[1]
+    assert "online with GRPO on verified answers of its own: 3 steps of 4 problems x 2" in first
+    assert "[arXiv 2506.14758]" in first
+    for model, score in ((0, "0.0"), (1, "25.0")):
+        interval = rf"{score} \[[\d.]+, [\d.]+\] \| Pass@4 [\d.]+ \[[\d.]+, [\d.]+\]"
+        assert re.search(rf"\| test \| {model} \| 2 \| 4 \| {interval} \|", text)
+    assert "`<|im_end|>`" in text
+    for untrue in ("rejection", "sifted", "sft", "rft run", "on purpose"):
+        assert untrue not in text, untrue
+
+
+def test_before_online_training_is_done_there_is_nothing_to_export(tmp_path):
+    run = make_online(tmp_path / "run", trained=False)
+    with pytest.raises(RFTError, match=r"no trained model to export; `rft grpo .*/run` goes on"):
+        export(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_the_gate_has_yet_to_decide_on_is_undecided(tmp_path):
+    dev = "prepare.dev={source: bundled:arithmetic, split: dev}"
+    run = make_online(tmp_path / "run", dev, "gate={on: dev, metric: pass@1}")
+    export(run, tmp_path / "out")
+    assert "| undecided |" in card_of(tmp_path / "out")[1]
+    with pytest.raises(RFTError, match="no model was adopted yet"):
+        export(run, tmp_path / "out", with_model=True)
+    commit(run, "gate", 1, {})
+    export(run, tmp_path / "out")
+    assert "| refused |" in card_of(tmp_path / "out")[1]
+
+
+def test_a_damaged_table_of_an_online_run_names_its_own_command(tmp_path):
+    run = make_online(tmp_path / "run")
+    path = run.folder("dynamics", 1) / "part-00000.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(RFTError, match=r"dynamics/round-0001: not what .* `rft grpo "):
+        export(run, tmp_path / "out")
+
+
+def test_what_the_rounds_of_an_earlier_recipe_left_is_not_exported(tmp_path):
+    rounds = make_run(tmp_path / "run", rounds=1)
+    online = make_online(tmp_path / "online")
+    for stage, table in (("sample", "rollouts"), ("select", "selected")):
+        shutil.copytree(rounds.path / table, online.path / table)
+        shutil.copy(rounds.manifest_path(stage, 1), online.manifest_path(stage, 1))
+    export(online, tmp_path / "out")
+    configs = {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()}
+    assert configs == {"dynamics", "problems", "evaluations", "run"}

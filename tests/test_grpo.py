@@ -160,6 +160,12 @@ def test_a_weight_of_two_is_twice_the_gradient(loss, tmp_path):
     torch.testing.assert_close(doubled.grads[0], 2 * plain.grads[0])
 
 
+def test_cispo_clips_the_ratio_only_above_one(tmp_path):
+    # At a ratio of 1 nothing is clipped, and the gradient is that of the plain policy gradient.
+    cispo, dapo = (learn(tmp_path / loss, loss=loss) for loss in ("cispo", "dapo"))
+    torch.testing.assert_close(cispo.grads[0], dapo.grads[0])
+
+
 @pytest.mark.parametrize("loss", ["grpo", "bnpo", "dr_grpo", "dapo"])
 def test_a_loss_in_the_place_of_trls_is_averaged_as_trls_is(loss, tmp_path):
     # Rows of different lengths, several forward passes per update and two updates per step: all

@@ -12,7 +12,8 @@ from pipelines.why import left_out
 from rft import tables
 from rft.cli import cli
 from rft.errors import RFTError
-from rft.store import Run
+from rft.recipe_files import load_recipe
+from rft.store import Run, save_recipe
 from tests.small_run import RIGHT, WRONG, do, grade, new_run, prepare, sample
 
 HOSTILE = (
@@ -210,6 +211,18 @@ def test_rollouts_can_be_read_before_they_are_graded(tmp_path):
 def test_an_empty_run_says_what_makes_rollouts(tmp_path):
     with pytest.raises(RFTError, match="nothing sampled yet; `rft run"):
         choose(new_run(tmp_path / "run"))
+
+
+def test_an_online_run_says_that_it_keeps_none_and_what_to_read(tmp_path):
+    run = Run(tmp_path / "a run", load_recipe("grpo-quickstart"))
+    run.path.mkdir()
+    save_recipe(run)
+    for words in ([], ["137df422"], ["--verdict", "wrong"]):
+        refused = CliRunner().invoke(cli, ["show", str(run.path), *words])
+        assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+        assert "online training keeps no rollouts" in refused.stderr
+        assert f"`rft report '{run.path}'`" in refused.stderr
+        assert str(run.folder("dynamics", 1)) in refused.stderr
 
 
 def test_a_changed_recipe_explains_nothing_wrongly(tmp_path):

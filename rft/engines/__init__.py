@@ -104,11 +104,11 @@ class Fixed:
         return next(self.units, None)
 
 
-def refuse_missing(kind: str) -> None:
+def refuse_missing(kind: str, asked: str = "", otherwise: str = "") -> None:
     """Say at once that an engine's package is not installed, before anything is begun."""
     package, extra = NEEDS.get(kind, ("", ""))
     if package and importlib.util.find_spec(package) is None:
         raise RFTError(
-            f"engine.kind: {kind}, but {package} is not installed here; "
-            f"pip install 'rft-rounds[{extra}]', or set engine.kind: transformers"
+            f"{asked or f'engine.kind: {kind}'}, but {package} is not installed here; pip install "
+            f"'rft-rounds[{extra}]', or set {otherwise or 'engine.kind: transformers'}"
         )

@@ -36,7 +36,8 @@ def options_of(grpo: Grpo, plugins: Sequence[Plugin]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "loss_type": grpo.loss,
         "epsilon": grpo.clip,
-        "epsilon_high": grpo.clip,
+        # In cispo it bounds the ratio itself, elsewhere its distance from 1.
+        "epsilon_high": grpo.clip + (grpo.loss == "cispo"),
     }
     owners: dict[str, str] = {}
     for plugin in plugins:

@@ -21,6 +21,7 @@ class EntropyBonus(Preset):
 
     name: ClassVar[str] = "entropy_bonus"
     arxiv: ClassVar[str] = "2504.20571"
+    by_micro_batch: ClassVar[bool] = True
     conflicts: ClassVar[dict[str, str]] = {
         "entropy_target": "it sets the coefficient of the same bonus",
     }

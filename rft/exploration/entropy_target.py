@@ -26,6 +26,7 @@ class EntropyTarget(Preset):
 
     name: ClassVar[str] = "entropy_target"
     arxiv: ClassVar[str] = "2505.22312"
+    by_micro_batch: ClassVar[bool] = True
     conflicts: ClassVar[dict[str, str]] = {
         "entropy_bonus": "it fixes the coefficient that entropy_target adapts",
     }

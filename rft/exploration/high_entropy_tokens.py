@@ -22,6 +22,7 @@ class HighEntropyTokens(Preset):
 
     name: ClassVar[str] = "high_entropy_tokens"
     arxiv: ClassVar[str] = "2506.01939"
+    by_micro_batch: ClassVar[bool] = True
 
     share: Inside = 0.2
     """Tokens to learn from, as a share of all."""

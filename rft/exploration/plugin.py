@@ -106,6 +106,9 @@ class Plugin(Section):
     keeps_sign: ClassVar[bool] = False
     """Whether no advantage changes its sign, nor leaves zero."""
 
+    by_micro_batch: ClassVar[bool] = False
+    """Whether TRL averages over a micro-batch, so that its size is part of the method."""
+
     start: Annotated[int, Field(ge=0)] = 0
     """Steps before it becomes active."""
     steps: Count | None = None
