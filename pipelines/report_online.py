@@ -32,7 +32,7 @@ def online(run: Run) -> list[str]:
 def steps(rows: pl.DataFrame) -> list[list[str]]:
     """Average the rows over stretches of steps."""
     k = int(rows["k"][0])
-    header = ["steps", "reward", f"Pass@{k}", "entropy", "right", "wrong", "tokens", "cut"]
+    header = ["steps", "reward", f"Pass@{k}", "entropy", "of right", "of wrong", "tokens", "cut"]
     lines = [[*header, "no signal", "clipped"]]
     each = -(-len(rows) // LINES)
     for start in range(0, len(rows), each):

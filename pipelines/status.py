@@ -111,6 +111,7 @@ def status(run: Run) -> dict[str, Any]:
         "stage": stage,
         "rounds_done": rounds_done(run, following),
         "rounds_total": run.recipe.rounds,
+        "online": run.recipe.grpo is not None,
         "stage_done": done,
         "stage_total": total,
         "stage_eta_s": left,
@@ -352,5 +353,7 @@ def text_status(found: dict[str, Any]) -> str:
         lines.append(f"  {'to go on':11}{found['next_command']}")
     elif found["state"] == "done":
         run = shlex.quote(found["run"])
-        lines.append(f"  {'to read':11}rft report {run}, rft show {run}")
+        # Online training keeps no rollouts.
+        show = "" if found["online"] else f", rft show {run}"
+        lines.append(f"  {'to read':11}rft report {run}{show}")
     return "\n".join(lines)

@@ -1099,7 +1099,8 @@ def export(
 
     `datasets.load_dataset` opens it as it is.
 
-    Its configs: sft (the selected samples), rollouts, graded, problems, evaluations. With --model,
+    Its configs: sft (the selected samples), rollouts, graded, problems, evaluations; of an online
+    run dynamics, problems, evaluations. With --model,
     DIR-model is a folder of its own: on the Hub a model and a dataset are two repositories.
 
     \b

@@ -201,8 +201,16 @@ def refuse_too_much(ahead: Forecast, model: Path, free: int) -> None:
 
 
 def check_trainer_arguments(recipe: Recipe) -> None:
-    """Refuse names in `sft.args` or `grpo.args` that TRL does not know, hours before their use."""
-    args = (recipe.grpo or recipe.sft).args
+    """Refuse what TRL does not know or cannot do here, hours before it would be used."""
+    if recipe.grpo and recipe.grpo.vllm == "colocate":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise RFTError(
+                "grpo.vllm: colocate, but there is no GPU, and vLLM's CPU build takes no new "
+                "weights; set grpo.vllm: null"
+            )
+    args = recipe.trains.args
     if not args:
         return
     from dataclasses import fields

@@ -1,4 +1,4 @@
-"""After `make quickstart`: what the README promises of it, checked on the run folder."""
+"""After a quickstart: what the README promises of it, checked on the run folder."""
 
 import sys
 from pathlib import Path
@@ -19,6 +19,12 @@ def main(folder: Path) -> None:
     change = paired_difference_of(base, last, k=1, seed=0)
     wide = pass_interval(last, k=16, seed=0)
     seconds = sum(manifest.get("seconds", 0) for manifest in run.manifests())
+    if run.recipe.grpo is not None:
+        dynamics = run.read("dynamics", 1)
+        flips, largest = dynamics["sign_flips"].sum(), dynamics["largest_ratio"].max()
+        print(f"{len(dynamics)} steps, {flips} signs turned, advantages at most {largest:.3f}x")
+        assert flips == 0, "the entropy advantage turned a sign"
+        assert 1 < largest <= 1.5 + 1e-6, "the entropy advantage moved one by more than a half"
     print(f"Pass@1 {change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}]")
     print(f"Pass@16 {wide.value:.3f} [{wide.low:.3f}, {wide.high:.3f}]; {seconds:.0f} s in stages")
     assert change.value >= 0.10, "Pass@1 rose by less than 0.10"
