@@ -220,6 +220,8 @@ def arguments(
         "vllm_max_model_length": longest + grpo.max_tokens,
         # The rows are in the order of the steps already.
         "shuffle_dataset": False,
+        # For the reference, which TRL loads by itself.
+        "trust_remote_code": recipe.model.trust_remote_code,
         "seed": seed,
         "data_seed": seed,
         # Only between steps: rollouts are not saved, and half of a step cannot be gone on with.

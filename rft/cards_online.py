@@ -19,7 +19,7 @@ COLUMNS = {
     "k": "answers per problem",
     "pass_at_k": "share of the problems with a right one among them",
     "without_signal": "share of the problems whose answers all have the plain advantage 0",
-    "response_length": "mean tokens of an answer",
+    "response_length": "mean tokens of an answer, its end included",
     "cut": "share of the answers that were cut at the limit",
     "entropy": "mean entropy of the policy while it learns, in nats per token",
     "entropy_correct": "the same over the tokens of right answers",

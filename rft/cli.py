@@ -455,6 +455,7 @@ def stage_command(stage: str, run_folder: Path, round: int | None, grace: float)
     found = open_run(run_folder)
     check_recipe(found.recipe)
     work = STAGES[stage]
+    refuse_absent(work, found)
     if work.plan is not None:
         refuse_missing(found.recipe.engine.kind)
     with found.lock():
@@ -472,6 +473,19 @@ def stage_command(stage: str, run_folder: Path, round: int | None, grace: float)
             done = stages.perform(work, found, number, stop, say, accept)
         if not done:
             say(f"{run_folder}: nothing to do, `{stage}` of round {number} is current")
+
+
+def refuse_absent(stage: Any, found: "Run") -> None:
+    """Refuse a stage of rounds in a run of online training, and the other way round."""
+    from pipelines.run import ONLINE, ROUND
+
+    online = found.recipe.grpo is not None
+    if stage in (ROUND if online else ONLINE) and stage not in (ONLINE if online else ROUND):
+        kind = "online training" if online else "rounds"
+        raise RFTError(
+            f"{found.path}: a run of {kind} has no stage `{stage.name}`; "
+            f"`rft {found.command} {found.path}` goes on with it"
+        )
 
 
 @contextmanager
@@ -508,6 +522,7 @@ def begin_job(run_folder: Path, stage: str, round: int | None, stop: "Stop") -> 
     check_recipe(found.recipe)
     refuse_missing(found.recipe.engine.kind)
     work = STAGES[stage]
+    refuse_absent(work, found)
     number = next_of(work, found) if round is None else round
     key = key_of(stage, work.settings(found, number), work.inputs(found, number))
     return stages.Job(found, work, number, key, stop, say)

@@ -175,6 +175,11 @@ class Recipe(Section):
                 f"rounds is {self.rounds}, and online training (grpo) makes one model; set "
                 "rounds: 1, or grpo: null"
             )
+        if self.grpo is not None and self.engine.kind == "replay":
+            raise ValueError(
+                "engine.kind is replay, and what online training (grpo) makes was never recorded; "
+                "set engine.kind: transformers"
+            )
         if self.grpo is not None and self.prompt.stop:
             raise ValueError(
                 f"prompt.stop is {list(self.prompt.stop)}, and online training (grpo) ends answers "

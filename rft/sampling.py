@@ -180,8 +180,8 @@ class Plan:
     @property
     def room(self) -> int:
         """Count the tokens that an engine must be able to hold: the preflight samples to learn."""
-        probe = max((len(each.prompt_ids) for each in self.probes), default=0)
-        return max(self.longest, probe + self.run.recipe.learns_from.max_tokens)
+        limit = self.run.recipe.learns_from.max_tokens
+        return max([self.longest, *(len(each.prompt_ids) + limit for each in self.probes)])
 
     @property
     def together(self) -> bool:

@@ -30,13 +30,11 @@ from rft.recipe_files import load_recipe
 from rft.stopping import Stop
 from rft.verifier import Verifier
 
-STEPS, WARM = 5, 1
+STEPS, WARM = 3, 1
 ARMS: dict[str, dict[str, Any]] = {
     "no plug-in (ours)": {},
     "entropy_advantage": {"entropy_advantage": {}},
-    "position_advantage": {"position_advantage": {"start": 0}},
     "perplexity_advantage": {"perplexity_advantage": {}},
-    "clip_cov": {"clip_cov": {}},
     "kl_cov": {"kl_cov": {}},
 }
 

@@ -6,7 +6,6 @@ to their mean: the median of the repetitions, with the smallest and the largest.
 
 import json
 import platform
-import shutil
 import statistics
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoModelForCausalLM
 
 from rft.bundled import bundled
 from rft.engines import Finished, Fixed, Request, Sampling
@@ -27,6 +26,7 @@ from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Prompt
 from rft.recipe_sampling import Engine
 from rft.scoring import score
+from tests.broad_model import make_broad_model
 
 TINY = bundled("data") / "tiny"
 TURNS = int(sys.argv[1]) if len(sys.argv) > 1 else 7
@@ -39,31 +39,6 @@ class TopK(Vllm):
         params = super()._params(sampling)
         params.logprobs, params.flat_logprobs = 20, True
         return params
-
-
-def broad(folder: Path) -> Path:
-    """Make a random model with a real vocabulary and almost no body: the worst case for us."""
-    torch.manual_seed(1)
-    config = Qwen3Config(
-        vocab_size=151_936,
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=64,
-        max_position_embeddings=512,
-        tie_word_embeddings=False,
-        eos_token_id=0,
-        dtype="bfloat16",
-    )
-    model = Qwen3ForCausalLM(config)
-    with torch.no_grad():
-        model.lm_head.weight.mul_(4.3 / (model.lm_head.weight.float().std() * 128**0.5))
-    model.to(torch.bfloat16).save_pretrained(folder)
-    for file in TINY.glob("tokenizer*"):
-        shutil.copy(file, folder)
-    return folder
 
 
 def compare(what: str, path: Path, count: int, max_tokens: int, rows: int) -> None:
@@ -146,7 +121,8 @@ def main() -> None:
     """Print all ratios."""
     compare("bundled tiny model, vocabulary 512", TINY, 512, 64, 256)
     with tempfile.TemporaryDirectory() as folder:
-        compare("almost no body, vocabulary 151,936 (worst case)", broad(Path(folder)), 128, 16, 64)
+        model = make_broad_model(Path(folder), head=64, dtype="bfloat16")
+        compare("almost no body, vocabulary 151,936 (worst case)", model, 128, 16, 64)
     import vllm
 
     print(f"\n{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, ", end="")

@@ -6,7 +6,6 @@ there. Both are paid for in the same tokens, so nothing but the rule differs.
 """
 
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -16,13 +15,14 @@ import polars as pl
 from pipelines.filter import apply_rules
 from pipelines.grade import grading
 from rft.store import open_run
+from tests.command import command
 
 ACCEPTED, MAX, WAVE, PROBLEMS = 4, 64, 4, 256
 RESAMPLES = 2000
 
 
 def rft(*arguments: object) -> None:
-    subprocess.run([sys.executable, "-m", "rft", *map(str, arguments)], check=True)
+    subprocess.run(command(*arguments), check=True)
 
 
 def sampled(folder: Path, *settings: str) -> pl.DataFrame:

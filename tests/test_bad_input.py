@@ -5,7 +5,6 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from click.testing import CliRunner
 
 from rft.bundled import bundled
 from rft.cli import cli
+from tests.command import command
 
 GOOD = [{"question": f"What is {n} + {n}?", "gold": str(2 * n)} for n in range(20)]
 
@@ -110,16 +110,16 @@ def test_problems_none_of_which_can_be_used_are_refused(tmp_path, rows, says):
 
 
 def cli_process(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rft", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    words = command(*arguments)
+    return subprocess.run(words, capture_output=True, text=True, check=False, **options)
 
 
 @pytest.mark.slow
 def test_single_unusable_problems_are_set_aside_and_counted(tmp_path):
     rows = [*GOOD, {"question": "x" * 4000, "gold": "2"}, {"question": "", "gold": "1"}, GOOD[0]]
     source = jsonl(tmp_path / "train.jsonl", rows)
-    command = start(tmp_path, with_train(source), "sample.problems=4")
-    result = cli_process("prepare", *command[1:])
+    words = start(tmp_path, with_train(source), "sample.problems=4")
+    result = cli_process("prepare", *words[1:])
     assert result.returncode == 0, result.stderr
     manifest = json.loads((tmp_path / "run/manifest/round-0000/prepare.json").read_text())
     assert manifest["counts"]["problems"]["train"] == 20
@@ -224,10 +224,10 @@ def test_a_full_disk_is_one_line_and_going_on_works(tmp_path):
 def test_no_permission_to_write_is_one_line(tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
-    command = [sys.executable, "-m", "rft", "run", "smoke", "--out", str(closed / "run")]
+    words = command("run", "smoke", "--out", closed / "run")
     if os.geteuid() == 0:  # root may write anywhere, unless it gives that up
-        command = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override", *command]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+        words = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override", *words]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
     assert result.returncode == 2, result.stderr
     assert "no permission" in result.stderr
     assert "Traceback" not in result.stderr

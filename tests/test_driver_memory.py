@@ -1,5 +1,6 @@
 """The driver of many rounds holds no more memory than that of a few."""
 
+import statistics
 import subprocess
 import sys
 
@@ -11,16 +12,17 @@ from pipelines import run as loop
 from rft.stopping import Stop
 from tests import small_run
 
+# Few but long answers, so that a round's tables stand out from what allocators do.
 SAMPLES = [
-    (f"p{i % 200}", f"{'so ' * (i % 40)} \\\\boxed{{{7 if i % 3 else 8}}}", "stop", i / 2000)
-    for i in range(2000)
+    (f"p{i % 50}", f"{[*range(i, i + 600)]} \\\\boxed{{{7 if i % 3 else 8}}}", "stop", i / 500)
+    for i in range(500)
 ]
 ANSWERS = {("test", "test", f"t{i}"): small_run.solved(2, 4) for i in range(50)}
 
 def in_child(stage, run, round, stop):
     heavy = {
         "prepare": lambda: small_run.prepare(
-            run, train=[f"p{i}" for i in range(200)], answers=ANSWERS
+            run, train=[f"p{i}" for i in range(50)], answers=ANSWERS
         ),
         "sample": lambda: small_run.sample(run, round, SAMPLES),
         "grade": lambda: small_run.grade(run, round, SAMPLES),
@@ -30,7 +32,8 @@ def in_child(stage, run, round, stop):
     heavy[stage.name]()
 
 loop.in_child = in_child
-run = small_run.new_run(Path(sys.argv[1]), "rounds=20", "select.budget=500", "select.noise=0.1")
+settings = ["rounds=20", "select.budget=125", "select.noise=0.1", "sft.max_length=4096"]
+run = small_run.new_run(Path(sys.argv[1]), *settings)
 for upto in range(1, 21):
     loop.run_all(run, upto, Stop(), lambda _: None)
     status = Path("/proc/self/status").read_text().splitlines()
@@ -49,5 +52,8 @@ def test_twenty_rounds_leave_the_drivers_memory_flat(tmp_path):
     assert done.returncode == 0, done.stderr
     kilobytes = [int(line) for line in done.stdout.split()]
     assert len(kilobytes) == 20
-    # Allocators settle in the first rounds; a leak of one round's tables would be 1 MB each.
-    assert max(kilobytes[15:]) - max(kilobytes[3:8]) < 8 * 1024, kilobytes
+    # Allocators settle in the first rounds, and keep what they please in each: what counts is the
+    # trend. Without a leak it is within 400 KB a round; a table that is held, `graded` or `kept`,
+    # is 1.5 MB a round.
+    growth = statistics.linear_regression(range(16), kilobytes[4:]).slope
+    assert growth < 750, kilobytes

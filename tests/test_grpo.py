@@ -225,7 +225,7 @@ def test_what_nobody_can_verify_is_not_trained_on_and_counted(tmp_path):
     assert [row["correct"] for row in learnt.rows] in ([0.0, 0.0], [0.0, None], [None, 0.0])
 
 
-def test_rows_that_nobody_can_verify_leave_the_denominators_too(tmp_path):
+def test_tokens_that_nobody_can_verify_leave_the_counts_too(tmp_path):
     # With all other problems of the step alike, the gradient is that of a step without them.
     trainer = trainer_for(recipe_for(problems=2, n=2, loss="dapo"), tmp_path, problems=PROBLEMS[:2])
     trainer.create_optimizer_and_scheduler(1)

@@ -10,7 +10,7 @@ from rft.cli import cli
 from rft.errors import RFTError
 from rft.exploration import PLUGINS
 from rft.exploration.compose import options_of, plugins_of
-from rft.recipe_files import load_recipe, settings_differences
+from rft.recipe_files import dump, load_recipe, settings_differences
 
 
 def refusal(*settings: str, plugins: str = "{}") -> str:
@@ -62,6 +62,7 @@ def test_a_plugin_that_cannot_work_is_refused_by_name(plugins, settings, text):
     ("change", "text"),
     [
         ("rounds=2", "online training (grpo) makes one model; set rounds: 1"),
+        ("engine={kind: replay, path: x}", "was never recorded; set engine.kind: transformers"),
         ("prompt.stop=[END]", "ends answers at tokens only; set prompt.stop: []"),
         ("grpo.updates=3", "updates is 3, which does not divide the 128 answers of a step"),
         ("grpo.micro_batch=48", "micro_batch is 48, which does not divide the"),
@@ -129,6 +130,25 @@ def test_the_command_refuses_in_one_line_and_leaves_nothing(command, text, tmp_p
     assert done.exit_code == 2
     assert text in done.output
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "command", "text"),
+    [
+        (
+            "grpo-quickstart",
+            ["sample"],
+            "a run of online training has no stage `sample`; `rft grpo",
+        ),
+        ("grpo-quickstart", ["sft"], "a run of online training has no stage `sft`"),
+        ("smoke", ["grpo", "--round", "1"], "a run of rounds has no stage `grpo`; `rft run"),
+    ],
+)
+def test_a_stage_of_the_other_kind_of_run_is_refused(recipe, command, text, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(dump(load_recipe(recipe)))
+    done = CliRunner().invoke(cli, [command[0], str(tmp_path), *command[1:]])
+    assert done.exit_code == 2
+    assert text in done.output
 
 
 def test_a_plan_of_online_training_says_what_it_draws():

@@ -2,15 +2,15 @@
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.command import command, kill_when, rft
 
 pytestmark = pytest.mark.slow
 
@@ -19,8 +19,8 @@ SETTINGS = ["--set", "engine.args={batch: 8}", "--set", "sft.epochs=2", "--set",
 TABLES = ("problems", "set_aside", "rollouts", "graded", "kept", "rejected", "selected", "verdicts")
 
 
-def command(out: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "rft", "run", "smoke", "--out", str(out), *SETTINGS, *more]
+def smoke(out: Path) -> list[str]:
+    return ["run", "smoke", "--out", str(out), *SETTINGS]
 
 
 def tables(run: Path) -> dict[str, str]:
@@ -40,29 +40,10 @@ def started(run: Path, stage: str, round: int) -> bool:
     )
 
 
-def kill_when(out: Path, ready: Callable[[], bool], *, child: bool = False) -> int:
-    """Start the run, kill -9 the driver (or its child) once it is ready, and give its code."""
-    driver = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    pause = threading.Event()
-    while not ready():
-        assert driver.poll() is None, driver.stderr.read().decode()
-        pause.wait(0.01)
-    victims = Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()
-    os.kill(int(victims[0]) if child else driver.pid, signal.SIGKILL)
-    driver.communicate()
-    for victim in victims:  # the stage dies with its driver
-        while Path(f"/proc/{victim}/stat").exists():
-            state = Path(f"/proc/{victim}/stat").read_text().rpartition(")")[2].split()[0]
-            if state in "ZX":
-                break
-            pause.wait(0.01)
-    return driver.returncode
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> dict[str, str]:
     out = tmp_path_factory.mktemp("undisturbed") / "run"
-    subprocess.run(command(out), check=True, capture_output=True)
+    rft(*smoke(out))
     return tables(out)
 
 
@@ -71,29 +52,30 @@ def test_kill_minus_nine_in_each_stage_leaves_the_tables_of_an_undisturbed_run(
 ):
     out = tmp_path / "run"
     work = out / "work"
-    kill_when(out, lambda: started(out, "prepare", 0))
-    kill_when(out, lambda: len(list(work.glob("round-0000-evaluate/worker-0/*.json"))) >= 2)
-    kill_when(out, lambda: len(list(work.glob("round-0001-sample/worker-0/*.json"))) >= 3)
+    kill_when(smoke(out), lambda: started(out, "prepare", 0))
+    kill_when(smoke(out), lambda: len(list(work.glob("round-0000-evaluate/worker-0/*.json"))) >= 2)
+    kill_when(smoke(out), lambda: len(list(work.glob("round-0001-sample/worker-0/*.json"))) >= 3)
     before = {path.name for path in work.glob("round-0001-sample/worker-0/*.json")}
     code = kill_when(
-        out,
+        smoke(out),
         lambda: len(list(work.glob("round-0001-sample/worker-0/*.json"))) > len(before),
         child=True,
     )
     assert code == 75
-    kill_when(out, lambda: started(out, "grade", 1))
-    kill_when(out, lambda: bool(list(work.glob("round-0001-sft/checkpoints/*/rft-complete"))))
-    kill_when(out, lambda: len(list(work.glob("round-0001-evaluate/worker-0/*.json"))) >= 1)
-    subprocess.run(command(out), check=True, capture_output=True)
+    kill_when(smoke(out), lambda: started(out, "grade", 1))
+    kill_when(
+        smoke(out), lambda: bool(list(work.glob("round-0001-sft/checkpoints/*/rft-complete")))
+    )
+    kill_when(smoke(out), lambda: len(list(work.glob("round-0001-evaluate/worker-0/*.json"))) >= 1)
+    rft(*smoke(out))
     assert tables(out) == undisturbed
-    again = subprocess.run(command(out), check=True, capture_output=True, text=True)
-    assert "nothing to do" in again.stderr
+    assert "nothing to do" in rft(*smoke(out))
     assert tables(out) == undisturbed
 
 
 def test_a_term_signal_winds_down_with_75_and_the_next_run_goes_on(tmp_path, undisturbed):
     out = tmp_path / "run"
-    driver = subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    driver = subprocess.Popen(command(*smoke(out)), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     pause = threading.Event()
     while not list((out / "work").glob("round-0001-sample/worker-0/*.json")):
         pause.wait(0.01)
@@ -102,7 +84,7 @@ def test_a_term_signal_winds_down_with_75_and_the_next_run_goes_on(tmp_path, und
     assert driver.returncode == 75, errors
     assert "Run the same command again" in errors
     assert not (out / "lock").exists()
-    subprocess.run(command(out), check=True, capture_output=True)
+    rft(*smoke(out))
     assert tables(out) == undisturbed
 
 
@@ -129,7 +111,7 @@ main()
 @pytest.mark.parametrize("stage", ["filter", "select"])
 def test_a_kill_at_every_rename_of_a_light_stage_is_harmless(tmp_path, stage):
     out = tmp_path / "run"
-    subprocess.run(command(out), check=True, capture_output=True)
+    rft(*smoke(out))
     wanted = tables(out)
     manifest = out / "manifest" / "round-0001" / f"{stage}.json"
     for count in range(100):
@@ -142,10 +124,6 @@ def test_a_kill_at_every_rename_of_a_light_stage_is_harmless(tmp_path, stage):
         if died.returncode == 0:
             break
         assert died.returncode == -signal.SIGKILL, died.stderr.decode()
-        subprocess.run(
-            [sys.executable, "-m", "rft", stage, str(out), "--round", "1"],
-            check=True,
-            capture_output=True,
-        )
+        rft(stage, out, "--round", "1")
         assert tables(out) == wanted
     assert count >= 3, "the stage was never killed"

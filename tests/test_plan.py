@@ -1,17 +1,18 @@
 """`rft run --plan` says what a run would take, and leaves nothing behind."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.command import command, rft
 
 pytestmark = pytest.mark.slow
 
 
 def plan(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rft", "run", *map(str, arguments), "--plan"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = command("run", *arguments, "--plan")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     return done
 
@@ -27,9 +28,8 @@ def test_a_run_that_is_not_begun_is_probed_and_not_begun(tmp_path):
 
 def test_a_run_that_was_probed_is_not_probed_again_and_other_settings_count(tmp_path):
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "rft"]
-    subprocess.run([*command, "prepare", "smoke", "--out", run], check=True, capture_output=True)
-    subprocess.run([*command, "sample", run], check=True, capture_output=True)
+    rft("prepare", "smoke", "--out", run)
+    rft("sample", run)
     before = sorted(str(path) for path in Path(run).rglob("*"))
     done = plan(run, "--set", "sample.n=40")
     assert "from its preflight" in done.stdout

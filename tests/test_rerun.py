@@ -2,21 +2,14 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from tests.command import rft
+
 pytestmark = pytest.mark.slow
-
-
-def rft(*arguments: object, code: int = 0) -> str:
-    command = [sys.executable, "-m", "rft", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    return done.stderr
 
 
 @pytest.fixture(scope="module")

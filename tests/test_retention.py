@@ -1,22 +1,15 @@
 """Models that `keep.models` removed cost nothing until they are needed, and then come back."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.command import rft
+
 pytestmark = pytest.mark.slow
 
 SETTINGS = ["--set", "rounds=3", "--set", "sample.problems=8"]
-
-
-def rft(*arguments: object) -> str:
-    command = [sys.executable, "-m", "rft", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
 
 
 def test_a_removed_model_is_trained_again_only_when_a_stage_needs_it(tmp_path: Path):

@@ -16,6 +16,7 @@ from rft.errors import Interrupted, RFTError
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Prompt
 from rft.recipe_sampling import Engine
+from tests.broad_model import make_broad_model
 
 # Not importorskip: the engine sets vLLM's environment before it is imported.
 if find_spec("vllm") is None:
@@ -98,32 +99,7 @@ def pressed():
 
 @pytest.fixture(scope="module")
 def broad(tmp_path_factory):
-    """A random model with the vocabulary of a real one, sharp enough to have realistic entropy."""
-    import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
-    folder = tmp_path_factory.mktemp("broad")
-    torch.manual_seed(1)
-    config = Qwen3Config(
-        vocab_size=151_936,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=32,
-        max_position_embeddings=512,
-        tie_word_embeddings=False,
-        eos_token_id=0,
-        dtype="float32",
-    )
-    model = Qwen3ForCausalLM(config)
-    with torch.no_grad():
-        model.lm_head.weight.mul_(4.3 / (model.lm_head.weight.std() * 64**0.5))
-    model.save_pretrained(folder)
-    for file in TINY.glob("tokenizer*"):
-        shutil.copy(file, folder)
-    return folder
+    return make_broad_model(tmp_path_factory.mktemp("broad"), head=32, dtype="float32")
 
 
 def distributions(path, finished):

@@ -4,12 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import polars as pl
 import pytest
+
+from tests.command import command, rft
 
 pytest.importorskip("vllm")
 pytestmark = pytest.mark.vllm
@@ -19,16 +20,6 @@ VLLM = ["--set", "engine.kind=vllm"]
 MANY = ["--set", "prepare.train={source: bundled:arithmetic, split: train, limit: 160}"]
 MANY += ["--set", "sample.problems=160"]
 UNTIL = ["--set", "sample.until={accepted: 2, max: 8, wave: 4}"]
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "rft", *map(str, arguments)]
-
-
-def rft(*arguments: object, code: int = 0) -> str:
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    return done.stderr
 
 
 def table(run: Path, name: str) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from concurrent.futures import wait as wait_for
 
 import polars as pl
 import pytest
@@ -17,6 +18,7 @@ from rft.seeds import derive, digest
 from rft.shelf import receipts
 from rft.stages import Job, Stage
 from rft.stopping import Stop
+from rft.worker import Worker, leases_of
 from tests.small_run import new_run
 
 PROBLEMS = [f"p{number:02}" for number in range(12)]
@@ -47,7 +49,6 @@ class Fake:
         self.left = dies_after
         self.batches: list[tuple[str, ...]] = []
         self.sampled: Counter[str] = Counter()
-        self.idle = 0
 
     def units(self, requests):
         size = 7 if self.together else 1
@@ -154,21 +155,37 @@ def test_batches_that_must_not_change_are_the_same_after_a_kill(begun):
     assert not set(first.batches) & set(second.batches)
 
 
-def test_an_engine_without_batches_is_never_idle_while_something_is_to_do(begun):
-    class Watched(Fake):
-        def sample(self, feed, _sampling, *, check):
-            outer, idle = self, []
+class Holding(Fake):
+    """Keep the first request unanswered until nothing else is to be had."""
 
-            class Spy:
-                def take(self, *, wait):
-                    idle.append(wait)
-                    return feed.take(wait=wait)
+    def sample(self, feed, sampling, *, check):
+        (held,) = feed.take(wait=True)
+        self.before: Counter[str] = Counter()
+        while (unit := self.next(feed)) is not None:
+            self.before.update(request.problem_id for request in unit)
+            yield [self.finished(request) for request in unit]
+        self.held = held.problem_id
+        yield [self.finished(held)]
+        yield from super().sample(feed, sampling, check=check)
 
-            yield from Fake.sample(outer, Spy(), _sampling, check=check)
-            # It had nothing in flight at the start and at the end, and once per problem at most.
-            assert sum(idle) <= 2 + len(PROBLEMS)
+    def next(self, feed):
+        """Take a unit as an engine with something in flight does: it asks again and never waits."""
+        while (unit := feed.take(wait=False)) is None and feed.judging:
+            wait_for([feed.judging[0]])
+        return unit
 
-    begun(Watched(False, room=4))
+
+@pytest.mark.parametrize("until", [UNTIL, None])
+def test_one_slow_answer_holds_up_no_other_problem(begun, monkeypatch, until):
+    work = Worker.work
+    monkeypatch.setattr(Worker, "work", lambda self, _: work(self, iter(leases_of(self.plan, 3))))
+    engine = Holding(False)
+    begun(engine, until=until)
+    wanted = {name: expected(name, until) if until else 10 for name in PROBLEMS}
+    # Of its own problem all that is asked for at once.
+    assert engine.before.pop(engine.held) == (until.wave if until else 10) - 1
+    del wanted[engine.held]
+    assert engine.before == wanted
 
 
 def test_a_higher_target_uses_what_is_there(begun, tmp_path):

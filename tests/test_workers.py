@@ -5,24 +5,18 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from tests.command import command, rft
+
 pytestmark = pytest.mark.slow
 
 TWO = ["--set", "engine.workers=2", "--set", "engine.args={batch: 4}"]
 UNTIL = ["--set", "sample.until={accepted: 3, max: 12, wave: 4}"]
-
-
-def rft(*arguments: object, code: int = 0) -> str:
-    command = [sys.executable, "-m", "rft", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    return done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +57,7 @@ def kill_a_worker(run: Path, *, after: int) -> str:
 
     The victim is asleep from the moment of the check on, so that it cannot finish before it dies.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rft", "sample", str(run)], stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command("sample", run), stderr=subprocess.PIPE, text=True)
     pause = threading.Event()
     work = run / "work" / "round-0001-sample"
     while len(list(work.glob("worker-*/*.json"))) < after or not children(process.pid):
@@ -107,9 +99,7 @@ def test_waves_are_the_same_after_a_kill(prepared, tmp_path):
     small = ["--set", "engine.args={batch: 4}"]
     whole, killed = (begun(prepared, tmp_path / name, *UNTIL, *small) for name in ("a", "b"))
     rft("sample", whole)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rft", "sample", str(killed)], stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(command("sample", killed), stderr=subprocess.DEVNULL)
     pause = threading.Event()
     work = killed / "work" / "round-0001-sample"
     while len(list(work.glob("worker-*/*.json"))) < 3:
@@ -157,9 +147,7 @@ def test_a_share_that_does_not_exist_is_one_line(prepared):
 
 def test_a_stop_reaches_the_workers(prepared, tmp_path):
     run = begun(prepared, tmp_path / "run", *TWO)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rft", "sample", str(run)], stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command("sample", run), stderr=subprocess.PIPE, text=True)
     pause = threading.Event()
     while not children(process.pid):
         assert process.poll() is None

@@ -64,7 +64,7 @@ def main(folder: Path) -> None:
     rows = [[{k: v for k, v in row.items() if "seconds" not in k} for row in learnt.rows]]
     first, second = both(rows)  # type: ignore[arg-type]
     assert first == second, "the rows of dynamics differ"
-    print("both agree")
+    sys.stdout.write("both agree\n")
 
 
 if __name__ == "__main__":

@@ -52,10 +52,6 @@ class ShapedGRPOTrainer(GRPOTrainer):
         super().__init__(*args, reward_funcs=[reward], **options)
         self.plugins, self.prompts, self.updates = list(plugins), prompts, updates
         self.answers, self.seed, self.say = reward, seed, say
-        needs = frozenset().union(*(plugin.needs for plugin in plugins))
-        self.scores = bool(needs & {"old_logps", "entropies"}) or any(
-            plugin.columns for plugin in plugins
-        )
         self.dynamics = Dynamics(self.accelerator, journal)
         self._rewards: Any = None
         self._sampled: Any = None
@@ -71,6 +67,15 @@ class ShapedGRPOTrainer(GRPOTrainer):
         """List the plug-ins that have a hook and are active in this step."""
         step = self.step
         return [each for each in self.plugins if getattr(each, hook) and each.active(step)]
+
+    @property
+    def scores(self) -> bool:
+        """Say whether this step's rollouts are scored by the policy that sampled them."""
+        wanted = {"old_logps", "entropies"}
+        return any(
+            (each.columns or each.needs & wanted) and each.active(self.step)
+            for each in self.plugins
+        )
 
     # Before training on the rollouts of a step ---------------------------------------------------
 
@@ -95,7 +100,10 @@ class ShapedGRPOTrainer(GRPOTrainer):
         )
         if self.model.training:
             for plugin in self.active("reward"):
-                batch = dataclasses.replace(batch, rewards=plugin.reward(batch.rewards, batch))
+                rewards = plugin.reward(batch.rewards, batch).masked_fill(
+                    correct.isnan(), torch.nan
+                )
+                batch = dataclasses.replace(batch, rewards=rewards)
         self._rewards = batch
         return batch.rewards.unsqueeze(1)
 
@@ -139,7 +147,7 @@ class ShapedGRPOTrainer(GRPOTrainer):
         return output
 
     def _leave_out_unverified(self, output: dict[str, Any], correct: torch.Tensor) -> None:
-        """Take answers that nobody could verify out of the loss, denominators included."""
+        """Take the tokens of answers that nobody could verify out of the loss and its counts."""
         known = ~correct.isnan()
         before = loss_mask(output).sum()
         output["completion_mask"] = output["completion_mask"] * known.unsqueeze(1).int()

@@ -1,0 +1,40 @@
+"""The command line as people call it: a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+
+def command(*arguments: object) -> list[str]:
+    """Give the words of a call of `rft`."""
+    return [sys.executable, "-m", "rft", *map(str, arguments)]
+
+
+def rft(*arguments: object, code: int = 0) -> str:
+    """Call `rft`, hold it to its exit code, and give what it told."""
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def kill_when(words: list[str], ready: Callable[[], bool], *, child: bool = False) -> int:
+    """Call `rft`, kill -9 the driver (or its child) once it is ready, and give its code."""
+    driver = subprocess.Popen(command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    pause = threading.Event()
+    while not ready():
+        assert driver.poll() is None, driver.stderr.read().decode()
+        pause.wait(0.01)
+    victims = Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()
+    os.kill(int(victims[0]) if child else driver.pid, signal.SIGKILL)
+    driver.communicate()
+    for victim in victims:  # the stage dies with its driver
+        while Path(f"/proc/{victim}/stat").exists():
+            state = Path(f"/proc/{victim}/stat").read_text().rpartition(")")[2].split()[0]
+            if state in "ZX":
+                break
+            pause.wait(0.01)
+    return driver.returncode
