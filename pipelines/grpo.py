@@ -158,8 +158,8 @@ def make_trainer(
     from transformers import PrinterCallback, set_seed
 
     from rft.engines.embedded import generation_eos
-    from rft.exploration.reward import AnswerReward
-    from rft.exploration.trainer import ShapedGRPOTrainer
+    from rft.online.reward import AnswerReward
+    from rft.online.trainer import ShapedGRPOTrainer
 
     grpo = section(recipe)
     plugins = plugins_of(grpo)
@@ -243,11 +243,7 @@ def rows_of_steps(recipe: Recipe, problems: pl.DataFrame, prompts: Prompter) -> 
     from datasets import Dataset
 
     grpo = section(recipe)
-    if len(problems) < grpo.problems:
-        raise RFTError(
-            f"grpo.problems is {grpo.problems}, and there are {len(problems)} problems to learn "
-            "from; lower it, or add problems to prepare.train"
-        )
+    grpo.refuse_few(len(problems))
     known = problems.sort("problem_id")
     ids = known["problem_id"].to_list()
     place = {name: index for index, name in enumerate(ids)}

@@ -78,6 +78,8 @@ def work(job: Job) -> None:
     aside = frame.filter(pl.col("reason").is_not_null())
     assert len(usable) + len(aside) == len(rows), "problems in != usable + set aside"
     refuse_empty(run.recipe, usable, aside)
+    if run.recipe.grpo and run.recipe.rounds:
+        run.recipe.grpo.refuse_few(len(usable.filter(pl.col("split") == "train")))
     job.write("problems", usable)
     job.write("set_aside", aside)
     by_split = dict(sorted(usable["split"].value_counts().iter_rows()))

@@ -4,7 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rft.recipe_training import Lora
+from rft.errors import RFTError
+from rft.recipe_training import Lora, refuse_arguments
 from rft.recipe_types import Amount, Auto, Count, Open, Section, empty_is_nothing
 
 # GRPOConfig keys that the grpo stage sets itself -> the recipe key that decides them, if any does.
@@ -161,17 +162,17 @@ class Grpo(Section):
         """Count the tokens of the longest completion; what a prompt has, nobody knows yet."""
         return self.max_tokens
 
+    def refuse_few(self, problems: int) -> None:
+        """Refuse a step of more problems than there are to learn from."""
+        if problems < self.problems:
+            raise RFTError(
+                f"grpo.problems is {self.problems}, and there are {problems} problems to learn "
+                "from; lower it, or add problems to prepare.train"
+            )
+
     @model_validator(mode="after")
     def _arguments_are_not_ours(self) -> Self:
-        for name in self.args:
-            if name in OWN_ARGUMENTS or name.startswith("hub_"):
-                key = OWN_ARGUMENTS.get(name)
-                advice = f"set {key} instead" if key else "remove it"
-                raise ValueError(f"args.{name} is set by the grpo stage itself; {advice}")
-        if self.args.get("fp16") and self.bf16 is not False:
-            raise ValueError(
-                f"args.fp16 and bf16 ({self.bf16}) exclude each other; set bf16: false"
-            )
+        refuse_arguments(self.args, OWN_ARGUMENTS, "grpo", self.bf16)
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """The recipe's `sft` section: what is trained, how, and on how many accelerators."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -51,6 +52,19 @@ OWN_ARGUMENTS = {
     "do_eval": None,
     "push_to_hub": None,
 }
+
+
+def refuse_arguments(
+    args: Mapping[str, Any], own: Mapping[str, str | None], stage: str, bf16: bool | str
+) -> None:
+    """Refuse keys of TRL's that a stage sets itself, and two kinds of half precision."""
+    for name in args:
+        if name in own or name.startswith("hub_"):
+            key = own.get(name)
+            advice = f"set {key} instead" if key else "remove it"
+            raise ValueError(f"args.{name} is set by the {stage} stage itself; {advice}")
+    if args.get("fp16") and bf16 is not False:
+        raise ValueError(f"args.fp16 and bf16 ({bf16}) exclude each other; set bf16: false")
 
 
 class Lora(Section):
@@ -132,15 +146,7 @@ class Sft(Section):
 
     @model_validator(mode="after")
     def _arguments_are_not_ours(self) -> Self:
-        for name in self.args:
-            if name in OWN_ARGUMENTS or name.startswith("hub_"):
-                key = OWN_ARGUMENTS.get(name)
-                advice = f"set {key} instead" if key else "remove it"
-                raise ValueError(f"args.{name} is set by the sft stage itself; {advice}")
-        if self.args.get("fp16") and self.bf16 is not False:
-            raise ValueError(
-                f"args.fp16 and bf16 ({self.bf16}) exclude each other; set bf16: false"
-            )
+        refuse_arguments(self.args, OWN_ARGUMENTS, "sft", self.bf16)
         return self
 
     @model_validator(mode="after")

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from rft import devices, doctor
 from rft.bundled import bundled
-from rft.cli import cli, folder_for
+from rft.cli import cli
+from rft.cli.beginning import folder_for
 from rft.doctor import facts as looking
 from rft.doctor.facts import Facts, Gpu
 from rft.doctor.plan import Plan

@@ -194,3 +194,12 @@ def test_another_order_of_plugins_is_another_setting():
     assert settings_differences(one, other) == [
         ("grpo.plugins", ["nsr", "steer"], ["steer", "nsr"])
     ]
+
+
+def test_too_few_problems_are_seen_before_anything_is_sampled(tmp_path):
+    words = ["prepare", "grpo-quickstart", "--out", str(tmp_path / "run")]
+    few = ["prepare.train.limit=8", "prepare.dev=null", "gate=null", "prepare.test.limit=2"]
+    sets = [word for setting in few for word in ("--set", setting)]
+    done = CliRunner().invoke(cli, [*words, *sets])
+    assert done.exit_code == 2
+    assert "grpo.problems is 16, and there are 8 problems to learn from" in done.output

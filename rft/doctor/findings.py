@@ -53,7 +53,10 @@ def about_packages(plan: Plan) -> Iterator[Finding]:
     vllm, wanted = facts.version("vllm"), asked_by("trl", facts, "vllm").get("vllm", "")
     if vllm and not fits(vllm, wanted):
         text = f"vllm {vllm} is outside what trl {facts.version('trl')} supports ({wanted}); "
-        text += "harmless to `rft run`, whose sft does not use vLLM (TRL prints a warning)"
+        if plan.recipe.grpo and plan.recipe.grpo.vllm:
+            text += f"grpo.vllm draws with it: pip install 'vllm{wanted}'"
+        else:
+            text += "harmless here, where training does not use vLLM (TRL prints a warning)"
         found.append(Finding("warn", "packages", text))
     torch, vision = facts.version("torch"), facts.version("torchvision")
     if torch and vision:  # one for another torch breaks `import transformers` from afar

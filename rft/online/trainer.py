@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
-from rft.exploration.dynamics import Dynamics
 from rft.exploration.plugin import Batch, Plugin, Tokens
-from rft.exploration.reward import AnswerReward
+from rft.online.dynamics import Dynamics
+from rft.online.reward import AnswerReward
 from rft.prompt import Prompter
 from rft.seeds import derive
 

@@ -1,0 +1,55 @@
+"""The command line: thin commands over the stages; the only part of rft that looks into them.
+
+loop.py has the whole loop, stages.py each stage of a run, rows.py the stages that take anyone's
+rows as well, runs.py what reads a run or looks after it. They know nothing of each other: below
+them performing.py does one stage, and beginning.py finds the run and settles its recipe.
+"""
+
+import click
+
+from rft.cli import loop, rows, runs, stages
+from rft.cli.terminal import Commands
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+# As they are met, and as help lists them: the loop, its stages, what reads a run, the rest.
+COMMANDS = [
+    loop.run,
+    stages.prepare,
+    stages.sample,
+    rows.grade,
+    rows.filter_,
+    rows.score,
+    rows.select,
+    stages.sft,
+    stages.evaluate,
+    stages.gate,
+    loop.grpo,
+    runs.report,
+    runs.status,
+    runs.show,
+    runs.export,
+    runs.recipes,
+    runs.doctor,
+    runs.unlock,
+    stages.worker,
+    stages.preflight,
+]
+
+
+@click.group(cls=Commands, commands=COMMANDS, context_settings=CONTEXT)
+@click.version_option(package_name="rft-rounds", prog_name="rft")
+def cli() -> None:
+    """Teach a reasoning model from its own samples: rejection-sampling fine-tuning, round by round.
+
+    \b
+    Start here:
+      rft run quickstart             the whole loop on a bundled model, in minutes
+      rft recipes                    the shipped recipes; `rft recipes NAME > mine.yaml` copies one
+      rft run mine.yaml              the whole loop on yours
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()

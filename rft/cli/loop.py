@@ -1,0 +1,213 @@
+"""The whole loop of a recipe: `rft run` in rounds, `rft grpo` online."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rft.cli.beginning import agree, begin, make_folder, planned
+from rft.cli.options import HERE, Duration, grace_option, set_option
+from rft.cli.performing import stage_command
+from rft.cli.terminal import say
+from rft.errors import RFTError
+
+if TYPE_CHECKING:
+    from rft.recipe import Recipe
+    from rft.stopping import Stop
+    from rft.store import Run
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--out", type=HERE, help="The run folder; runs/NAME of the recipe by default.")
+@click.option("--rounds", type=click.IntRange(0), help="Rounds in all, in place of the recipe's.")
+@click.option(
+    "--next", "one_more", is_flag=True, help="Finish the broken round, else make one more."
+)
+@set_option
+@click.option("--update", is_flag=True, help="Redo what changed settings make out of date.")
+@click.option(
+    "--plan",
+    "plan_only",
+    is_flag=True,
+    help="Only say what would be done, and what it would take, by a few probes.",
+)
+@click.option("--stop-after", type=Duration(), help="Wind down after this time, e.g. 3h.")
+@grace_option
+def run(
+    recipe: str,
+    out: Path | None,
+    rounds: int | None,
+    one_more: bool,
+    overrides: tuple[str, ...],
+    update: bool,
+    plan_only: bool,
+    stop_after: float | None,
+    grace: float,
+) -> None:
+    """Run the whole loop of RECIPE, or go on with a run folder.
+
+    RECIPE is a shipped name, a YAML file, or the folder of an earlier run.
+
+    Goes on where an earlier call ended, and does nothing when all is done. Exit code 0: done;
+    2: a person must change something; 75: interrupted, run it again.
+
+    \b
+    Example:
+      rft run quickstart
+      rft run mine.yaml --plan
+      rft run mine.yaml --out runs/mine --set sample.n=16
+      rft run runs/mine --rounds 3
+    """
+    if rounds is not None:
+        overrides = (*overrides, f"rounds={rounds}")
+    found, stored = begin(recipe, out, overrides)
+    if found.recipe.grpo is not None:
+        raise RFTError(f"{recipe}: it trains online (grpo); `rft grpo {recipe}` runs it")
+    drive(found, stored, one_more, update, plan_only, stop_after, grace)
+
+
+@click.command()
+@click.argument("recipe", required=False)
+@click.option("--model", help="Where training starts: a folder, a Hub id, RUN or RUN@2.")
+@click.option("--out", type=HERE, help="The run folder; runs/NAME of the recipe by default.")
+@click.option("--list", "list_plugins", is_flag=True, help="List the exploration plug-ins.")
+@set_option
+@click.option("--update", is_flag=True, help="Redo what changed settings make out of date.")
+@click.option("--plan", "plan_only", is_flag=True, help="Only say what would be done.")
+@click.option("--stop-after", type=Duration(), help="Wind down after this time, e.g. 3h.")
+@click.option("--round", type=click.IntRange(1, 1), hidden=True, help="Only the training itself.")
+@grace_option
+def grpo(
+    recipe: str | None,
+    model: str | None,
+    out: Path | None,
+    list_plugins: bool,
+    overrides: tuple[str, ...],
+    update: bool,
+    plan_only: bool,
+    stop_after: float | None,
+    round: int | None,
+    grace: float,
+) -> None:
+    """Train a model online, with GRPO shaped by plug-ins.
+
+    Measures the base, trains, and measures again: model 1 of the run folder, RUN@1. Goes on where
+    an earlier call ended. RECIPE has a section `grpo`; --list shows what its `plugins` may be.
+
+    \b
+    Example:
+      rft grpo grpo-quickstart
+      rft grpo grpo-quickstart --model runs/quickstart --out runs/online
+      rft grpo --list
+    """
+    if list_plugins:
+        from rft.exploration import PLUGINS
+
+        for name, plugin in PLUGINS.items():
+            click.echo(f"{name:22} {(plugin.__doc__ or '').splitlines()[0]}")
+        return
+    if recipe is None:
+        raise click.UsageError("give RECIPE, or --list")
+    if round is not None:
+        stage_command("grpo", Path(recipe), round, grace)
+        return
+    if model is not None:
+        overrides = (f"model.path={model}", *overrides)
+    found, stored = begin(recipe, out, overrides)
+    if found.recipe.grpo is None:
+        raise RFTError(
+            f"{recipe}: it has no section `grpo`; `rft recipes grpo-quickstart` shows one "
+            f"(`rft run {recipe}` runs its rounds)"
+        )
+    drive(found, stored, False, update, plan_only, stop_after, grace)
+
+
+def drive(
+    found: "Run",
+    stored: "Recipe | None",
+    one_more: bool,
+    update: bool,
+    plan_only: bool,
+    stop_after: float | None,
+    grace: float,
+) -> None:
+    """Do what is not done yet of a run, or say what that would be."""
+    import threading
+
+    from pipelines import run as loop
+    from pipelines.report import text_report
+    from rft.engines import refuse_missing
+    from rft.stopping import Stop
+
+    if not plan_only:
+        refuse_missing(found.recipe.engine.kind)
+        if found.recipe.grpo and found.recipe.grpo.vllm == "colocate":
+            refuse_missing("vllm", "grpo.vllm: colocate", "grpo.vllm: null")
+    stop = Stop(grace).listen()
+    if stop_after is not None:
+        timer = threading.Timer(stop_after, stop.ask, ["--stop-after"])
+        timer.daemon = True
+        timer.start()
+    if plan_only:
+        if stored is None:
+            loop.STAGES["prepare"].inputs(found, 0)
+        click.echo(planned(found, stored, loop.plan(found, found.recipe.rounds)))
+        try:
+            click.echo(foreseen(found, stop))
+        except loop.ChildFailed as failed:
+            raise SystemExit(failed.code) from None
+        return
+    make_folder(found.path)
+    with found.lock():
+        found = agree(found, stored, update=update, rounds=loop.plan)
+        upto = loop.next_round(found, say) if one_more else found.recipe.rounds
+        found = with_rounds(found, max(upto, found.recipe.rounds))
+        try:
+            anything = loop.run_all(found, upto, stop, say)
+        except loop.ChildFailed as failed:
+            raise SystemExit(failed.code) from None
+    click.echo(text_report(found))
+    if not anything:
+        done = "the training is done" if found.recipe.grpo else f"{upto} rounds are done"
+        say(f"{found.path}: nothing to do, {done}")
+
+
+def with_rounds(found: "Run", rounds: int) -> "Run":
+    """Raise a run's number of rounds."""
+    from rft.store import Run, save_recipe
+
+    if rounds == found.recipe.rounds:
+        return found
+    raised = Run(found.path, found.recipe.model_copy(update={"rounds": rounds}))
+    save_recipe(raised)
+    return raised
+
+
+def foreseen(found: "Run", stop: "Stop") -> str:
+    """Write what the whole run will take: as its preflight found, else by probes made for this."""
+    from pipelines.run import probe
+    from rft.engines import refuse_missing
+    from rft.forecast import at_most, described
+    from rft.preflight import is_current, recorded
+
+    if (grpo := found.recipe.grpo) is not None:
+        drawn = grpo.steps * grpo.problems * grpo.n
+        most = f"at most {drawn:,} answers and {drawn * grpo.max_tokens:,} tokens to learn from"
+        return f"  {most}; what that takes is not forecast"
+    if not found.recipe.rounds or found.recipe.engine.kind == "replay":
+        return "  nothing is sampled to learn from, so there is nothing to forecast"
+    if is_current(found):
+        ahead, how = recorded(found), "from its preflight"
+    else:
+        try:
+            refuse_missing(found.recipe.engine.kind)
+        except RFTError as error:
+            return at_most(found.recipe, str(error))
+        say("sampling a few probes, for a forecast")
+        ahead, how = probe(found.recipe, stop), "from probes made just now"
+    head = (
+        f"  forecast for the whole run, what is done included, {how} ({ahead.probes} rollouts, "
+        "95% intervals):"
+    )
+    return "\n".join([head, *(f"    {what:11}{text}" for what, text in described(ahead))])

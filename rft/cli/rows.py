@@ -1,0 +1,204 @@
+"""Stages that work on a round of a run, or on a file of anyone's rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rft.cli.beginning import check_recipe
+from rft.cli.options import HERE, grace_option, round_option, set_option
+from rft.cli.performing import stage_command
+from rft.cli.terminal import say
+from rft.errors import RFTError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from rft.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A file of anyone's rows, where to write what a stage makes of them, and the settings."""
+
+    source: Path
+    output: Path
+    columns: tuple[str, ...]
+    recipe: "Recipe"
+    model: str | None
+
+    def read(self) -> "pl.DataFrame":
+        """Read the rows, renamed as asked."""
+        from rft.adopt import read_foreign
+
+        return read_foreign(self.source, self.columns)
+
+
+OverRows = Callable[[Rows], None]
+
+
+def rows_stage(stage: str, *more: Callable[..., Any]) -> Callable[[OverRows], click.Command]:
+    """Make the command of a stage that works on a run's round or on anyone's rows."""
+
+    def add(over_rows: OverRows) -> click.Command:
+        options: list[Callable[..., Any]] = [
+            click.argument("run_folder", metavar="[RUN]", type=HERE, required=False),
+            round_option,
+            click.option("--input", "source", type=HERE, help="Anyone's JSONL or Parquet file."),
+            click.option("--output", type=HERE, help="The Parquet file to write."),
+            click.option("--recipe", help="Whose settings, with --input (default: quickstart)."),
+            click.option(
+                "--column",
+                "columns",
+                multiple=True,
+                metavar="OURS=THEIRS",
+                help="Rename a column of the input, e.g. --column completion=response.",
+            ),
+            *more,
+            set_option,
+            grace_option,
+        ]
+
+        def command(run_folder: Path | None, round: int | None, grace: float, **given: Any) -> None:
+            if run_folder is None:
+                over_rows(rows_of(round, **given))
+            elif any(given.values()):
+                raise click.UsageError("give RUN, or --input with --output, not both")
+            else:
+                stage_command(stage, run_folder, round, grace)
+
+        for option in reversed(options):
+            command = option(command)
+        return click.command(stage, help=over_rows.__doc__)(command)
+
+    return add
+
+
+def rows_of(
+    round: int | None,
+    source: Path | None,
+    output: Path | None,
+    recipe: str | None,
+    columns: tuple[str, ...],
+    overrides: tuple[str, ...],
+    model: str | None = None,
+) -> Rows:
+    """Check the options of a stage over anyone's rows."""
+    if source is None or output is None:
+        raise click.UsageError("give RUN, or both --input and --output")
+    if round is not None:
+        raise click.UsageError("--round is about a RUN; rows of --input have no rounds")
+    from rft.recipe_files import load_recipe
+    from rft.stopping import die_with_parent
+
+    die_with_parent()
+    if output.suffix != ".parquet":
+        raise RFTError(f"--output {output}: write a Parquet file, a name that ends in .parquet")
+    if output.exists() and source.exists() and output.samefile(source):
+        raise RFTError(f"--output {output}: that is the input; name another file")
+    found = load_recipe(recipe or "quickstart", overrides)
+    check_recipe(found, engine=False)
+    return Rows(source, output, columns, found, model)
+
+
+@rows_stage("grade")
+def grade(rows: Rows) -> None:
+    """Check the answers of a round, or of anyone's rows.
+
+    Rows need `completion` (a text, or a list of texts) and `gold`. Verdicts: correct, wrong,
+    no_answer, unparseable, timeout, bad_gold.
+
+    \b
+    Example:
+      rft grade --input answers.jsonl --output graded.parquet --column completion=response
+    """
+    from pipelines.grade import grade_file
+    from rft.adopt import write_rows
+
+    graded = grade_file(rows.read(), rows.source, rows.recipe.grade)
+    write_rows(rows.output, graded)
+    counts = ", ".join(f"{n} {v}" for v, n in sorted(graded["verdict"].value_counts().iter_rows()))
+    click.echo(f"{len(graded)} graded: {counts} -> {rows.output}")
+
+
+@rows_stage("filter")
+def filter_(rows: Rows) -> None:
+    """Apply the rules to a round, or to anyone's rows.
+
+    The rejected rows go beside OUTPUT, into NAME.rejected.parquet, each with its rule's name.
+
+    \b
+    Example:
+      rft filter --input graded.parquet --output kept.parquet --set filter.redundant.threshold=0.2
+    """
+    from pipelines.filter import by_rule, filter_file, funnel_line
+    from rft.adopt import write_rows
+
+    beside = rows.output.with_suffix(".rejected.parquet")
+    if beside.exists() and beside.samefile(rows.source):
+        raise RFTError(
+            f"--output {rows.output}: the rejected rows would replace the input, {rows.source}"
+        )
+    kept, rejected = filter_file(rows.read(), rows.source, rows.recipe.filter, say)
+    write_rows(beside, rejected)
+    write_rows(rows.output, kept)
+    counts = {"in": len(kept) + len(rejected), "kept": len(kept), "rejected": by_rule(rejected)}
+    click.echo(f"{funnel_line(counts)} -> {rows.output}")
+
+
+@rows_stage(
+    "score",
+    click.option("--model", help="With --input: the policy, a folder, a Hub id, RUN or RUN@2."),
+)
+def score(rows: Rows) -> None:
+    """Compute entropy, branching and perplexity under a model, by a forward pass.
+
+    In a run: of the rows that `select` ranks, where sampling recorded none or only estimates.
+
+    Anyone's rows need `completion` or `response`, and `prompt` (as the model reads it) or
+    `question` (put into the recipe's prompt). The text counts up to its first box, as in grading;
+    token_ids are used where they spell it. Means over its tokens are added, in nats.
+
+    \b
+    Example:
+      rft score --input kept.parquet --output scored.parquet --model runs/quickstart@1
+    """
+    if rows.model is None:
+        raise RFTError(
+            "rft score --input: no --model; say whose statistics, e.g. --model runs/quickstart@1"
+        )
+    from pipelines.score import score_file
+    from rft.adopt import write_rows
+    from rft.models import resolve
+
+    policy = resolve(rows.recipe.model.model_copy(update={"path": rows.model}))
+    scored = score_file(rows.read(), rows.source, rows.recipe, policy, say)
+    write_rows(rows.output, scored)
+    known = scored["stats_origin"].count()
+    without = f", {len(scored) - known} without tokens to score" if known < len(scored) else ""
+    click.echo(f"{known} scored{without} -> {rows.output}")
+
+
+@rows_stage("select")
+def select(rows: Rows) -> None:
+    """Pick what to train on from a round, or from anyone's rows.
+
+    \b
+    Example:
+      rft select --input kept.parquet --output selected.parquet --set select.by=random
+    """
+    from pipelines.selection import select_file
+    from rft.adopt import write_rows
+
+    recipe = rows.recipe
+    chosen = select_file(rows.read(), rows.source, recipe.select, recipe.seed, say)
+    write_rows(rows.output, chosen.rows)
+    roles = ", ".join(f"{n} {r}" for r, n in sorted(chosen.rows["role"].value_counts().iter_rows()))
+    dropped = ", ".join(f"{count} {reason}" for reason, count in chosen.dropped.items())
+    click.echo(
+        f"{len(chosen.rows)} selected ({roles}); not selected: {dropped or 'none'} -> {rows.output}"
+    )
+    if chosen.shortfall:
+        say(chosen.shortfall)

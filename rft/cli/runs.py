@@ -1,0 +1,210 @@
+"""What reads a run, hands it on, or looks after it and the place where it is to be."""
+
+from pathlib import Path
+
+import click
+
+from rft.cli.beginning import check_recipe, folder_for
+from rft.cli.options import HERE, set_option
+from rft.cli.terminal import say
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+def report(run_folder: Path) -> None:
+    """Say what a run did to Pass@1 and Pass@k, and why.
+
+    \b
+    Example:
+      rft report runs/quickstart
+    """
+    from pipelines.report import text_report
+    from rft.store import open_run
+
+    click.echo(text_report(open_run(run_folder)))
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
+def status(run_folder: Path, as_json: bool) -> None:
+    """Say where a run stands.
+
+    Works while another process is at it.
+
+    \b
+    Example:
+      rft status runs/quickstart
+      rft status runs/quickstart --json
+    """
+    import json
+
+    from pipelines.status import status as stand
+    from pipelines.status import text_status
+    from rft.store import open_run
+
+    found = stand(open_run(run_folder))
+    click.echo(json.dumps(found) if as_json else text_status(found))
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@click.argument("rollout", metavar="[ID]", required=False)
+@click.option("--problem", metavar="P", help="The samples of one problem; a start of its id does.")
+@click.option("--verdict", help="Only this verdict: correct, wrong, no_answer, ...")
+@click.option("--round", type=click.IntRange(0), help="Only this round.")
+@click.option("--role", type=click.Choice(["positive", "noise"]), help="Only selected ones.")
+@click.option("--rule", help="Only those that this rule rejected, e.g. redundant.")
+@click.option(
+    "--sort",
+    type=click.Choice(["entropy", "branching", "tokens", "perplexity"]),
+    help="Highest first; by default selected ones come first.",
+)
+@click.option("-n", "limit", type=click.IntRange(1), default=20, show_default=True, help="Lines.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, a line for each rollout.")
+def show(
+    run_folder: Path,
+    rollout: str | None,
+    problem: str | None,
+    verdict: str | None,
+    round: int | None,
+    role: str | None,
+    rule: str | None,
+    sort: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Read rollouts, and why each was kept or dropped.
+
+    A line each, or the one of ID in full.
+
+    ID may be the start of a rollout's id. What was cut off after the first box is marked with x.
+
+    \b
+    Example:
+      rft show runs/quickstart --verdict wrong --round 1 --sort entropy -n 5
+      rft show runs/quickstart 137df422
+    """
+    import json
+
+    from pipelines import show as reader
+    from rft.store import open_run
+
+    found = open_run(run_folder)
+    if rollout is not None:
+        if any(given is not None for given in (problem, verdict, round, role, rule, sort)):
+            raise click.UsageError("give an ID, or options that choose rollouts, not both")
+        row = reader.whole(found, reader.find(found, rollout))
+        click.echo(json.dumps(row) if as_json else reader.text_whole(found, row))
+        return
+    rows = reader.choose(
+        found, problem=problem, verdict=verdict, round=round, role=role, rule=rule, sort=sort
+    )
+    if as_json:
+        for row in rows.head(limit).iter_rows(named=True):
+            click.echo(json.dumps(row))
+    else:
+        click.echo(reader.text_list(found, rows, limit, sort))
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@click.option(
+    "--to", required=True, type=HERE, metavar="DIR", help="The folder; an earlier export gives way."
+)
+@click.option("--license", "license_id", metavar="ID", help="The data's licence, e.g. cc-by-4.0.")
+@click.option("--model", is_flag=True, help="Copy the last adopted model too, into DIR-model.")
+@click.option("--no-token-stats", is_flag=True, help="Leave out the rollouts' lists per token.")
+def export(
+    run_folder: Path, to: Path, license_id: str | None, model: bool, no_token_stats: bool
+) -> None:
+    """Write a run as a dataset folder with a card.
+
+    `datasets.load_dataset` opens it as it is.
+
+    Its configs: sft (the selected samples), rollouts, graded, problems, evaluations; of an online
+    run dynamics, problems, evaluations. With --model,
+    DIR-model is a folder of its own: on the Hub a model and a dataset are two repositories.
+
+    \b
+    Example:
+      rft export runs/quickstart --to exports/quickstart --license apache-2.0 --model
+    """
+    from pipelines.export import export_run
+    from rft.store import open_run
+
+    for path in export_run(
+        open_run(run_folder),
+        to=to,
+        license_id=license_id,
+        token_stats=not no_token_stats,
+        with_model=model,
+        say=say,
+    ):
+        click.echo(path)
+
+
+@click.command()
+@click.argument("name", required=False)
+def recipes(name: str | None) -> None:
+    """List the shipped recipes, or print one to start from.
+
+    \b
+    Example:
+      rft recipes quickstart > mine.yaml
+    """
+    from rft.recipe_files import recipe_names, recipe_text
+
+    if name is not None:
+        click.echo(recipe_text(name), nl=False)
+        return
+    for each in recipe_names():
+        first = recipe_text(each).splitlines()[0].removeprefix("#").strip()
+        click.echo(f"{each:24} {first}")
+
+
+@click.command()
+@click.argument("recipe", metavar="[RECIPE|RUN]", default="quickstart")
+@set_option
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
+def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Say what is here, what of RECIPE would run where, and what is in the way.
+
+    Nothing is downloaded, started or written. Exit code 0: no verdict is an error; 2: one is.
+
+    \b
+    Example:
+      rft doctor
+      rft doctor math-7b-24gb --set engine.args.max_num_seqs=32
+    """
+    import json
+
+    from rft.doctor import examine, text_report
+    from rft.recipe_files import load_recipe
+    from rft.store import is_run
+
+    path = Path(recipe)
+    found = load_recipe(str(path / "recipe.yaml") if is_run(path) else recipe, overrides)
+    check_recipe(found, engine=False)
+    place = path if is_run(path) else folder_for(recipe)
+    told = examine(found, place)
+    click.echo(json.dumps(told) if as_json else f"recipe {recipe}\n{text_report(told)}")
+    if not told["sound"]:
+        raise SystemExit(2)
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+def unlock(run_folder: Path) -> None:
+    """Remove the lock of a run whose owner is gone.
+
+    Needed only when the owner was on another machine.
+
+    \b
+    Example:
+      rft unlock runs/quickstart
+    """
+    from rft.lock import unlock as remove
+    from rft.store import open_run
+
+    click.echo(remove(open_run(run_folder).path / "lock"))

@@ -1,0 +1,212 @@
+"""Each stage of a run by itself, as the loop calls it; and the processes that sampling starts."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from rft.cli.beginning import agree, begin, make_folder
+from rft.cli.options import HERE, grace_option, round_option, set_option
+from rft.cli.performing import acceptance, begin_job, stage_command
+from rft.cli.terminal import say
+from rft.errors import RFTError
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--out", type=HERE, help="The run folder; runs/NAME of the recipe by default.")
+@set_option
+@grace_option
+def prepare(recipe: str, out: Path | None, overrides: tuple[str, ...], grace: float) -> None:
+    """Read the problems of RECIPE and start a run folder.
+
+    What cannot be used is set aside by name.
+
+    \b
+    Example:
+      rft prepare quickstart --out runs/mine
+    """
+    from pipelines.run import plan
+
+    found, stored = begin(recipe, out, overrides)
+    make_folder(found.path)
+    with found.lock():
+        if stored != found.recipe:
+            agree(found, stored, update=False, rounds=plan)
+        stage_command("prepare", found.path, 0, grace)
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@round_option
+@click.option(
+    "--worker",
+    "share",
+    metavar="I/N",
+    help="Sample only the I-th of N shares of the problems (0-based), without the run's lock.",
+)
+@grace_option
+def sample(run_folder: Path, round: int | None, share: str | None, grace: float) -> None:
+    """Sample answers to a round's problems.
+
+    With --worker, for array jobs, the share lies in the run folder until `rft run` or `rft sample`
+    puts all of them together, and samples what is missing.
+
+    \b
+    Example:
+      rft sample runs/quickstart --round 1
+      rft sample runs/quickstart --worker 3/8
+    """
+    if share is None:
+        stage_command("sample", run_folder, round, grace)
+        return
+    from rft.collecting import collect_share
+    from rft.stages import is_current
+    from rft.stopping import Stop
+
+    index, of = share_of(share)
+    stop = Stop(grace).listen()
+    if round == 0:
+        raise RFTError("--round 0: `sample` has no such round; rounds begin at 1")
+    job = begin_job(run_folder, "sample", round, stop)
+    assert job.stage.plan is not None
+    if is_current(job.stage, job.run, job.round):
+        say(f"{run_folder}: nothing to do, `sample` of round {job.round} is current")
+        return
+    with acceptance(job.run, job.stage) as job.accept:
+        count = collect_share(job, job.stage.plan(job.run, job.round), index, of)
+    say(
+        f"{run_folder}: share {share} of round {job.round} is sampled ({count} problems); "
+        f"`rft run {run_folder}` puts the shares together"
+    )
+
+
+def share_of(text: str) -> tuple[int, int]:
+    """Read `I/N`."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise RFTError(f"--worker {text}: write I/N with 0 <= I < N, e.g. 0/8 to 7/8")
+    return int(match[1]), int(match[2])
+
+
+def plain_stage(name: str, does: str) -> click.Command:
+    """Make the command of a stage that works on a run's round and nothing else."""
+
+    @click.command(name, help=f"{does}\n\n\b\nExample:\n  rft {name} runs/quickstart --round 1")
+    @click.argument("run_folder", metavar="RUN", type=HERE)
+    @round_option
+    @grace_option
+    def command(run_folder: Path, round: int | None, grace: float) -> None:
+        stage_command(name, run_folder, round, grace)
+
+    return command
+
+
+sft = plain_stage("sft", "Fine-tune on a round's selected samples.")
+gate = plain_stage("gate", "Decide whether a round's model is adopted.")
+
+
+@click.command()
+@click.argument("run_folder", metavar="[RUN]", type=HERE, required=False)
+@round_option
+@click.option("--model", help="Measure this model instead: a folder, a Hub id, RUN or RUN@2.")
+@click.option("--recipe", help="With --model: whose problems and settings (default: quickstart).")
+@click.option("--problems", type=HERE, help="With --model: a file with question and gold.")
+@click.option("--samples", type=click.IntRange(1), help="With --model: samples per problem.")
+@click.option("--output", type=HERE, help="With --model: the folder to write to.")
+@set_option
+@grace_option
+def evaluate(
+    run_folder: Path | None,
+    round: int | None,
+    model: str | None,
+    recipe: str | None,
+    problems: Path | None,
+    samples: int | None,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    grace: float,
+) -> None:
+    """Measure a run's model, or any model: Pass@1 and Pass@k.
+
+    With --model, OUTPUT becomes a run folder of no rounds: all commands read it.
+
+    \b
+    Example:
+      rft evaluate runs/quickstart --round 2
+      rft evaluate --model runs/quickstart@2 --recipe quickstart --samples 32 --output out
+    """
+    if run_folder is not None:
+        if model or recipe or problems or samples or output or overrides:
+            raise click.UsageError("give RUN, or --model with --output, not both")
+        stage_command("evaluate", run_folder, round, grace)
+        return
+    if model is None or output is None:
+        raise click.UsageError("give RUN, or both --model and --output")
+    from pipelines import run as loop
+    from pipelines.report import text_report
+    from rft.engines import refuse_missing
+    from rft.recipe_files import load_recipe
+    from rft.stopping import Stop
+
+    wanted = load_recipe(recipe or "quickstart").evaluate
+    changes = [f"model.path={model}", "rounds=0", "gate=null"]
+    if problems is not None:
+        changes += [f"prepare.test={{source: {problems}}}", "prepare.dev=null"]
+    if samples is not None:
+        k = [each for each in wanted.k if each <= samples]
+        changes += [f"evaluate.n={samples}", f"evaluate.k={k}"]
+    found, stored = begin(recipe or "quickstart", output, (*changes, *overrides))
+    refuse_missing(found.recipe.engine.kind)
+    stop = Stop(grace).listen()
+    make_folder(found.path)
+    with found.lock():
+        found = agree(found, stored, update=False, rounds=loop.plan)
+        try:
+            loop.run_all(found, 0, stop, say)
+        except loop.ChildFailed as failed:
+            raise SystemExit(failed.code) from None
+    click.echo(text_report(found))
+
+
+@click.command(hidden=True)
+@click.argument("run_folder", type=HERE)
+@grace_option
+def preflight(run_folder: Path, grace: float) -> None:
+    """Do a run's preflight and nothing else; `rft run --plan` starts this by itself."""
+    from rft.preflight import preflight as do_preflight
+    from rft.stopping import Stop, die_with_parent
+    from rft.worker import Worker
+
+    die_with_parent()
+    job = begin_job(run_folder, "sample", 1, Stop(grace).listen())
+    assert job.stage.plan is not None
+    with acceptance(job.run, job.stage) as job.accept:
+        plan = job.stage.plan(job.run, 1)
+        do_preflight(job, plan, Worker(job, plan, job.work / "worker-0").engine)
+
+
+@click.command(hidden=True)
+@click.argument("run_folder", type=HERE)
+@click.argument("stage", type=click.Choice(["sample", "evaluate"]))
+@click.option("--round", type=int, required=True)
+@click.option("--slot", type=int, required=True)
+@click.option("--of", "workers", type=int, required=True)
+@grace_option
+def worker(run_folder: Path, stage: str, round: int, slot: int, workers: int, grace: float) -> None:
+    """Be one of several engines of a sampling stage, which starts this by itself."""
+    from rft.stopping import Stop, die_with_parent
+    from rft.workers import serve
+
+    die_with_parent()
+    stop = Stop(grace).listen()
+    # Whatever an engine prints must not be taken for what we have to tell.
+    said = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    job = begin_job(run_folder, stage, round, stop)
+    assert job.stage.plan is not None
+    with acceptance(job.run, job.stage) as job.accept:
+        plan = job.stage.plan(job.run, round)
+        serve(job, plan, slot, workers, sys.stdin, said)

@@ -1,0 +1,41 @@
+"""How commands speak and end: results on standard output, else standard error; exit codes."""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from rft.errors import Interrupted, RFTError, explained
+
+
+class Commands(click.Group):
+    """Turn what a person can mend into one line and exit code 2, and lost work into 75."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Keep the commands in the order in which they are listed; click would sort them."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command and translate the ways in which it ends."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # whoever reads us has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ctx.exit(0)
+        except RFTError as error:
+            message, code = f"Error: {error}", 2
+        except Interrupted as stopped:
+            message, code = f"Stopped: {stopped}. Run the same command again to go on.", 75
+        except Exception as error:
+            reason = explained(error)
+            if reason is None:
+                raise
+            message, code = f"Error: {reason}", 2
+        click.echo(message, err=True)
+        return ctx.exit(code)
+
+
+def say(text: str) -> None:
+    """Tell a person how things go; standard output is kept for results."""
+    click.echo(text, err=True)
