@@ -31,6 +31,8 @@ def example(field: pa.Field, round: int, row: int) -> object:
         return None
     if pa.types.is_large_list(field.type):
         return [example(field.type.value_field.with_nullable(False), round, row)] * row
+    if pa.types.is_struct(field.type):
+        return {each.name: example(each.with_nullable(False), round, row) for each in field.type}
     if pa.types.is_floating(field.type):
         return row + 0.5
     if pa.types.is_integer(field.type):

@@ -8,12 +8,14 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from pipelines import sft
+from rft import training
 from rft.bundled import bundled
 from rft.errors import Interrupted, RFTError
 from rft.models import MARK, ModelRef, folder_digest, new_model_folder
 from rft.preflight import check_trainer_arguments
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Prompt, Sft
+from rft.recipe_files import load_recipe
 from rft.stopping import Stop
 
 TINY = bundled("data") / "tiny"
@@ -85,7 +87,7 @@ def test_a_half_precision_base_is_trained_in_float32_and_stored_as_it_came(tmp_p
         stop=Stop(),
     )
     before = {name: value.clone() for name, value in trainer.model.named_parameters()}
-    assert sft.saved_dtype(ModelRef(str(tmp_path / "base"), "half")) == "bfloat16"
+    assert training.saved_dtype(ModelRef(str(tmp_path / "base"), "half")) == "bfloat16"
     with new_model_folder(tmp_path / "model") as folder:
         sft.train(trainer, prompts, folder, Stop(), dtype="bfloat16")
     assert json.loads((tmp_path / "model/config.json").read_text())["dtype"] == "bfloat16"
@@ -182,9 +184,11 @@ def test_lora_is_merged_for_sampling_with_the_adapter_beside(tmp_path):
 def test_any_key_of_sftconfig_can_be_passed_and_a_wrong_one_is_one_line(tmp_path):
     trainer, _ = build(tmp_path, args={"max_grad_norm": 0.5, "optim": "sgd"})
     assert trainer.args.max_grad_norm == 0.5
-    check_trainer_arguments(settings(args={"max_grad_norm": 0.5}))
-    with pytest.raises(RFTError, match='did you mean "max_grad_norm"'):
-        check_trainer_arguments(settings(args={"max_gard_norm": 0.5}))
+    check_trainer_arguments(load_recipe("smoke", ["sft.args={max_grad_norm: 0.5}"]))
+    for recipe, maker in (("smoke", "sft"), ("grpo-quickstart", "grpo")):
+        wrong = load_recipe(recipe, [f"{maker}.args={{max_gard_norm: 0.5}}"])
+        with pytest.raises(RFTError, match=f'{maker}.args.*did you mean "max_grad_norm"'):
+            check_trainer_arguments(wrong)
 
 
 def test_a_loss_that_is_not_finite_ends_the_round(tmp_path):
