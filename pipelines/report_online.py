@@ -14,15 +14,19 @@ LINES = 10
 
 def online(run: Run) -> list[str]:
     """Write the dynamics, averaged over as many steps as fit a line, and what plug-ins touched."""
-    made = sound(run, "grpo", 1) if run.recipe.grpo else None
+    grpo = run.recipe.grpo
+    if grpo is None or not run.recipe.rounds:
+        return []
+    made = sound(run, "grpo", 1)
     if made is None:
-        return ["  Nothing trained yet."] if run.recipe.grpo and run.recipe.rounds else []
+        return ["  Nothing trained yet."]
     rows = run.read("dynamics", 1).sort("step")
     counts = made["counts"]
     answers = f"{counts['in']:,} drawn = {counts['trained']:,} trained on"
     answers += "".join(f" + {n:,} {why}" for why, n in counts["dropped"].items())
     return [
-        "  Means over the steps of a line; entropy in nats, of the policy while it learns.",
+        "  Means over the steps of a line. Entropy in nats, of the policy while it learns, at the",
+        f"  sampling temperature ({grpo.temperature:g}); elsewhere it is at temperature 1.",
         *table("l" + "r" * 9, steps(rows)),
         *entry("answers", answers),
         *shaping(rows),

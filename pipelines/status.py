@@ -166,7 +166,7 @@ def read_events(run: Run) -> list[dict[str, Any]]:
 def under_way(events: list[dict[str, Any]]) -> tuple[int, str, datetime] | None:
     """Find the stage that was started and is neither done nor lost."""
     for event in reversed(events):
-        if event.get("event") in ("done", "lost"):
+        if event.get("event") in ("done", "lost", "failed", "stopped"):
             return None
         if event.get("event") == "start":
             return event["round"], event["stage"], datetime.fromisoformat(event["time"])
@@ -348,7 +348,8 @@ def text_status(found: dict[str, Any]) -> str:
     )
     if event := found["last_event"]:
         about = f" {event['stage']}, round {event['round']}" if "stage" in event else ""
-        lines.append(f"  {'last event':11}{event.get('event')}{about}, {event.get('time')}")
+        why = f" ({visible(str(event['reason']))})" if "reason" in event else ""
+        lines.append(f"  {'last event':11}{event.get('event')}{about}, {event.get('time')}{why}")
     if found["next_command"]:
         lines.append(f"  {'to go on':11}{found['next_command']}")
     elif found["state"] == "done":

@@ -21,7 +21,7 @@ COLUMNS = {
     "without_signal": "share of the problems whose answers all have the plain advantage 0",
     "response_length": "mean tokens of an answer, its end included",
     "cut": "share of the answers that were cut at the limit",
-    "entropy": "mean entropy of the policy while it learns, in nats per token",
+    "entropy": "mean entropy of the policy while it learns, in nats, at the sampling temperature",
     "entropy_correct": "the same over the tokens of right answers",
     "entropy_wrong": "the same over the tokens of wrong ones",
     "loss": "TRL's loss, a mean over the step's updates as the next five",

@@ -129,5 +129,9 @@ def test_a_term_signal_ends_between_two_steps_and_the_next_run_goes_on(run, tmp_
     errors = driver.communicate()[1].decode()
     assert driver.returncode == 75, errors
     assert len(checkpoints(out)) == 1, "it saved what it had"
+    assert (
+        "(stopped by SIGTERM"
+        in subprocess.run(command("status", out), capture_output=True, text=True, check=True).stdout
+    )
     rft(*online(out), "--set", "grpo.save_every=100")
     assert what_was_learnt(out)[0] == what_was_learnt(run)[0]

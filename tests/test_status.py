@@ -12,7 +12,8 @@ from pipelines.status import status, text_status
 from rft import tables
 from rft.atomic import atomic_text
 from rft.cli import cli
-from rft.store import Run
+from rft.recipe_files import load_recipe
+from rft.store import Run, save_recipe
 from tests.small_run import (
     RIGHT,
     WRONG,
@@ -54,6 +55,38 @@ def test_a_stopped_run_names_the_next_stage(tmp_path):
     assert found["tokens"] == sum(len(text) for text in texts)
     assert found["last_event"]["stage"] == "sample"
     assert "next       grade of round 1" in text_status(found)
+
+
+def test_a_run_that_was_stopped_says_by_what(tmp_path):
+    run = begun(tmp_path / "run")
+    run.event("stopped", reason="stopped by SIGTERM; what is finished is kept")
+    found = status(run)
+    assert found["exit_hint"] == 75
+    assert "(stopped by SIGTERM; what is finished is kept)" in text_status(found)
+
+
+def test_online_training_counts_its_steps_while_it_runs(tmp_path):
+    run = online(tmp_path / "run")
+    work = run.work("grpo", 1)
+    work.mkdir(parents=True)
+    rows = [{"step": step, "seconds": 2.0} for step in (1, 2, 3)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (work / "dynamics.jsonl").write_text(lines + '{"step": 4, "se')
+    with run.lock():
+        run.event("start", stage="grpo", round=1)
+        found = status(run)
+    assert (found["stage_done"], found["stage_total"], found["stage_eta_s"]) == (3, 32, 58.0)
+    assert "grpo of round 1, 3 of 32 steps, about 0:00:58 left" in text_status(found)
+    assert status(run)["next_command"] == f"rft grpo {run.path}"
+
+
+def online(path):
+    """Begin a run of online training, whose problems and base are done."""
+    run = Run(path, load_recipe("grpo-quickstart", ["prepare.dev=null", "gate=null"]))
+    path.mkdir()
+    save_recipe(run)
+    prepare(run, answers={("test", "test", f"t{i}"): solved(1, 4) for i in range(2)})
+    return run
 
 
 def test_a_finished_run_is_done(tmp_path):

@@ -9,7 +9,7 @@ from rft.cli.beginning import agree, begin, make_folder, planned
 from rft.cli.options import HERE, Duration, grace_option, set_option
 from rft.cli.performing import stage_command
 from rft.cli.terminal import say
-from rft.errors import RFTError
+from rft.errors import Interrupted, RFTError
 
 if TYPE_CHECKING:
     from rft.recipe import Recipe
@@ -165,6 +165,9 @@ def drive(
         found = with_rounds(found, max(upto, found.recipe.rounds))
         try:
             anything = loop.run_all(found, upto, stop, say)
+        except Interrupted as stopped:
+            found.event("stopped", reason=str(stopped))
+            raise
         except loop.ChildFailed as failed:
             raise SystemExit(failed.code) from None
     click.echo(text_report(found))
