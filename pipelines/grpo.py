@@ -93,6 +93,7 @@ def work(job: Job) -> None:
     """Train model 1, going on from the last whole checkpoint if there is one."""
     run, model = job.run, base_model(job.run)
     training.first_device()
+    training.track_into(job)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
     problems = run.read("problems", 0).filter(pl.col("split") == "train")
     seed = derive(run.recipe.seed, "grpo", job.round) % 2**31
@@ -135,8 +136,10 @@ def work(job: Job) -> None:
         "model": model.digest,
         "steps": len(rows),
         "tokens": sum(row["tokens"] for row in rows),
+        "step_seconds": round(sum(row["seconds"] for row in rows), 1),
         "micro_batch": trainer.args.per_device_train_batch_size,
         "plugins": [each.name for each in trainer.plugins],
+        "options": options_of(grpo, trainer.plugins),
     }
 
 

@@ -34,6 +34,12 @@ def cost(run: Run) -> list[str]:
                 kind.get(stage.name, ""),
             ]
         )
+        if (steps := made.get("step_seconds", 0)) > made["seconds"]:
+            notes += entry(
+                "note",
+                f"{stage.name} went on where an earlier attempt ended; seconds are those of the "
+                f"last attempt, all its steps took {steps:,.1f}",
+            )
         now = made.get("tokens_sampled_now", made.get("tokens"))
         if now != made.get("tokens"):
             notes += entry(

@@ -1,11 +1,17 @@
 """The report's section about online training: what each part of it did to reward and entropy."""
 
+import json
 from typing import Any
 
 import polars as pl
 
-from pipelines.layout import entry, number, percent, table
-from pipelines.status import sound
+from pipelines.grpo import JOURNAL
+from pipelines.layout import entry, number, percent, table, total
+from pipelines.status import sound, whole_lines
+from rft import tables
+from rft.exploration import PLUGINS
+from rft.exploration.preset import Preset
+from rft.recipe import Grpo
 from rft.store import Run
 
 # How many lines the table of steps has at most.
@@ -18,19 +24,25 @@ def online(run: Run) -> list[str]:
     if grpo is None or not run.recipe.rounds:
         return []
     made = sound(run, "grpo", 1)
-    if made is None:
+    rows = run.read("dynamics", 1).sort("step") if made else so_far(run)
+    if rows.is_empty():
         return ["  Nothing trained yet."]
-    rows = run.read("dynamics", 1).sort("step")
-    counts = made["counts"]
-    answers = f"{counts['in']:,} drawn = {counts['trained']:,} trained on"
-    answers += "".join(f" + {n:,} {why}" for why, n in counts["dropped"].items())
+    drawn, lost = len(rows) * grpo.problems * grpo.n, int(rows["unverified"].sum())
+    answers = total(drawn, {"trained on": drawn - lost, "unverified": lost})
+    answers += "" if made else f" (not done: {len(rows)} of {grpo.steps} steps)"
     return [
         "  Means over the steps of a line. Entropy in nats, of the policy while it learns, at the",
         f"  sampling temperature ({grpo.temperature:g}); elsewhere it is at temperature 1.",
         *table("l" + "r" * 9, steps(rows)),
         *entry("answers", answers),
-        *shaping(rows),
+        *shaping(rows, grpo),
     ]
+
+
+def so_far(run: Run) -> pl.DataFrame:
+    """Read the steps of a training that is not done."""
+    rows = [json.loads(line) for line in whole_lines(run.work("grpo", 1) / JOURNAL)]
+    return pl.DataFrame(rows, schema=tables.empty("dynamics").schema)
 
 
 def steps(rows: pl.DataFrame) -> list[list[str]]:
@@ -62,23 +74,40 @@ def steps(rows: pl.DataFrame) -> list[list[str]]:
     return lines
 
 
-def shaping(rows: pl.DataFrame) -> list[str]:
-    """Say what share of the tokens each plug-in touched, and what became of the advantages."""
+def shaping(rows: pl.DataFrame, grpo: Grpo) -> list[str]:
+    """Say what each plug-in touched or does, in the recipe's order, and what came of it."""
     touched = (
         rows.select("touched")
         .explode("touched")
         .drop_nulls()
         .unnest("touched")
-        .group_by("plugin", maintain_order=True)
+        .group_by("plugin")
         .agg(pl.col("share").mean(), steps=pl.len())
     )
+    shares = {name: (share, count) for name, share, count in touched.iter_rows()}
     lines = []
-    for name, share, count in touched.iter_rows():
+    for name in grpo.plugins:
+        if name not in shares:
+            lines += entry("plug-in", f"{name} {beside(name)}")
+            continue
+        share, count = shares[name]
         during = "" if count == len(rows) else f", in {count:,} of {len(rows):,} steps"
-        lines += entry("plug-in", f"{name} touched {percent(share)} of the tokens{during}")
+        # Some methods mean one token in thousands.
+        many = percent(share) if share >= 0.001 or not share else f"{100 * share:.3f}%"
+        lines += entry("plug-in", f"{name} touched {many} of the tokens{during}")
     flips, revived = int(rows["sign_flips"].sum()), int(rows["revived"].sum())
     largest: Any = rows["largest_ratio"].max()
     if largest is not None:
         text = f"{flips:,} tokens turned their sign, {revived:,} got one that had none; at most "
         lines += entry("advantages", f"{text}{largest:.2f} times their plain size")
     return lines
+
+
+def beside(plugin: str) -> str:
+    """Say what a plug-in does that touches no advantage, or has not yet."""
+    kind = PLUGINS[plugin]
+    if issubclass(kind, Preset):
+        return "is an option of TRL's"
+    if kind.owns_advantage:
+        return "is the plain advantage itself"
+    return "acts between steps" if kind.on_step else "was not active"

@@ -44,6 +44,8 @@ QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    # It warns of tied weights in each checkpoint, and of the end token that we set on purpose.
+    "TRANSFORMERS_VERBOSITY": "error",
 }
 
 

@@ -62,6 +62,7 @@ def work(job: Job) -> None:
     """Train model r, going on from the last whole checkpoint if there is one."""
     run, model = job.run, parent(job.run, job.round)
     training.first_device()
+    training.track_into(job)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
     rows = pl.concat([samples(run, number) for number in data_rounds(run, job.round)])
     targets = [target(prompts, row) for row in rows.iter_rows(named=True)]

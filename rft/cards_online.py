@@ -77,7 +77,7 @@ def facts(run: Run, made: Manifests, _folder: Path) -> dict[str, Any]:
         "taught": taught(manifest),
         "shaped": shaped(grpo["plugins"]),
         "columns": markdown("column, what it is", [[code(n), t] for n, t in COLUMNS.items()]),
-        "loss": code(grpo["loss"]),
+        "loss": code(manifest["options"].get("loss_type", grpo["loss"])),
         "reward": reward_words(grpo),
         "counts": count_table(run, made),
         "plugins": plugin_table(grpo["plugins"]),
@@ -108,6 +108,8 @@ def shaped(plugins: Plugins) -> str:
 def paper(plugin: str) -> str:
     """Refer to the paper of a plug-in."""
     number = PLUGINS[plugin].arxiv
+    if not number:
+        return "of its author's own"
     return f"[arXiv {number}](https://arxiv.org/abs/{number})"
 
 

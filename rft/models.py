@@ -62,11 +62,14 @@ def resolve(model: Model, cache: Path | None = None) -> ModelRef:
                 + (
                     f"that model was removed ({removed}); keep.models: all keeps them"
                     if removed
-                    else f"that run holds no finished model {made}"
+                    else f"that run holds no finished model {made}; its last is "
+                    f"{last_round(source)}"
                 )
             )
     elif Path(model.path).is_dir():
         folder = Path(model.path)
+    elif number.isdigit():  # no name on the Hub has an @
+        raise RFTError(f"model.path: {model.path!r}: there is no run folder {name}")
     elif Path(model.path).exists() or model.path.startswith((".", "/", "~")):
         raise RFTError(f"model.path: {model.path!r} is not a folder")
     else:
@@ -156,6 +159,8 @@ def new_model_folder(folder: Path, **about: object) -> Iterator[Path]:
     scratch.mkdir(parents=True)
     try:
         yield scratch
+        for path in scratch.rglob("*"):  # safetensors keeps its files to their owner
+            path.chmod(path.stat().st_mode | scratch.stat().st_mode & 0o444)
         digest = folder_digest(scratch)
         atomic_text(scratch / MARK, json.dumps({"digest": digest, **about}, indent=1))
         if folder.exists():

@@ -214,16 +214,29 @@ def check_trainer_arguments(recipe: Recipe) -> None:
     if not args:
         return
     from dataclasses import fields
+    from typing import get_type_hints
 
     import trl
+    from pydantic import TypeAdapter, ValidationError
+    from pydantic.errors import PydanticUserError
 
     config = trl.GRPOConfig if recipe.grpo else trl.SFTConfig
     known = {field.name for field in fields(config)}
-    for name in args:
+    hints = get_type_hints(config)
+    for name, value in args.items():
         if name not in known:
             guess = nearest(name, known)
             advice = f'; did you mean "{guess}"?' if guess else ""
             raise RFTError(f'{recipe.maker}.args: TRL\'s {config.__name__} has no "{name}"{advice}')
+        try:
+            TypeAdapter(hints[name]).validate_python(value)
+        except ValidationError as error:
+            why = error.errors()[0]["msg"]
+            raise RFTError(
+                f"{recipe.maker}.args.{name} is {value!r}, which TRL cannot use: {why}"
+            ) from None
+        except PydanticUserError:  # a type that only TRL understands
+            continue
 
 
 def shown(prompts: Prompter, request: Request, *, online: bool) -> str:

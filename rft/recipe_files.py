@@ -145,7 +145,14 @@ def _override(text: str) -> Override:
         raise RFTError(f"--set {text}: write a key, = and a value, such as --set sample.n=4")
     if key == ("extends",):
         raise RFTError(f"--set {text}: extends is for recipe files; name {value} as the recipe")
-    return Override(text, key, recipe_yaml.parse(value, f"--set {text}"))
+    meant = recipe_yaml.parse(value, f"--set {text}")
+    if meant is None and key[:-1] in (("filter",), ("grpo", "plugins")):
+        above = ".".join(key[:-1])
+        raise RFTError(
+            f"--set {text}: nothing after {key[-1]} is {key[-1]} without parameters; write {{}} "
+            f"for that, or give all of {above} without it, as in '{above}={{}}'"
+        )
+    return Override(text, key, meant)
 
 
 def _changed(settings: Any, key: tuple[str, ...], change: Override) -> Any:

@@ -46,6 +46,15 @@ def first_device() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = "0" if visible is None else visible.split(",")[0]
 
 
+def track_into(job: Job) -> None:
+    """Keep tensorboard's curves in the run folder: checkpoints, where they go by default, go away.
+
+    Other trackers keep them where they always do.
+    """
+    folder = job.run.path / "track" / f"round-{job.round:04d}-{job.stage.name}"
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder))
+
+
 def same_work(job: Job) -> None:
     """Forget checkpoints of other settings or data."""
     mark = job.work / "key"

@@ -163,7 +163,7 @@ COUNTS: dict[str, dict[str, Any]] = {
 NOTES: dict[str, dict[str, Any]] = {
     "sample": {"tokens": 48},
     "sft": {"roles": {"positive": 8, "noise": 4}},
-    "grpo": {"steps": 3, "tokens": 99},
+    "grpo": {"steps": 3, "tokens": 99, "options": {"loss_type": "dapo"}},
 }
 
 
@@ -539,6 +539,7 @@ def test_the_card_of_an_online_run_says_what_was_done(tmp_path):
     assert "grpo" in data["tags"]
     papers = [f"[arXiv {n}](https://arxiv.org/abs/{n})" for n in ("2506.01347", "2503.14476")]
     first = text.split("\n\n")[1]
+    assert "`loss_type` `dapo`" in text, "as plug-ins have it, and not the recipe alone"
     assert "online with GRPO on verified answers of its own: 3 steps of 4 problems x 2" in first
     assert "21 (87.5%) could be verified" in first
     assert f"Shaped by `nsr` ({papers[0]}), `clip_higher` ({papers[1]})." in first

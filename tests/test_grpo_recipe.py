@@ -10,6 +10,7 @@ from rft.cli import cli
 from rft.errors import RFTError
 from rft.exploration import PLUGINS
 from rft.exploration.compose import options_of, plugins_of
+from rft.preflight import check_trainer_arguments
 from rft.recipe_files import dump, load_recipe, settings_differences
 
 
@@ -50,7 +51,11 @@ def refusal(*settings: str, plugins: str = "{}") -> str:
         ("{response_entropy: {}, entropy_advantage: {}}", [], "exclude each other"),
         ("{entropy_bonus: {}, entropy_target: {}}", [], "exclude each other"),
         ("{kl_cov: {}}", ["loss=cispo"], "its own loss goes with grpo, bnpo, dr_grpo, dapo"),
+        ("{kl_cov: {}}", ["loss=sapo"], "its own loss goes with grpo, bnpo, dr_grpo, dapo"),
+        ("{kl_cov: {}, steer: {}, clip_cov: {}}", [], "kl_cov and clip_cov exclude each other"),
+        ("{kl_cov: {}, clip_higher: {}}", [], "exclude each other: kl_cov clips nothing"),
         ("{kl_cov: {}}", ["args={delta: 2.0}"], "cannot follow grpo.args.delta"),
+        ("{kl_cov: {}}", ["args={off_policy_mask_threshold: 0.5}"], "cannot follow grpo.args.off"),
         ("{kl_cov: {}}", ["args={importance_sampling_level: sequence}"], "cannot follow grpo.args"),
     ],
 )
@@ -99,9 +104,52 @@ def test_presets_are_options_of_trl():
     assert options["mask_truncated_completions"] is True
 
 
+def test_null_after_a_plugin_or_a_rule_is_refused_where_it_could_mean_off():
+    for key in ("grpo.plugins.entropy_advantage", "filter.no_box"):
+        with pytest.raises(RFTError, match=r"write \{\} for that, or give all of"):
+            load_recipe("grpo-quickstart", [f"{key}=null"])
+    assert load_recipe("grpo-quickstart", ["grpo.plugins={}"]).grpo.plugins == {}
+
+
+def test_a_value_that_trl_cannot_use_is_seen_before_anything_is_spent():
+    for args, text in (
+        ("{weight_decay: abc}", "grpo.args.weight_decay is 'abc', which TRL cannot use"),
+        ("{weight_dekay: 0.1}", 'did you mean "weight_decay"'),
+    ):
+        with pytest.raises(RFTError) as caught:
+            check_trainer_arguments(load_recipe("grpo-quickstart", [f"grpo.args={args}"]))
+        assert text in str(caught.value)
+    fine = "{weight_decay: 0.1, optim: adamw_torch, log_completions: true, generation_kwargs: {}}"
+    check_trainer_arguments(load_recipe("grpo-quickstart", [f"grpo.args={fine}"]))
+
+
+def test_one_plugin_is_described_with_its_parameters():
+    done = CliRunner().invoke(cli, ["grpo", "--list", "entropy_gate"])
+    assert done.exit_code == 0
+    assert "arXiv 2512.12967" in done.output
+    assert "  high (required)  Above this entropy" in done.output
+    wrong = CliRunner().invoke(cli, ["grpo", "--list", "entropy_gat"])
+    assert wrong.exit_code == 2
+    assert 'did you mean "entropy_gate"?' in wrong.output
+
+
 def test_a_key_that_a_plugin_sets_cannot_be_an_argument_too():
     text = refusal("args={entropy_target: 0.5}", plugins="{entropy_target: {}}")
     assert "grpo.args.entropy_target: the plug-in entropy_target sets it" in text
+
+
+def test_arguments_of_trls_reach_it_and_plugins_may_not_set_the_same_key():
+    args = "grpo.args={importance_sampling_level: token, top_k: 5}"
+    grpo = load_recipe("grpo-quickstart", ["grpo.plugins={kl_cov: }", args]).grpo
+    assert options_of(grpo, plugins_of(grpo))["top_k"] == 5
+    [one] = plugins_of(load_recipe("grpo-quickstart", ["grpo.plugins={clip_higher: }"]).grpo)
+    with pytest.raises(RFTError, match="clip_higher sets TRL's epsilon too; remove one"):
+        options_of(grpo, [one, one])
+
+
+def test_a_micro_batch_divides_the_answers_of_an_optimizer_step():
+    with pytest.raises(RFTError, match="micro_batch is 128, which does not divide the 64 answers"):
+        load_recipe("grpo-quickstart", ["grpo.updates=2", "grpo.micro_batch=128"])
 
 
 def test_the_list_has_a_line_for_each_plugin():
@@ -119,6 +167,7 @@ def test_the_list_has_a_line_for_each_plugin():
         (["grpo", "quickstart"], "it has no section `grpo`"),
         (["grpo", "grpo-quikstart"], 'did you mean "grpo-quickstart"?'),
         (["grpo", "grpo-quickstart", "--model", "./nowhere"], "model.path: './nowhere' is not a"),
+        (["grpo", "grpo-quickstart", "--model", "runs/none@2"], "there is no run folder runs/none"),
         (["grpo"], "give RECIPE, or --list"),
         (["grpo", "grpo-quickstart", "--set", "grpo.vllm=colocate"], "vllm is not installed here"),
     ],
@@ -170,7 +219,7 @@ def test_an_unused_key_of_training_does_not_make_it_outdated(tmp_path):
 
     recipe = load_recipe("grpo-quickstart")
 
-    def settings(*changes: str) -> object:
+    def settings(*changes: str) -> dict:
         return stage.settings(Run(tmp_path, load_recipe("grpo-quickstart", changes)), 1)
 
     assert settings() == settings("sft.learning_rate=1.0", "select.budget=7", "grpo.save_every=1")
@@ -181,6 +230,10 @@ def test_an_unused_key_of_training_does_not_make_it_outdated(tmp_path):
     assert settings(forks) != settings(forks, "grpo.micro_batch=8")
     assert settings() != settings("grpo.steps=3")
     assert settings() != settings("grpo.plugins.entropy_advantage.alpha=0.3")
+    # What is TRL's default is written down too.
+    assert settings()["defaults"] == stage.DEFAULTS | {"dtype": "float32"}
+    for change in ("seed=5", "prompt.system=Think.", "grade.deadline=9.0"):
+        assert settings() != settings(change)
     # A default that is written out is the same setting.
     assert settings() == settings("grpo.plugins={entropy_advantage: {}}")
     assert recipe.grpo is not None

@@ -1,10 +1,14 @@
 """The report's lines about online training are means of the rows, and say what is missing."""
 
+import json
 from typing import Any
 
 import polars as pl
 
-from pipelines.report_online import LINES, shaping, steps
+from pipelines.report_online import LINES, online, shaping, steps
+from rft.recipe import Grpo
+from rft.recipe_files import load_recipe
+from rft.store import Run
 
 
 def row(step: int, **values: Any) -> dict[str, Any]:
@@ -27,6 +31,32 @@ def row(step: int, **values: Any) -> dict[str, Any]:
         "largest_ratio": 1.5,
         "touched": [{"plugin": "entropy_advantage", "share": 0.5}],
     } | values
+
+
+def grpo(*plugins: str) -> Grpo:
+    """Make the section of a recipe with plug-ins that are not made, only named."""
+    section = load_recipe("grpo-quickstart").grpo
+    assert section is not None
+    return section.model_copy(update={"plugins": {name: {} for name in plugins}})
+
+
+def test_a_training_under_way_is_told_of(tmp_path):
+    run = Run(tmp_path, load_recipe("grpo-quickstart"))
+    assert online(run) == ["  Nothing trained yet."]
+    work = run.work("grpo", 1)
+    work.mkdir(parents=True)
+    more = {"correct": 0.5, "unverified": 2, "loss": 0.0, "grad_norm": 1.0, "learning_rate": 1e-4}
+    more |= {"kl": None, "tokens": 99, "rollout_seconds": 1.0, "seconds": 2.0}
+    lines = [json.dumps(row(step) | more) for step in (1, 2)]
+    (work / "dynamics.jsonl").write_text("\n".join(lines) + '\n{"step": 3')
+    told = "\n".join(online(run))
+    assert "256 = 252 trained on + 4 unverified (not done: 2 of 32 steps)" in told
+
+
+def test_a_rare_touch_is_no_zero():
+    touched = [{"plugin": "clip_cov", "share": 0.0003}]
+    rows = pl.DataFrame([row(1, touched=touched)])
+    assert "clip_cov touched 0.030% of the tokens" in shaping(rows, grpo("clip_cov"))[0]
 
 
 def test_a_line_is_the_mean_of_its_steps():
@@ -59,7 +89,13 @@ def test_plugins_are_told_with_their_share_and_the_steps_that_they_acted_in():
     rows = pl.DataFrame(
         [row(1), row(2, sign_flips=3, revived=2, largest_ratio=2.5), row(3)]
     ).with_columns(pl.Series("touched", [row(1)["touched"], row(1)["touched"] + late, late]))
-    told = "\n".join(shaping(rows))
+    names = ["clip_higher", "position_advantage", "entropy_advantage", "nsr", "reference_reset"]
+    told = "\n".join(shaping(rows, grpo(*names, "steer")))
+    assert [line.split()[1] for line in told.splitlines() if "plug-in" in line] == [*names, "steer"]
+    assert "clip_higher is an option of TRL's" in told
+    assert "nsr is the plain advantage itself" in told
+    assert "reference_reset acts between steps" in told
+    assert "steer was not active" in told
     assert "entropy_advantage touched 50.0% of the tokens, in 2 of 3 steps" in told
     assert "position_advantage touched 25.0% of the tokens, in 2 of 3 steps" in told
     assert "3 tokens turned their sign, 2 got one that had none; at most 2.50 times" in told
@@ -68,4 +104,4 @@ def test_plugins_are_told_with_their_share_and_the_steps_that_they_acted_in():
 def test_without_plugins_there_is_nothing_to_tell_of_them():
     rows = pl.DataFrame([row(1, touched=[], largest_ratio=1.0)])
     rows = rows.cast({"touched": pl.List(pl.Struct({"plugin": pl.String, "share": pl.Float32}))})
-    assert shaping(rows)[0].lstrip().startswith("advantages  0 tokens turned")
+    assert shaping(rows, grpo())[0].lstrip().startswith("advantages  0 tokens turned")

@@ -1,5 +1,6 @@
 """The whole loop of a recipe: `rft run` in rounds, `rft grpo` online."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def run(
 @click.argument("recipe", required=False)
 @click.option("--model", help="Where training starts: a folder, a Hub id, RUN or RUN@2.")
 @click.option("--out", type=HERE, help="The run folder; runs/NAME of the recipe by default.")
-@click.option("--list", "list_plugins", is_flag=True, help="List the exploration plug-ins.")
+@click.option("--list", "list_plugins", is_flag=True, help="List the plug-ins, or describe one.")
 @set_option
 @click.option("--update", is_flag=True, help="Redo what changed settings make out of date.")
 @click.option("--plan", "plan_only", is_flag=True, help="Only say what would be done.")
@@ -100,10 +101,14 @@ def grpo(
       rft grpo grpo-quickstart
       rft grpo grpo-quickstart --model runs/quickstart --out runs/online
       rft grpo --list
+      rft grpo --list entropy_advantage
     """
     if list_plugins:
         from rft.exploration import PLUGINS
 
+        if recipe is not None:
+            click.echo(described_plugin(recipe))
+            return
         for name, plugin in PLUGINS.items():
             click.echo(f"{name:22} {(plugin.__doc__ or '').splitlines()[0]}")
         return
@@ -121,6 +126,25 @@ def grpo(
             f"(`rft run {recipe}` runs its rounds)"
         )
     drive(found, stored, False, update, plan_only, stop_after, grace)
+
+
+def described_plugin(name: str) -> str:
+    """Write what a plug-in does, and its parameters."""
+    import inspect
+
+    from rft.exploration import PLUGINS
+    from rft.recipe_complaints import nearest
+
+    if name not in PLUGINS:
+        guess = nearest(name, PLUGINS)
+        advice = f'did you mean "{guess}"?' if guess else "`rft grpo --list` lists them"
+        raise RFTError(f'there is no plug-in "{name}"; {advice}')
+    plugin = PLUGINS[name]
+    lines = [name, "", inspect.getdoc(plugin) or "", "", "Parameters:"]
+    for key, field in plugin.model_fields.items():
+        default = "required" if field.is_required() else f"default {json.dumps(field.default)}"
+        lines.append(f"  {key} ({default})  {field.description or ''}".rstrip())
+    return "\n".join(lines)
 
 
 def drive(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal
 
 from rft import devices
@@ -169,6 +170,16 @@ def about_recipe(plan: Plan, model: Found) -> Iterator[Finding]:
     if eight_bit(recipe) and plan.facts.version("bitsandbytes") is None:
         text = f"{recipe.maker}.args.optim needs bitsandbytes, which is not installed; "
         text += "pip install bitsandbytes"
+        yield Finding("error", "recipe", text)
+    if recipe.grpo and recipe.grpo.vllm == "colocate":
+        if plan.facts.version("vllm") is None:
+            text = "grpo.vllm: colocate, but vllm is not installed; set grpo.vllm: null"
+            yield Finding("error", "recipe", text)
+        elif not plan.facts.gpus:
+            text = "grpo.vllm: colocate, but there is no GPU; set grpo.vllm: null"
+            yield Finding("error", "recipe", text)
+    if recipe.track != "none" and find_spec(recipe.track) is None:
+        text = f"track: {recipe.track} is not installed; pip install {recipe.track}"
         yield Finding("error", "recipe", text)
     if recipe.engine.kind == "server" and recipe.rounds:
         text = "engine.kind: server: rounds after the first need the new model served"

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from rft.recipe_types import Count, Section
 
@@ -93,8 +93,11 @@ class Tokens:
 class Plugin(Section):
     """One method, with its parameters; every hook is optional."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     name: ClassVar[str]
-    arxiv: ClassVar[str]
+    arxiv: ClassVar[str] = ""
+    """The paper's number; empty for a method of your own."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Of `old_logps` and `entropies` (a pass over the rollouts before training, by the policy that
     sampled them), `ratio` (nothing happens while the policy is the one that sampled), `reference`

@@ -51,7 +51,9 @@ class ReferenceReset(Plugin):
     def _one_trigger(self) -> Self:
         if (self.every is None) == (self.patience is None):
             raise ValueError(
-                f"every is {self.every} and patience is {self.patience}; give one of the two"
+                "give one of every and patience, and not both"
+                if self.every
+                else "every or patience is missing; give one of the two"
             )
         return self
 
