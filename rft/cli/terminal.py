@@ -26,6 +26,10 @@ class Commands(click.Group):
         except RFTError as error:
             message, code = f"Error: {error}", 2
         except Interrupted as stopped:
+            from rft.stopping import PARENT
+
+            if PARENT in os.environ and str(stopped).startswith("stopped by SIGTERM"):
+                return ctx.exit(75)  # our driver asked for it, and tells why
             message, code = f"Stopped: {stopped}. Run the same command again to go on.", 75
         except Exception as error:
             reason = explained(error)
