@@ -1,13 +1,11 @@
 """The report's section about online training: what each part of it did to reward and entropy."""
 
-import json
 from typing import Any
 
 import polars as pl
 
-from pipelines.grpo import JOURNAL
 from pipelines.layout import entry, number, percent, table, total
-from pipelines.status import sound, whole_lines
+from pipelines.status import journal, sound
 from rft import tables
 from rft.exploration import PLUGINS
 from rft.exploration.preset import Preset
@@ -41,8 +39,7 @@ def online(run: Run) -> list[str]:
 
 def so_far(run: Run) -> pl.DataFrame:
     """Read the steps of a training that is not done."""
-    rows = [json.loads(line) for line in whole_lines(run.work("grpo", 1) / JOURNAL)]
-    return pl.DataFrame(rows, schema=tables.empty("dynamics").schema)
+    return pl.DataFrame(journal(run), schema=tables.empty("dynamics").schema)
 
 
 def steps(rows: pl.DataFrame) -> list[list[str]]:

@@ -205,17 +205,19 @@ def steps_done(run: Run, since: datetime | None) -> tuple[int, int, float | None
     """Count the steps of online training, and estimate the seconds left."""
     assert run.recipe.grpo is not None
     total = run.recipe.grpo.steps
-    rows = [json.loads(line) for line in whole_lines(run.work("grpo", 1) / JOURNAL)]
+    rows = journal(run)
     left = (total - len(rows)) * sum(row["seconds"] for row in rows) / len(rows) if rows else None
     return len(rows), total, round_seconds([left]) if since and left is not None else None
 
 
-def whole_lines(path: Path) -> list[str]:
-    """Read a journal's lines; the last one may just be being written."""
+def journal(run: Run) -> list[dict[str, Any]]:
+    """Read the steps of an online training that is not done."""
     try:
-        return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        lines = (run.work("grpo", 1) / JOURNAL).read_text().splitlines(keepends=True)
     except FileNotFoundError:
         return []
+    # The last line may just be being written.
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def speeds(run: Run, stage: str | None, round: int | None) -> dict[str, int]:

@@ -55,11 +55,6 @@ def options_of(grpo: Grpo, plugins: Sequence[Plugin]) -> dict[str, Any]:
     return found | grpo.args
 
 
-def ratio_is_one(grpo: Grpo) -> bool:
-    """Say whether the policy that is trained always is the one that sampled."""
-    return grpo.updates == 1
-
-
 def _made(name: str, parameters: dict[str, Any]) -> Plugin:
     if name not in PLUGINS:
         guess = nearest(name, PLUGINS)
@@ -93,7 +88,7 @@ def _alone(plugin: Plugin, grpo: Grpo) -> str | None:
             f"it starts after step {plugin.start}, and grpo.steps is {grpo.steps}: it would never "
             "be active; lower start, or raise grpo.steps"
         )
-    if "ratio" in plugin.needs and ratio_is_one(grpo):
+    if "ratio" in plugin.needs and grpo.updates == 1:
         return (
             "with grpo.updates: 1 the policy that is trained is the one that sampled, the ratio is "
             "always 1, and it would do nothing; set grpo.updates: 2 or more"
