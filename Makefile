@@ -44,8 +44,8 @@ test-slow: $(READY)  ## Run the slow tests: real kills, real training, the built
 	$(BIN)/python -m pytest -m slow
 
 test-vllm: $(VLLM_READY)  ## Install vLLM for the CPU apart, then run its tests (VLLM=0.29.0 for an older one)
-	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/test_capture.py tests/test_vllm.py tests/test_vllm_server.py tests/test_vllm_loop.py
-	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/test_grpo_vllm.py  # vLLM trips over what the others import
+	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/engines/test_capture.py tests/engines/test_vllm.py tests/engines/test_vllm_server.py tests/engines/test_vllm_loop.py
+	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/training/test_grpo_vllm.py  # vLLM trips over what the others import
 
 lint: $(READY)  ## Check style and types
 	$(BIN)/ruff check .
@@ -53,16 +53,16 @@ lint: $(READY)  ## Check style and types
 	$(BIN)/mypy
 
 bench: $(READY)  ## Measure the ratios that BENCHMARKS.md records
-	$(BIN)/python tests/bench.py
+	$(BIN)/python tests/bench/curation.py
 
 bench-until: $(READY)  ## Compare sampling in waves with a fixed number, at equal coverage
-	$(BIN)/python tests/bench_until.py
+	$(BIN)/python tests/bench/until.py
 
 bench-sampling: $(VLLM_READY)  ## Measure what statistics cost while sampling
-	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python tests/bench_sampling.py
+	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python tests/bench/sampling.py
 
 bench-grpo: $(READY)  ## Measure what plug-ins cost in online training, against TRL alone
-	OMP_WAIT_POLICY=passive $(BIN)/python tests/bench_grpo.py
+	OMP_WAIT_POLICY=passive $(BIN)/python tests/bench/grpo.py
 
 wheel: $(READY)  ## Build the wheel into dist/
 	$(BIN)/python -m build --outdir dist .

@@ -7,20 +7,20 @@ from typing import Any
 
 import polars as pl
 
-from rft import tables
-from rft.answers import last_answer_of
-from rft.collecting import collect
 from rft.errors import RFTError
-from rft.grading import grade, verdicts_of
-from rft.models import adopted, last_round, made_model
-from rft.preflight import probes_of
+from rft.grading.answers import last_answer_of
+from rft.grading.grade import grade, verdicts_of
+from rft.grading.verifier import Verifier
 from rft.prompt import Prompter, load_tokenizer, prompter
-from rft.sampling import Asked, Plan, sampling_key, sampling_settings
+from rft.runs import tables
+from rft.runs.folder import Run
+from rft.runs.models import adopted, last_round, made_model
+from rft.runs.stages import Job, Stage
+from rft.sampling.collect import collect
+from rft.sampling.plan import Asked, Plan, sampling_key, sampling_settings
+from rft.sampling.preflight import probes_of
+from rft.sampling.stock import FAILED, reopen
 from rft.seeds import derive, digest
-from rft.stages import Job, Stage
-from rft.stock import FAILED, reopen
-from rft.store import Run
-from rft.verifier import Verifier
 
 # The share of a benchmark's answers that may have failed at the engine: a point of Pass@1 at most.
 MOST_FAILED = 0.01

@@ -11,11 +11,11 @@ from typing import Any
 import polars as pl
 
 from filters import RULES
-from rft.adopt import identify, refuse_taken, say_if_alone, with_features
 from rft.errors import RFTError
-from rft.recipe_complaints import nearest
-from rft.stages import Job, Stage
-from rft.store import Run
+from rft.problems.foreign_rows import identify, refuse_taken, say_if_alone, with_features
+from rft.recipe.complaints import nearest
+from rft.runs.folder import Run
+from rft.runs.stages import Job, Stage
 
 
 def settings(run: Run, _round: int) -> dict[str, Any]:

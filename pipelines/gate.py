@@ -8,12 +8,12 @@ from typing import Any
 import polars as pl
 
 from rft.errors import RFTError
-from rft.measures import paired_difference_of
-from rft.metrics import gate_decision
-from rft.models import adopted
+from rft.measuring.measures import paired_difference_of
+from rft.measuring.pass_at_k import gate_decision
+from rft.runs.folder import Run
+from rft.runs.models import adopted
+from rft.runs.stages import Job, Stage
 from rft.seeds import derive
-from rft.stages import Job, Stage
-from rft.store import Run
 
 
 def settings(run: Run, _round: int) -> dict[str, Any]:

@@ -10,16 +10,16 @@ from typing import Any
 
 import polars as pl
 
-from rft.adopt import IDENTITY, adopt, pad, refuse_taken
-from rft.grading import grade, verdict_rows
-from rft.limits import alarm, cut_at_limit
-from rft.models import base_model
+from rft.grading.grade import grade, verdict_rows
+from rft.grading.verifier import Verifier, verifier_name
+from rft.measuring.cut_answers import alarm, cut_at_limit
+from rft.problems.foreign_rows import IDENTITY, adopt, pad, refuse_taken
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Grade
-from rft.schemas import TABLES
-from rft.stages import Job, Stage
-from rft.store import Run
-from rft.verifier import Verifier, verifier_name
+from rft.runs.folder import Run
+from rft.runs.models import base_model
+from rft.runs.schemas import TABLES
+from rft.runs.stages import Job, Stage
 
 # What grading takes over from foreign rows; the rest of the graded columns are its own.
 GIVEN = (*IDENTITY, "completion", "finish_reason", "num_tokens", "stats_origin")

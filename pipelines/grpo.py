@@ -12,23 +12,23 @@ from typing import Any
 
 import polars as pl
 
-from rft import training
 from rft.errors import Interrupted, RFTError
 from rft.exploration.compose import options_of, plugins_of
 from rft.exploration.plugin import Plugin
-from rft.models import ModelRef, base_model, new_model_folder
+from rft.grading.verifier import Verifier
+from rft.processes.stopping import Stop
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.recipe import Grpo, Recipe
-from rft.sampling import problems_of_rounds
+from rft.runs.folder import Run
+from rft.runs.models import ModelRef, base_model, new_model_folder
+from rft.runs.stages import Job, Stage
+from rft.sampling.plan import problems_of_rounds
 from rft.seeds import derive
-from rft.stages import Job, Stage
-from rft.stopping import Stop
-from rft.store import Run
-from rft.verifier import Verifier
+from rft.training import policy
 
 # TRL's and transformers' defaults that decide what is learnt, by name: an upgrade must not change
 # them behind a key's back. `grpo.args` may replace any; AdamW has no weight decay, as in `sft`.
-DEFAULTS = training.DEFAULTS | {
+DEFAULTS = policy.DEFAULTS | {
     "top_k": 0,
     "min_p": None,
     "repetition_penalty": 1.0,
@@ -65,14 +65,14 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
         # With the defaults of each, and as a list: their order matters.
         | {"plugins": [[each.name, each.model_dump(mode="json")] for each in plugins]}
         | by_micro_batch(grpo, plugins),
-        "defaults": DEFAULTS | {"dtype": training.training_dtype(grpo.lora)},
+        "defaults": DEFAULTS | {"dtype": policy.training_dtype(grpo.lora)},
     }
 
 
 def by_micro_batch(grpo: Grpo, plugins: list[Plugin]) -> dict[str, int]:
     """Give the size of a micro-batch where something is averaged over it."""
     matters = grpo.loss == "bnpo" or any(plugin.by_micro_batch for plugin in plugins)
-    return {"micro_batch": training.micro_batch(grpo)} if matters else {}
+    return {"micro_batch": policy.micro_batch(grpo)} if matters else {}
 
 
 def inputs(run: Run, _round: int) -> dict[str, str]:
@@ -92,12 +92,12 @@ def section(recipe: Recipe) -> Grpo:
 def work(job: Job) -> None:
     """Train model 1, going on from the last whole checkpoint if there is one."""
     run, model = job.run, base_model(job.run)
-    training.first_device()
-    training.track_into(job)
+    policy.first_device()
+    policy.track_into(job)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
     problems = run.read("problems", 0).filter(pl.col("split") == "train")
     seed = derive(run.recipe.seed, "grpo", job.round) % 2**31
-    training.same_work(job)
+    policy.same_work(job)
     checkpoints = job.work / "checkpoints"
     golds = dict(problems.select("problem_id", "gold").iter_rows())
     with Verifier(deadline=run.recipe.grade.deadline) as verifier:
@@ -116,8 +116,8 @@ def work(job: Job) -> None:
         )
         about = {"round": job.round, "parent": model.digest, "end": prompts.end}
         with new_model_folder(job.work / "out" / "model", **about) as folder:
-            train(trainer, prompts, folder, job.stop, dtype=training.saved_dtype(model))
-            if run.recipe.keep.optimizer and (last := training.last_checkpoint(checkpoints)):
+            train(trainer, prompts, folder, job.stop, dtype=policy.saved_dtype(model))
+            if run.recipe.keep.optimizer and (last := policy.last_checkpoint(checkpoints)):
                 shutil.copytree(last, folder / "checkpoint")
     rows = trainer.dynamics.rows
     assert [row["step"] for row in rows] == list(range(1, len(rows) + 1)), "steps were lost"
@@ -160,26 +160,26 @@ def make_trainer(
     """Build the trainer, with nothing left to TRL's defaults that decides what is learnt."""
     from transformers import PrinterCallback, set_seed
 
-    from rft.engines.embedded import generation_eos
-    from rft.online.reward import AnswerReward
-    from rft.online.trainer import ShapedGRPOTrainer
+    from rft.engines.transformers import generation_eos
+    from rft.training.grpo_trainer import ShapedGRPOTrainer
+    from rft.training.reward import AnswerReward
 
     grpo = section(recipe)
     plugins = plugins_of(grpo)
     set_seed(seed)
-    policy = training.load_policy(model, grpo.lora)
+    loaded = policy.load_policy(model, grpo.lora)
     # The same tokens end an answer here as in every engine.
-    stops = prompts.stop_ids(generation_eos(policy.generation_config))
-    policy.generation_config.eos_token_id = sorted(stops)
+    stops = prompts.stop_ids(generation_eos(loaded.generation_config))
+    loaded.generation_config.eos_token_id = sorted(stops)
     prompts.tokenizer.eos_token = prompts.end
     rows = rows_of_steps(recipe, problems, prompts)
     trainer = ShapedGRPOTrainer(
-        model=policy,
+        model=loaded,
         args=arguments(recipe, plugins, seed, checkpoints, longest=max(rows["length"])),
         train_dataset=rows,
         processing_class=prompts.tokenizer,
-        peft_config=training.adapters(grpo.lora),
-        callbacks=[training.guard(stop, "grpo", grpo.updates)],
+        peft_config=policy.adapters(grpo.lora),
+        callbacks=[policy.guard(stop, "grpo", grpo.updates)],
         plugins=plugins,
         reward=AnswerReward(grpo, golds, prompts, stops, verifier),
         prompts=prompts,
@@ -199,7 +199,7 @@ def arguments(
     from trl import GRPOConfig
 
     grpo = section(recipe)
-    micro = training.micro_batch(grpo)
+    micro = policy.micro_batch(grpo)
     ours = {
         "output_dir": str(checkpoints),
         "max_steps": grpo.steps * grpo.updates,
@@ -214,9 +214,9 @@ def arguments(
         "scale_rewards": grpo.scale,
         "beta": grpo.beta,
         "learning_rate": grpo.learning_rate,
-        "lr_scheduler_type": training.schedule(grpo.schedule, grpo.warmup),
+        "lr_scheduler_type": policy.schedule(grpo.schedule, grpo.warmup),
         "warmup_steps": grpo.warmup * grpo.updates,
-        **training.device_arguments(grpo.bf16),
+        **policy.device_arguments(grpo.bf16),
         "use_vllm": grpo.vllm is not None,
         "vllm_mode": grpo.vllm or "colocate",
         # By default vLLM makes room for the longest text that the model can read.
@@ -259,7 +259,7 @@ def rows_of_steps(recipe: Recipe, problems: pl.DataFrame, prompts: Prompter) -> 
 
 def train(trainer: Any, prompts: Prompter, folder: Path, stop: Stop, *, dtype: str) -> None:
     """Train, going on from the last whole checkpoint, and save a model folder."""
-    last = training.last_checkpoint(Path(trainer.args.output_dir))
+    last = policy.last_checkpoint(Path(trainer.args.output_dir))
     if last is not None:
         trainer.restore(last)
     else:
@@ -278,7 +278,7 @@ def train(trainer: Any, prompts: Prompter, folder: Path, stop: Stop, *, dtype: s
             f"stopped by {stop.reason} after step {trainer.state.global_step // trainer.updates} "
             f"of {trainer.state.max_steps // trainer.updates}"
         )
-    training.save(trainer, prompts, folder, dtype)
+    policy.save(trainer, prompts, folder, dtype)
 
 
 STAGE = Stage("grpo", settings, inputs, work)

@@ -8,17 +8,17 @@ from typing import Any
 
 import polars as pl
 
-from rft import tables
 from rft.errors import RFTError
-from rft.models import ModelRef, base_model
+from rft.grading.verifier import Verifier
+from rft.problems.sources import problems, read_source, source_digest
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.recipe import Recipe
-from rft.schemas import SPLITS
+from rft.runs import tables
+from rft.runs.folder import Run
+from rft.runs.models import ModelRef, base_model
+from rft.runs.schemas import SPLITS
+from rft.runs.stages import Job, Stage
 from rft.seeds import derive
-from rft.sources import problems, read_source, source_digest
-from rft.stages import Job, Stage
-from rft.store import Run
-from rft.verifier import Verifier
 
 
 def settings(run: Run, _round: int) -> dict[str, Any]:

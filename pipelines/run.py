@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipelines import evaluate, filter, gate, grade, grpo, prepare, sample, score, selection, sft
-from rft import stages
 from rft.errors import Interrupted, RFTError
-from rft.forecast import Forecast
-from rft.models import adopted, is_there, last_round
-from rft.preflight import recorded
+from rft.estimates.forecast import Forecast
+from rft.processes.stopping import PARENT, Stop
 from rft.recipe import Recipe
-from rft.retention import prune
-from rft.scoring import may_lack
-from rft.stages import Stage, Step
-from rft.stopping import PARENT, Stop
-from rft.store import Run, save_recipe
+from rft.runs import stages
+from rft.runs.folder import Run, save_recipe
+from rft.runs.models import adopted, is_there, last_round
+from rft.runs.retention import prune
+from rft.runs.stages import Stage, Step
+from rft.sampling.preflight import recorded
+from rft.token_stats.forward import may_lack
 
 ROUND = (
     sample.STAGE,

@@ -7,14 +7,14 @@ from typing import Any
 
 import polars as pl
 
-from rft.collecting import collect
-from rft.models import model_before
-from rft.preflight import probes_of
 from rft.prompt import Prompter, load_tokenizer, prompter
-from rft.sampling import Asked, Plan, problems_of_round, sampling_key, sampling_settings
+from rft.runs.folder import Run
+from rft.runs.models import model_before
+from rft.runs.stages import Job, Stage
+from rft.sampling.collect import collect
+from rft.sampling.plan import Asked, Plan, problems_of_round, sampling_key, sampling_settings
+from rft.sampling.preflight import probes_of
 from rft.seeds import derive, digest
-from rft.stages import Job, Stage
-from rft.store import Run
 
 
 def settings(run: Run, _round: int) -> dict[str, Any]:

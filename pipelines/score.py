@@ -13,19 +13,19 @@ from typing import Any
 
 import polars as pl
 
-from rft import tables
-from rft.adopt import QUESTIONS, identify, need, refuse_taken, text_column, typed
-from rft.answers import first_box
-from rft.atomic import atomic_text
 from rft.errors import RFTError
-from rft.models import ModelRef, model_before
+from rft.grading.answers import first_box
+from rft.problems.foreign_rows import QUESTIONS, identify, need, refuse_taken, text_column, typed
 from rft.progress import Progress
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.recipe import Recipe
-from rft.scoring import Scores, load, longest, ranked_by, score_batches
+from rft.runs import tables
+from rft.runs.atomic import atomic_text
+from rft.runs.folder import Run
+from rft.runs.models import ModelRef, model_before
+from rft.runs.stages import Job, Stage
 from rft.seeds import digest
-from rft.stages import Job, Stage
-from rft.store import Run
+from rft.token_stats.forward import Scores, load, longest, ranked_by, score_batches
 
 # Exact, and of one definition; `topk` is an estimate from the most likely tokens.
 EXACT = ("engine", "scored")

@@ -13,15 +13,15 @@ from typing import Any
 
 import polars as pl
 
-from rft.adopt import identify, need, refuse_taken, say_if_alone
 from rft.errors import RFTError
-from rft.pass_rates import pass_rates, pass_rates_in_waves
+from rft.measuring.pass_rates import pass_rates, pass_rates_in_waves
+from rft.problems.foreign_rows import identify, need, refuse_taken, say_if_alone
 from rft.recipe import Select
-from rft.schemas import TABLES
-from rft.scoring import STATISTIC, may_lack
+from rft.runs.folder import Run
+from rft.runs.schemas import TABLES
+from rft.runs.stages import Job, Stage
 from rft.seeds import derive
-from rft.stages import Job, Stage
-from rft.store import Run
+from rft.token_stats.forward import STATISTIC, may_lack
 
 ROLES = {"positive": "correct", "noise": "wrong"}
 SETTING = {"positive": "select.by", "noise": "select.noise_by"}

@@ -10,18 +10,18 @@ from typing import Any
 
 import polars as pl
 
-from rft import training
 from rft.errors import Interrupted, RFTError
-from rft.models import ModelRef, base_model, model_before, new_model_folder
+from rft.processes.stopping import Stop
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.recipe import Sft
+from rft.runs.folder import Run
+from rft.runs.models import ModelRef, base_model, model_before, new_model_folder
+from rft.runs.stages import Job, Stage
 from rft.seeds import derive
-from rft.stages import Job, Stage
-from rft.stopping import Stop
-from rft.store import Run
+from rft.training import policy
 
 # TRL's and transformers' defaults that decide what is learnt; `sft.args` may replace any.
-DEFAULTS = training.DEFAULTS | {"loss_type": "nll", "packing_strategy": "bfd"}
+DEFAULTS = policy.DEFAULTS | {"loss_type": "nll", "packing_strategy": "bfd"}
 
 # What changes memory and speed but not what is learnt.
 EXECUTION = {"micro_batch", "save_every", "launch"}
@@ -35,7 +35,7 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
         "end": recipe.prompt.end,
         "style": recipe.prompt.style,
         "sft": recipe.sft.model_dump(mode="json", exclude=EXECUTION),
-        "defaults": DEFAULTS | {"dtype": training.training_dtype(recipe.sft.lora)},
+        "defaults": DEFAULTS | {"dtype": policy.training_dtype(recipe.sft.lora)},
     }
 
 
@@ -61,14 +61,14 @@ def parent(run: Run, round: int) -> ModelRef:
 def work(job: Job) -> None:
     """Train model r, going on from the last whole checkpoint if there is one."""
     run, model = job.run, parent(job.run, job.round)
-    training.first_device()
-    training.track_into(job)
+    policy.first_device()
+    policy.track_into(job)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
     rows = pl.concat([samples(run, number) for number in data_rounds(run, job.round)])
     targets = [target(prompts, row) for row in rows.iter_rows(named=True)]
     rows, targets, dropped = without_long(rows, targets, run.recipe.sft.max_length)
     seed = derive(run.recipe.seed, "sft", job.round) % 2**31
-    training.same_work(job)
+    policy.same_work(job)
     checkpoints = job.work / "checkpoints"
     trainer = make_trainer(
         run.recipe.sft,
@@ -82,8 +82,8 @@ def work(job: Job) -> None:
     )
     about = {"round": job.round, "parent": model.digest, "end": prompts.end}
     with new_model_folder(job.work / "out" / "model", **about) as folder:
-        figures = train(trainer, prompts, folder, job.stop, dtype=training.saved_dtype(model))
-        if run.recipe.keep.optimizer and (last := training.last_checkpoint(checkpoints)):
+        figures = train(trainer, prompts, folder, job.stop, dtype=policy.saved_dtype(model))
+        if run.recipe.keep.optimizer and (last := policy.last_checkpoint(checkpoints)):
             shutil.copytree(last, folder / "checkpoint")
     job.outputs["model"] = job.work / "out" / "model"
     job.counts |= {
@@ -159,21 +159,21 @@ def make_trainer(
     from trl import SFTConfig, SFTTrainer
 
     set_seed(seed)
-    loaded = training.load_policy(model, sft.lora)
-    micro = training.micro_batch(sft)
+    loaded = policy.load_policy(model, sft.lora)
+    micro = policy.micro_batch(sft)
     ours = {
         "output_dir": str(checkpoints),
         "num_train_epochs": sft.epochs,
         "per_device_train_batch_size": micro,
         "gradient_accumulation_steps": sft.batch // micro,
         "learning_rate": sft.learning_rate,
-        "lr_scheduler_type": training.schedule(sft.schedule, sft.warmup),
+        "lr_scheduler_type": policy.schedule(sft.schedule, sft.warmup),
         "warmup_steps": sft.warmup,
         "max_length": sft.max_length,
         "packing": sft.packing,
         "completion_only_loss": True,
         "eos_token": prompts.end,
-        **training.device_arguments(sft.bf16),
+        **policy.device_arguments(sft.bf16),
         "seed": seed,
         "data_seed": seed,
         "save_strategy": "steps",
@@ -189,8 +189,8 @@ def make_trainer(
         args=SFTConfig(**(DEFAULTS | ours | sft.args)),
         train_dataset=Dataset.from_list(targets),
         processing_class=prompts.tokenizer,
-        peft_config=training.adapters(sft.lora),
-        callbacks=[training.guard(stop, "sft")],
+        peft_config=policy.adapters(sft.lora),
+        callbacks=[policy.guard(stop, "sft")],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -200,7 +200,7 @@ def train(
     trainer: Any, prompts: Prompter, folder: Path, stop: Stop, *, dtype: str
 ) -> dict[str, Any]:
     """Train, going on from the last whole checkpoint, save a model folder, and report."""
-    trainer.train(resume_from_checkpoint=training.last_checkpoint(Path(trainer.args.output_dir)))
+    trainer.train(resume_from_checkpoint=policy.last_checkpoint(Path(trainer.args.output_dir)))
     step = trainer.state.global_step
     if stop.asked():
         raise Interrupted(f"stopped by {stop.reason} at step {step} of {trainer.state.max_steps}")
@@ -208,7 +208,7 @@ def train(
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     if not all(math.isfinite(loss) for loss in losses):
         raise RFTError(f"sft: the loss is not finite within {step} steps; lower sft.learning_rate")
-    training.save(trainer, prompts, folder, dtype)
+    policy.save(trainer, prompts, folder, dtype)
     return {
         "steps": step,
         "loss": sum(losses) / len(losses),

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rft.answers import first_box
 from rft.errors import RFTError
+from rft.grading.answers import first_box
 from rft.recipe import Prompt
 
 # Stands for an assistant message while the template is asked what it puts after one.

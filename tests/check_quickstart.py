@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from rft.measures import paired_difference_of, pass_interval
-from rft.store import open_run
+from rft.measuring.measures import paired_difference_of, pass_interval
+from rft.runs.folder import open_run
 
 
 def main(folder: Path) -> None:

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def command(*arguments: object) -> list[str]:
     """Give the words of a call of `rft`."""

@@ -11,11 +11,11 @@ from transformers import TrainerCallback
 
 from pipelines import grpo as stage
 from rft.exploration.plugin import Plugin
-from rft.models import resolve
+from rft.processes.stopping import Stop
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Recipe
-from rft.recipe_files import load_recipe
-from rft.stopping import Stop
+from rft.recipe.loading import load_recipe
+from rft.runs.models import resolve
 
 # Sums that small models get right now and then, so that a step has right and wrong answers.
 PROBLEMS = [("What is 2 + 3?", "5"), ("What is 4 + 4?", "8"), ("What is 9 - 3?", "6")]
@@ -26,7 +26,7 @@ class Judge:
     """A verifier that compares texts; golds that begin with ? cannot be read."""
 
     def verdicts(self, pairs: Mapping[tuple[str, str], None]) -> dict[tuple[str, str], Any]:
-        from rft.verifier import Judgement
+        from rft.grading.verifier import Judgement
 
         found = {}
         for gold, answer in pairs:

@@ -12,15 +12,15 @@ from typing import Any
 import polars as pl
 
 from pipelines.run import STAGES
-from rft import stages, tables
-from rft.answers import answer_of, count_boxes, first_box
-from rft.features import redundancy
-from rft.models import model_before
-from rft.recipe_files import load_recipe
+from rft.grading.answers import answer_of, count_boxes, first_box
+from rft.grading.features import redundancy
+from rft.processes.stopping import Stop
+from rft.recipe.loading import load_recipe
+from rft.runs import stages, tables
+from rft.runs.folder import Run, save_recipe
+from rft.runs.models import model_before
+from rft.runs.stages import Job
 from rft.seeds import digest
-from rft.stages import Job
-from rft.stopping import Stop
-from rft.store import Run, save_recipe
 
 # (problem, completion, finish_reason, mean entropy); correct if the box holds the gold, "7".
 Sample = tuple[str, str, str, float]

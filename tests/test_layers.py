@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.command import ROOT
+
 PACKAGES = ("rft", "pipelines", "filters")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 HEAVY = {
@@ -22,7 +23,7 @@ HEAVY = {
     *("math_verify", "sympy"),
 }
 # The modules that need them all the time; they are imported where a model is loaded.
-LOADED_LATE = ("rft/engines/embedded.py", "rft/online/trainer.py")
+LOADED_LATE = ("rft/engines/transformers.py", "rft/training/grpo_trainer.py")
 # Too slow for `rft --help`, which answers in 0.3 seconds.
 SLOW = {*HEAVY, "polars", "pyarrow", "pydantic", "numpy", "pandas", "yaml", "rich"}
 

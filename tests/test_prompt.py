@@ -6,9 +6,9 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from rft.answers import first_box
 from rft.bundled import bundled
 from rft.errors import RFTError
+from rft.grading.answers import first_box
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Prompt
 

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import ROOT
+
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parent.parent
 # Folder of the tree -> its place in the wheel.
 PLACES = {
     "rft": "rft",

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rft.cli.beginning import agree, begin, make_folder, planned
+from rft.cli.one_stage import stage_command
+from rft.cli.opening import agree, begin, make_folder, planned
 from rft.cli.options import HERE, Duration, grace_option, set_option
-from rft.cli.performing import stage_command
 from rft.cli.terminal import say
 from rft.errors import Interrupted, RFTError
 
 if TYPE_CHECKING:
+    from rft.processes.stopping import Stop
     from rft.recipe import Recipe
-    from rft.stopping import Stop
-    from rft.store import Run
+    from rft.runs.folder import Run
 
 
 @click.command()
@@ -133,7 +133,7 @@ def described_plugin(name: str) -> str:
     import inspect
 
     from rft.exploration import PLUGINS
-    from rft.recipe_complaints import nearest
+    from rft.recipe.complaints import nearest
 
     if name not in PLUGINS:
         guess = nearest(name, PLUGINS)
@@ -160,9 +160,9 @@ def drive(
     import threading
 
     from pipelines import run as loop
-    from pipelines.report import text_report
+    from pipelines.readers.report import text_report
     from rft.engines import refuse_missing
-    from rft.stopping import Stop
+    from rft.processes.stopping import Stop
 
     if not plan_only:
         refuse_missing(found.recipe.engine.kind)
@@ -202,7 +202,7 @@ def drive(
 
 def with_rounds(found: "Run", rounds: int) -> "Run":
     """Raise a run's number of rounds."""
-    from rft.store import Run, save_recipe
+    from rft.runs.folder import Run, save_recipe
 
     if rounds == found.recipe.rounds:
         return found
@@ -215,8 +215,8 @@ def foreseen(found: "Run", stop: "Stop") -> str:
     """Write what the whole run will take: as its preflight found, else by probes made for this."""
     from pipelines.run import probe
     from rft.engines import refuse_missing
-    from rft.forecast import at_most, described
-    from rft.preflight import is_current, recorded
+    from rft.estimates.forecast import at_most, described
+    from rft.sampling.preflight import is_current, recorded
 
     if (grpo := found.recipe.grpo) is not None:
         drawn = grpo.steps * grpo.problems * grpo.n

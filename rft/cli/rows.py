@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rft.cli.beginning import check_recipe
+from rft.cli.one_stage import stage_command
+from rft.cli.opening import check_recipe
 from rft.cli.options import HERE, grace_option, round_option, set_option
-from rft.cli.performing import stage_command
 from rft.cli.terminal import say
 from rft.errors import RFTError
 
@@ -31,7 +31,7 @@ class Rows:
 
     def read(self) -> "pl.DataFrame":
         """Read the rows, renamed as asked."""
-        from rft.adopt import read_foreign
+        from rft.problems.foreign_rows import read_foreign
 
         return read_foreign(self.source, self.columns)
 
@@ -90,8 +90,8 @@ def rows_of(
         raise click.UsageError("give RUN, or both --input and --output")
     if round is not None:
         raise click.UsageError("--round is about a RUN; rows of --input have no rounds")
-    from rft.recipe_files import load_recipe
-    from rft.stopping import die_with_parent
+    from rft.processes.stopping import die_with_parent
+    from rft.recipe.loading import load_recipe
 
     die_with_parent()
     if output.suffix != ".parquet":
@@ -115,7 +115,7 @@ def grade(rows: Rows) -> None:
       rft grade --input answers.jsonl --output graded.parquet --column completion=response
     """
     from pipelines.grade import grade_file
-    from rft.adopt import write_rows
+    from rft.problems.foreign_rows import write_rows
 
     graded = grade_file(rows.read(), rows.source, rows.recipe.grade)
     write_rows(rows.output, graded)
@@ -134,7 +134,7 @@ def filter_(rows: Rows) -> None:
       rft filter --input graded.parquet --output kept.parquet --set filter.redundant.threshold=0.2
     """
     from pipelines.filter import by_rule, filter_file, funnel_line
-    from rft.adopt import write_rows
+    from rft.problems.foreign_rows import write_rows
 
     beside = rows.output.with_suffix(".rejected.parquet")
     if beside.exists() and beside.samefile(rows.source):
@@ -170,8 +170,8 @@ def score(rows: Rows) -> None:
             "rft score --input: no --model; say whose statistics, e.g. --model runs/quickstart@1"
         )
     from pipelines.score import score_file
-    from rft.adopt import write_rows
-    from rft.models import resolve
+    from rft.problems.foreign_rows import write_rows
+    from rft.runs.models import resolve
 
     policy = resolve(rows.recipe.model.model_copy(update={"path": rows.model}))
     scored = score_file(rows.read(), rows.source, rows.recipe, policy, say)
@@ -190,7 +190,7 @@ def select(rows: Rows) -> None:
       rft select --input kept.parquet --output selected.parquet --set select.by=random
     """
     from pipelines.selection import select_file
-    from rft.adopt import write_rows
+    from rft.problems.foreign_rows import write_rows
 
     recipe = rows.recipe
     chosen = select_file(rows.read(), rows.source, recipe.select, recipe.seed, say)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from rft.cli.beginning import check_recipe, folder_for
+from rft.cli.opening import check_recipe, folder_for
 from rft.cli.options import HERE, set_option
 from rft.cli.terminal import say
 
@@ -18,8 +18,8 @@ def report(run_folder: Path) -> None:
     Example:
       rft report runs/quickstart
     """
-    from pipelines.report import text_report
-    from rft.store import open_run
+    from pipelines.readers.report import text_report
+    from rft.runs.folder import open_run
 
     click.echo(text_report(open_run(run_folder)))
 
@@ -39,9 +39,9 @@ def status(run_folder: Path, as_json: bool) -> None:
     """
     import json
 
-    from pipelines.status import status as stand
-    from pipelines.status import text_status
-    from rft.store import open_run
+    from pipelines.readers.status import status as stand
+    from pipelines.readers.status import text_status
+    from rft.runs.folder import open_run
 
     found = stand(open_run(run_folder))
     click.echo(json.dumps(found) if as_json else text_status(found))
@@ -87,8 +87,8 @@ def show(
     """
     import json
 
-    from pipelines import show as reader
-    from rft.store import open_run
+    from pipelines.readers import show as reader
+    from rft.runs.folder import open_run
 
     found = open_run(run_folder)
     if rollout is not None:
@@ -130,8 +130,8 @@ def export(
     Example:
       rft export runs/quickstart --to exports/quickstart --license apache-2.0 --model
     """
-    from pipelines.export import export_run
-    from rft.store import open_run
+    from pipelines.readers.export import export_run
+    from rft.runs.folder import open_run
 
     for path in export_run(
         open_run(run_folder),
@@ -153,7 +153,7 @@ def recipes(name: str | None) -> None:
     Example:
       rft recipes quickstart > mine.yaml
     """
-    from rft.recipe_files import recipe_names, recipe_text
+    from rft.recipe.loading import recipe_names, recipe_text
 
     if name is not None:
         click.echo(recipe_text(name), nl=False)
@@ -180,8 +180,8 @@ def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     import json
 
     from rft.doctor import examine, text_report
-    from rft.recipe_files import load_recipe
-    from rft.store import is_run
+    from rft.recipe.loading import load_recipe
+    from rft.runs.folder import is_run
 
     path = Path(recipe)
     found = load_recipe(str(path / "recipe.yaml") if is_run(path) else recipe, overrides)
@@ -204,7 +204,7 @@ def unlock(run_folder: Path) -> None:
     Example:
       rft unlock runs/quickstart
     """
-    from rft.lock import unlock as remove
-    from rft.store import open_run
+    from rft.runs.folder import open_run
+    from rft.runs.lock import unlock as remove
 
     click.echo(remove(open_run(run_folder).path / "lock"))

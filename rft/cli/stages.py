@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from rft.cli.beginning import agree, begin, make_folder
+from rft.cli.one_stage import acceptance, begin_job, stage_command
+from rft.cli.opening import agree, begin, make_folder
 from rft.cli.options import HERE, grace_option, round_option, set_option
-from rft.cli.performing import acceptance, begin_job, stage_command
 from rft.cli.terminal import say
 from rft.errors import RFTError
 
@@ -62,9 +62,9 @@ def sample(run_folder: Path, round: int | None, share: str | None, grace: float)
     if share is None:
         stage_command("sample", run_folder, round, grace)
         return
-    from rft.collecting import collect_share
-    from rft.stages import is_current
-    from rft.stopping import Stop
+    from rft.processes.stopping import Stop
+    from rft.runs.stages import is_current
+    from rft.sampling.collect import collect_share
 
     index, of = share_of(share)
     stop = Stop(grace).listen()
@@ -146,10 +146,10 @@ def evaluate(
     if model is None or output is None:
         raise click.UsageError("give RUN, or both --model and --output")
     from pipelines import run as loop
-    from pipelines.report import text_report
+    from pipelines.readers.report import text_report
     from rft.engines import refuse_missing
-    from rft.recipe_files import load_recipe
-    from rft.stopping import Stop
+    from rft.processes.stopping import Stop
+    from rft.recipe.loading import load_recipe
 
     wanted = load_recipe(recipe or "quickstart").evaluate
     changes = [f"model.path={model}", "rounds=0", "gate=null"]
@@ -176,9 +176,9 @@ def evaluate(
 @grace_option
 def preflight(run_folder: Path, grace: float) -> None:
     """Do a run's preflight and nothing else; `rft run --plan` starts this by itself."""
-    from rft.preflight import preflight as do_preflight
-    from rft.stopping import Stop, die_with_parent
-    from rft.worker import Worker
+    from rft.processes.stopping import Stop, die_with_parent
+    from rft.sampling.preflight import preflight as do_preflight
+    from rft.sampling.worker import Worker
 
     die_with_parent()
     job = begin_job(run_folder, "sample", 1, Stop(grace).listen())
@@ -197,8 +197,8 @@ def preflight(run_folder: Path, grace: float) -> None:
 @grace_option
 def worker(run_folder: Path, stage: str, round: int, slot: int, workers: int, grace: float) -> None:
     """Be one of several engines of a sampling stage, which starts this by itself."""
-    from rft.stopping import Stop, die_with_parent
-    from rft.workers import serve
+    from rft.processes.stopping import Stop, die_with_parent
+    from rft.sampling.worker_pool import serve
 
     die_with_parent()
     stop = Stop(grace).listen()

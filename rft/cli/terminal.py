@@ -26,7 +26,7 @@ class Commands(click.Group):
         except RFTError as error:
             message, code = f"Error: {error}", 2
         except Interrupted as stopped:
-            from rft.stopping import PARENT
+            from rft.processes.stopping import PARENT
 
             if PARENT in os.environ and str(stopped).startswith("stopped by SIGTERM"):
                 return ctx.exit(75)  # our driver asked for it, and tells why

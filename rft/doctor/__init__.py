@@ -11,7 +11,7 @@ from typing import Any
 from rft.doctor.facts import SHOWN, look
 from rft.doctor.findings import diagnose
 from rft.doctor.plan import Plan
-from rft.doctor.shape import Found, find_model
+from rft.estimates.model_size import Found, find_model
 from rft.recipe import Recipe
 
 

@@ -8,9 +8,9 @@ from typing import Literal
 from rft import devices
 from rft.doctor.facts import Facts
 from rft.doctor.plan import Plan, gb
-from rft.doctor.shape import OVERHEAD, Found, eight_bit
 from rft.engines import NEEDS
-from rft.recipe_files import not_yet
+from rft.estimates.model_size import OVERHEAD, Found, eight_bit
+from rft.recipe.loading import not_yet
 
 # Of a GPU's memory: what vLLM claims if nobody says.
 UTILISATION = 0.92

@@ -2,10 +2,10 @@
 
 from rft import devices
 from rft.doctor.facts import Facts
-from rft.doctor.shape import Shape
 from rft.errors import RFTError
+from rft.estimates.model_size import Shape
 from rft.recipe import Recipe
-from rft.training import micro_batch
+from rft.training.policy import micro_batch
 
 
 class Plan:
@@ -64,7 +64,7 @@ class Plan:
 
     def places(self) -> dict[str, str]:
         """Say where each stage works that needs an engine or a trainer, and in what numbers."""
-        from rft.scoring import may_lack
+        from rft.token_stats.forward import may_lack
 
         recipe = self.recipe
         first = f"GPU {self.names[0]}" if self.names else "the CPU"

@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 
-from rft import tables
 from rft.engines import Feed, Finished, Request, Sampling
 from rft.errors import RFTError
-from rft.schemas import TABLES
+from rft.runs import tables
+from rft.runs.schemas import TABLES
 
 UNIT = 1024
 

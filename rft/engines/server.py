@@ -33,12 +33,12 @@ from rft.engines.endpoint import (
     one_line,
     served_models,
 )
-from rft.engines.topk import Unusable, estimates
 from rft.errors import Interrupted, RFTError
-from rft.models import MARK, ModelRef
 from rft.prompt import Prompter
-from rft.recipe_complaints import nearest
-from rft.recipe_sampling import Engine as Settings
+from rft.recipe.complaints import nearest
+from rft.recipe.sample import Engine as Settings
+from rft.runs.models import MARK, ModelRef
+from rft.token_stats.topk import Unusable, estimates
 
 # Seconds between two looks at whether the work has to stop.
 POLL = 0.25

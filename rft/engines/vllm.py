@@ -12,11 +12,11 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
-from rft import recipe_sampling
 from rft.engines import Feed, Finished, Request, Sampling
 from rft.engines.capture import EXTRA, Ledger
 from rft.errors import Interrupted, RFTError
 from rft.prompt import Prompter
+from rft.recipe import Engine
 
 # Rollouts whose logprobs are held against vLLM's own, and how far they may be apart.
 CHECKED = 64
@@ -68,7 +68,7 @@ class Vllm:
         self,
         path: Path | str,
         prompter: Prompter,
-        engine: recipe_sampling.Engine,
+        engine: Engine,
         *,
         sampling: Sampling,
         longest: int,
@@ -299,7 +299,7 @@ class _Flight:
 
 def _load(
     path: Path | str,
-    engine: recipe_sampling.Engine,
+    engine: Engine,
     capturing: bool,
     longest: int,
     seed: int,
@@ -350,7 +350,7 @@ def _load(
         raise RFTError(_why_not(path, error, args["max_model_len"])) from error
 
 
-def _environment(engine: recipe_sampling.Engine) -> None:
+def _environment(engine: Engine) -> None:
     """Set what vLLM reads from the environment while it is imported; what is set stays."""
     # On a CPU it warns, a dozen lines at each start, of what does not matter there.
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR" if _cpu_build() else "WARNING")
@@ -448,7 +448,7 @@ def _generation_eos(path: Path | str, hf_config: Any, revision: str | None) -> l
     """List the end tokens that the model's own generation config names."""
     from transformers import GenerationConfig
 
-    from rft.engines.embedded import generation_eos
+    from rft.engines.transformers import generation_eos
 
     try:
         config = GenerationConfig.from_pretrained(str(path), revision=revision or "main")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import model_validator
 
 from rft.exploration.plugin import Plugin, Tokens
-from rft.recipe_types import Inside
+from rft.recipe.section import Inside
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 from pydantic import model_validator
 
 from rft.exploration.preset import Preset
-from rft.recipe_types import Amount, Inside
+from rft.recipe.section import Amount, Inside
 
 
 class ClipHigher(Preset):

@@ -11,7 +11,7 @@ from rft.errors import RFTError
 from rft.exploration import PLUGINS
 from rft.exploration.plugin import Plugin
 from rft.recipe import Grpo
-from rft.recipe_complaints import nearest, shown
+from rft.recipe.complaints import nearest, shown
 
 # Losses whose policy term is TRL's clipped surrogate, which `replace` takes the place of.
 SURROGATES = ("grpo", "bnpo", "dr_grpo", "dapo")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from rft.exploration.plugin import Plugin, Tokens
-from rft.recipe_types import Amount
+from rft.recipe.section import Amount
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from rft.exploration.preset import Preset
-from rft.recipe_types import Amount
+from rft.recipe.section import Amount
 
 
 class EntropyBonus(Preset):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import PrivateAttr, model_validator
 
 from rft.exploration.plugin import Batch, Plugin
-from rft.recipe_types import Amount
+from rft.recipe.section import Amount
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from rft.exploration.preset import Preset
-from rft.recipe_types import Amount
+from rft.recipe.section import Amount
 
 
 class EntropyTarget(Preset):

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from rft.exploration.preset import Preset
-from rft.recipe_types import Inside
+from rft.recipe.section import Inside
 
 
 class HighEntropyTokens(Preset):

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rft.exploration.clip_cov import covariance
 from rft.exploration.plugin import Plugin, Tokens
-from rft.recipe_types import Amount, Inside
+from rft.recipe.section import Amount, Inside
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from rft.recipe_types import Count, Section
+from rft.recipe.section import Count, Section
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from rft.exploration.plugin import Plugin, Tokens
-from rft.recipe_types import Amount, Count
+from rft.recipe.section import Amount, Count
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 from pydantic import PrivateAttr, model_validator
 
 from rft.exploration.plugin import Plugin
-from rft.recipe_types import Count
+from rft.recipe.section import Count
 
 
 class ReferenceReset(Plugin):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from rft.exploration.plugin import Plugin, Tokens
-from rft.recipe_types import Amount, Inside
+from rft.recipe.section import Amount, Inside
 
 if TYPE_CHECKING:
     from torch import Tensor

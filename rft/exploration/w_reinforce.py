@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from rft.exploration.plugin import Batch, Plugin
-from rft.recipe_types import Amount
+from rft.recipe.section import Amount
 
 if TYPE_CHECKING:
     from torch import Tensor

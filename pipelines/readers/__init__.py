@@ -1,0 +1,1 @@
+"""What reads a run back: status, report, single rollouts, exports."""

@@ -1,0 +1,291 @@
+"""A run in words: what it did to Pass@1 and Pass@k, and what became of every sample.
+
+Reads the tables and manifests of the stages that are done; writes nothing.
+"""
+
+import hashlib
+import shlex
+
+import polars as pl
+
+from pipelines.readers.layout import (
+    NOTHING,
+    WIDTH,
+    ending,
+    entry,
+    number,
+    one_line,
+    table,
+    visible,
+    width_of,
+)
+from pipelines.readers.report_cost import cost, foretold, sampling
+from pipelines.readers.report_online import online
+from pipelines.readers.report_rounds import exploration, funnel, provenance, stopping
+from pipelines.readers.show import golds, listing, sampled_rounds, shortened, whole
+from pipelines.readers.status import at_work, early, sound, status
+from rft.measuring.measures import paired_difference_of, pass_interval, passes, solved
+from rft.measuring.pass_at_k import Interval
+from rft.recipe import Recipe
+from rft.recipe.loading import dump
+from rft.runs.folder import Run
+from rft.seeds import derive
+
+# How many points a base may differ from the published figure before the prompt is suspected.
+FAR = 5
+
+# Model -> its answers on one benchmark, None where it was not measured there.
+Answers = dict[int, pl.DataFrame | None]
+
+
+def text_report(run: Run) -> str:
+    """Write the report."""
+    sections = {
+        "": head(run),
+        "Some rollouts, before any statistic": examples(run),
+        "Did it work?": verdict(run),
+        "Online training": online(run),
+        "Funnel": funnel(run),
+        "Stopping": stopping(run),
+        "Entropy and branching": exploration(run),
+        "Cost": cost(run),
+        "Sampling": sampling(run),
+        "Forecast and actual": foretold(run),
+        "Provenance": provenance(run),
+    }
+    return "\n\n".join(
+        "\n".join([title, *lines] if title else lines) for title, lines in sections.items() if lines
+    )
+
+
+def head(run: Run) -> list[str]:
+    """Say what run this is and where it stands."""
+    where = status(run)
+    digest = hashlib.sha256(dump(run.recipe).encode()).hexdigest()
+    recipe, base, rounds = run.recipe, run.recipe.model, run.recipe.rounds
+    state = where["state"] + early(where)
+    if where["stage"]:
+        state += f"; {'now' if where['state'] == 'running' else 'next'}: {at_work(where)}"
+    if where["next_command"]:
+        state += f" (`{where['next_command']}`)"
+    lines = [
+        *entry("run", visible(str(run.path))),
+        *entry("recipe", digest[:12] + (f": {kind_of(recipe)}" if rounds else "")),
+        *entry("model", visible(base.path) + (f" at {base.revision}" if base.revision else "")),
+        *entry("rounds", f"{where['rounds_done']} done of {rounds} planned"),
+        *entry("state", state),
+    ]
+    if prepared := run.manifest("prepare", 0):
+        counts = prepared["counts"]
+        problems = ", ".join(f"{count:,} {split}" for split, count in counts["problems"].items())
+        aside = "; ".join(f"{count:,} {reason}" for reason, count in counts["set_aside"].items())
+        lines += entry("problems", f"{problems}; set aside: {aside or 'none'}")
+    return lines
+
+
+def kind_of(recipe: Recipe) -> str:
+    """Say how a recipe trains."""
+    if recipe.grpo is None:
+        select = recipe.select
+        return f"{select.budget} samples a round by {select.by}, noise {select.noise:g}"
+    grpo, plugins = recipe.grpo, ", ".join(recipe.grpo.plugins)
+    return (
+        f"online, {grpo.steps} steps of {grpo.problems} problems x {grpo.n} answers"
+        + f", shaped by {plugins}" * bool(plugins)
+    )
+
+
+def examples(run: Run) -> list[str]:
+    """Show the ends of a selected, a wrong and a rejected rollout of the last round."""
+    if not sampled_rounds(run):
+        return []
+    rows = listing(run, sampled_rounds(run)[-1:])
+    rows = rows.sort("rank", "problem_id", "sample_index", nulls_last=True)
+    kinds = [
+        pl.col("role") == "positive",
+        (pl.col("verdict") == "wrong") & pl.col("role").is_null(),
+        pl.col("rejected_by").is_not_null(),
+    ]
+    lines = []
+    for kind in kinds:
+        for row in rows.filter(kind).head(1).iter_rows(named=True):
+            found = whole(run, row)
+            gold, answer = shortened(golds(row)), shortened(row["answer"])
+            lines.append(f"  {row['rollout_id']}: {row['verdict']}, answer {answer}, gold {gold}")
+            lines.append(f"    question  {one_line(row['question'] or NOTHING, 86)}")
+            lines.append(f"    sampled   {ending(found['completion'], 86)}")
+            lines += entry("why", visible(found["why"]), 4)
+    return lines
+
+
+# Did it work? -------------------------------------------------------------------------------------
+
+
+def verdict(run: Run) -> list[str]:
+    """Compare the models on dev and on each benchmark, and say what the gate decided."""
+    columns = ["split", "benchmark", "problem_id", "verdict", "verdict_last_box"]
+    frames = {
+        round: run.read("evaluations", round, columns)
+        for round in range(run.recipe.rounds + 1)
+        if sound(run, "evaluate", round)
+    }
+    if not frames:
+        return [f"  No evaluation yet: `rft {run.command} {shlex.quote(str(run.path))}`"]
+    lines = ["  Percent of problems solved [95% interval over problems]; model 0 is the base."]
+    for split, benchmark in measured(frames):
+        answers: Answers = {}
+        for model, frame in frames.items():
+            here = frame.filter(pl.col("split") == split)
+            if benchmark is not None:
+                here = here.filter(pl.col("benchmark") == benchmark)
+            answers[model] = None if here.is_empty() else here
+        lines += ["", *on_benchmark(run, split, benchmark, answers)]
+    return [*lines, "", *decisions(run)] if run.recipe.rounds else lines
+
+
+def measured(frames: dict[int, pl.DataFrame]) -> list[tuple[str, str | None]]:
+    """List what is reported apart: dev as a whole, since it decides as a whole; each benchmark."""
+    names = pl.concat([frame.select("split", "benchmark") for frame in frames.values()]).unique()
+    rows = sorted(names.iter_rows())
+    dev: list[tuple[str, str | None]] = [("dev", None)] if any(s == "dev" for s, _ in rows) else []
+    return dev + [(split, benchmark) for split, benchmark in rows if split != "dev"]
+
+
+def on_benchmark(run: Run, split: str, benchmark: str | None, answers: Answers) -> list[str]:
+    """Write a benchmark's Pass@k of each model, its change to the base, and what is suspicious."""
+    name = split if benchmark in (None, split) else f"{split} {benchmark}"
+    known = [frame for frame in answers.values() if frame is not None]
+    counts = pl.concat([solved(frame) for frame in known])
+    sizes = sorted(set(counts["n"]))
+    problems = max(len(solved(frame)) for frame in known)
+    samples = " to ".join(str(size) for size in dict.fromkeys([sizes[0], sizes[-1]]))
+    ks = sorted({1, *(k for k in run.recipe.evaluate.k if k <= sizes[0])})
+    return [
+        f"  {name}: {problems} problems x {samples} samples",
+        *pass_tables(run, name, answers, ks),
+        *changes(run, name, answers, sorted({1, ks[-1]})),
+        *far_from_reference(run, split, benchmark, answers.get(0)),
+        *last_box(answers),
+    ]
+
+
+def pass_tables(run: Run, name: str, answers: Answers, ks: list[int]) -> list[str]:
+    """Write Pass@k of each model, the first and the last k with intervals, on one page width."""
+
+    def column(k: int) -> list[str]:
+        framed = k in (ks[0], ks[-1])
+        cells = [f"Pass@{k}" + (" [low, high]" if framed else "")]
+        for model, frame in answers.items():
+            if frame is None:
+                cells.append(NOTHING)
+            elif framed:
+                seed = derive(run.recipe.seed, "report", name, model, k)
+                cells.append(interval(pass_interval(frame, k=k, seed=seed), "5.1f"))
+            else:
+                cells.append(number(100 * float(passes(frame, k).mean()), ".1f"))
+        return cells
+
+    models = ["model", *(model_name(run, model) for model in answers)]
+
+    def drawn(wanted: list[int]) -> list[str]:
+        columns = [models, *(column(k) for k in wanted)]
+        return table("l" + "r" * len(wanted), list(zip(*columns, strict=True)))
+
+    whole = drawn(ks)
+    if width_of(whole) <= WIDTH:
+        return whole
+    return [*drawn([ks[0], ks[-1]]), *drawn(ks[1:-1])]
+
+
+def model_name(run: Run, model: int) -> str:
+    """Name a model, with the gate's word if it was refused."""
+    if model == 0:
+        return "0 base"
+    gate = sound(run, "gate", model) if run.recipe.gate else None
+    return f"{model} refused" if gate and not gate["counts"]["adopted"] else f"{model}"
+
+
+def interval(found: Interval, form: str) -> str:
+    """Write an interval in percent; adding 0 to a rounded number makes no zero negative."""
+    value, low, high = (
+        format(round(100 * part, 1) + 0.0, form) for part in (found.value, found.low, found.high)
+    )
+    return f"{value} [{low}, {high}]"
+
+
+def judged(change: Interval, problems: int) -> str:
+    """Say in words what an interval of a change allows to say."""
+    if change.low > 0:
+        return f"better ({problems} problems)"
+    return f"{'worse' if change.high < 0 else 'cannot tell'} ({problems} problems)"
+
+
+def changes(run: Run, name: str, answers: Answers, ks: list[int]) -> list[str]:
+    """Write each model's change to the base, problem by problem."""
+    base = answers.get(0)
+    rows = []
+    for model, frame in answers.items():
+        for k in ks if model else []:
+            if base is None or frame is None:
+                said = [NOTHING, ""]
+            else:
+                seed = derive(run.recipe.seed, "report", "change", name, model, k)
+                change = paired_difference_of(base, frame, k=k, seed=seed)
+                said = [interval(change, "+6.1f"), judged(change, len(solved(frame)))]
+            rows.append([model_name(run, model), f"Pass@{k}", *said])
+    if not rows:
+        return []
+    header = ["model", "", "change to base, points", ""]
+    return table("llrl", [header, *rows])
+
+
+def far_from_reference(
+    run: Run, split: str, benchmark: str | None, base: pl.DataFrame | None
+) -> list[str]:
+    """Warn when the base is far from its published figure: mostly the prompt is to blame."""
+    wanted = run.recipe.evaluate.reference.get(benchmark or "")
+    if split != "test" or wanted is None or base is None:
+        return []
+    found = 100 * float(passes(base, 1).mean())
+    if abs(found - wanted) <= FAR:
+        return []
+    return entry(
+        "warning:",
+        f"the base's Pass@1 is {found:.1f}, published is {wanted:g}: {abs(found - wanted):.1f} "
+        f"points apart, mostly a matter of template or stop tokens; read some rollouts: "
+        f"`rft show {shlex.quote(str(run.path))}`",
+        indent=4,
+    )
+
+
+def last_box(answers: Answers) -> list[str]:
+    """Note where judging the last box instead of the first gives another Pass@1."""
+    notes = []
+    for model, frame in answers.items():
+        if frame is None or frame["verdict_last_box"].null_count():
+            continue
+        first = float(passes(frame, 1).mean())
+        last = float(passes(frame.with_columns(verdict="verdict_last_box"), 1).mean())
+        if first != last:
+            notes.append(f"model {model}: {100 * last:.1f} (first box: {100 * first:.1f})")
+    return entry("note:", f"Pass@1 by the last box, {', '.join(notes)}", 4, 10) if notes else []
+
+
+def decisions(run: Run) -> list[str]:
+    """Write the gate's decisions in words."""
+    if run.recipe.gate is None:
+        return ["  no gate: every new model is adopted"]
+    lines = []
+    for round in range(1, run.recipe.rounds + 1):
+        if not (gate := sound(run, "gate", round)):
+            continue
+        change, before = Interval(*gate["difference"]), gate["compared_with"]
+        metric = f"{gate['settings']['gate']['on']} {gate['metric'].replace('pass', 'Pass')}"
+        against = f"{metric} {interval(change, '+.1f')} points against model {before}"
+        ending = (
+            f"model {round} adopted: {against}"
+            if gate["counts"]["adopted"]
+            else f"model {round} refused, surely worse: {against}, which stays"
+        )
+        lines += entry(f"gate {round}", ending)
+    return lines or ["  gate: nothing to decide yet"]

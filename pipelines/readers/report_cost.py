@@ -1,0 +1,172 @@
+"""The report's sections about what a run took: stages, engines, the limit, and the forecast."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.readers.layout import entry, number, percent, span, table
+from pipelines.readers.report_rounds import rounds_with
+from pipelines.readers.status import SAMPLING, all_steps
+from rft.errors import RFTError
+from rft.estimates.forecast import Probes, Range, amount
+from rft.measuring.cut_answers import ALARM, ENOUGH
+from rft.runs.folder import Run
+from rft.sampling.preflight import foreseen
+
+
+def cost(run: Run) -> list[str]:
+    """Write what each stage took, and what a selected sample cost."""
+    rows = [["round", "stage", "seconds", "tokens", "tokens/s", ""]]
+    seconds, tokens, notes = 0.0, 0, []
+    for round, stage in all_steps(run):
+        if not (made := run.manifest(stage.name, round)):
+            continue
+        seconds += made["seconds"]
+        kind = {name: "sampled" for name in SAMPLING} | {"score": "scored"}
+        kind["sft"] = "to learn from, per epoch"
+        tokens += made["tokens"] if kind.get(stage.name) == "sampled" else 0
+        rows.append(
+            [
+                f"{round}" if round else "base",
+                stage.name,
+                number(made["seconds"]),
+                number(made.get("tokens"), ",d"),
+                number(made.get("tokens_per_second"), ",.0f"),
+                kind.get(stage.name, ""),
+            ]
+        )
+        if (steps := made.get("step_seconds", 0)) > made["seconds"]:
+            notes += entry(
+                "note",
+                f"{stage.name} went on where an earlier attempt ended; seconds are those of the "
+                f"last attempt, all its steps took {steps:,.1f}",
+            )
+        now = made.get("tokens_sampled_now", made.get("tokens"))
+        if now != made.get("tokens"):
+            notes += entry(
+                "note",
+                f"{stage.name} of round {round} went on where an earlier attempt ended; seconds "
+                f"are those of the last attempt, which sampled {now:,} of the tokens",
+            )
+    if len(rows) == 1:
+        return []
+    rows.append(["all", "", number(seconds), f"{tokens:,}", "", "sampled"])
+    for round, chosen in rounds_with(run, "select"):
+        sampled, count = run.manifest("sample", round), sum(chosen["counts"]["selected"].values())
+        if sampled and sampled.get("tokens") and count:
+            each = f"{sampled['tokens'] / count:,.0f} tokens sampled per selected sample"
+            notes += entry(f"round {round}", f"{each} ({sampled['tokens']:,} / {count:,})")
+    lead = "  Seconds are of whole stages, loading included; tokens/s is while sampling or scoring."
+    return [lead, *table("llrrrl", rows), *notes]
+
+
+def sampling(run: Run) -> list[str]:
+    """Write how each sampling stage went: its engines, what the statistics cost, who was cut."""
+    rows = [["round", "stage", "engine", "tokens/s", "capture", "KV peak", "preempted", "accepted"]]
+    for round, stage in all_steps(run):
+        made = run.manifest(stage.name, round) if stage.plan is not None else None
+        if not made:
+            continue
+        own = made.get("engine", {})
+        filtered = run.manifest("filter", round) if stage.name == "sample" else None
+        each = filtered.get("tokens_per_accepted") if filtered else None
+        where = [own[name] for name in ("runner", "device", "dtype") if name in own]
+        rows.append(
+            [
+                f"{round}" if round else "base",
+                stage.name,
+                " ".join([made["settings"]["engine"]["kind"], *where]),
+                speeds(made),
+                percent(own.get("capture_share", own.get("capture_share_of_host_time"))),
+                percent(own.get("kv_cache_peak")),
+                number(own.get("preemptions"), ",d"),
+                number(each),
+            ]
+        )
+    if len(rows) == 1:
+        return []
+    return [
+        "  tokens/s while sampling, over all attempts; capture: share of that time spent on the",
+        "  statistics; KV peak and preempted: pressure on the engine's memory; accepted: tokens",
+        "  sampled per rollout that is correct and passes the rules.",
+        *table("lllrrrrr", rows),
+        *cut(run),
+    ]
+
+
+def speeds(made: dict[str, Any]) -> str:
+    """Write the tokens per second of a stage, and of how many workers."""
+    count = len(made.get("workers", {}))
+    workers = f" of {count} workers" if count > 1 else ""
+    return number(made.get("tokens_per_second"), ",.0f") + workers
+
+
+def cut(run: Run) -> list[str]:
+    """Write which answers were cut at the limit, where that is too many."""
+    lines = []
+    for round, graded in rounds_with(run, "grade"):
+        groups = graded.get("cut_at_limit", [])
+        shares = [
+            f"{each['group']} {percent(each['cut'] / each['answers'])} of {each['answers']:,}"
+            for each in groups
+            if over(each)
+        ]
+        if shares:
+            lines += entry("warning:", f"round {round}, cut at the limit: {'; '.join(shares)}", 4)
+    return lines
+
+
+def over(group: dict[str, Any]) -> bool:
+    """Say whether too many of a group's answers were cut."""
+    return bool(group["answers"] >= ENOUGH and group["cut"] > ALARM * group["answers"])
+
+
+def foretold(run: Run) -> list[str]:
+    """Set what the preflight's probes promise of these settings against what it has come to."""
+    told = run.manifest("preflight", 0) or {}
+    steps = [(stage.name, run.manifest(stage.name, round)) for round, stage in all_steps(run)]
+    if "probes" not in told or any(made is None for _, made in steps):
+        return []
+    done: dict[str, list[dict[str, Any]]] = {}
+    for name, made in steps:
+        assert made is not None
+        done.setdefault(name, []).append(made)
+    engines = max((len(made.get("workers", {})) for made in done.get("sample", [])), default=1)
+    try:
+        ahead = foreseen(run, Probes(**told["probes"]), engines=max(engines, 1))
+    except RFTError:  # the base, whose size it takes, is not here any more
+        return []
+
+    def add(stage: str, *path: str) -> float:
+        total = 0.0
+        for made in done.get(stage, []):
+            value: Any = made
+            for key in path:
+                value = value.get(key) if value else None
+            total += value or 0
+        return total
+
+    def time(of: Range) -> str:
+        return span(of.value * 3600)
+
+    seconds = {name: span(add(name, "sampling_seconds")) for name in ("sample", "evaluate")}
+    rows: list[Sequence[str]] = [
+        ["", "forecast [95%]", "actual", ""],
+        ["rollouts", amount(ahead.rollouts), f"{add('sample', 'counts', 'rollouts'):,.0f}", ""],
+        ["tokens to learn from", amount(ahead.tokens), f"{add('sample', 'tokens'):,.0f}", ""],
+        ["accepted", amount(ahead.accepted), f"{add('filter', 'counts', 'accepted'):,.0f}", ""],
+        [
+            "tokens to evaluate",
+            amount(ahead.evaluation_tokens),
+            f"{add('evaluate', 'tokens'):,.0f}",
+            "",
+        ],
+        ["sampling", time(ahead.sampling_hours), seconds["sample"], ""],
+        ["grading", time(ahead.grading_hours), span(add("grade", "seconds")), "whole stage"],
+        ["training", time(ahead.training_hours), span(add("sft", "seconds")), "whole stage"],
+        ["evaluation", time(ahead.evaluation_hours), seconds["evaluate"], ""],
+    ]
+    return [
+        f"  From {ahead.probes} probe rollouts of the base, before anything was spent; times are",
+        "  without loading. Answers that repeat, and models that learn, are not foreseen.",
+        *table("lrrl", rows),
+    ]

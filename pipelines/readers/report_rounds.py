@@ -1,0 +1,249 @@
+"""The report's sections about rounds: the funnel, how answers end, exploration, origin."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from pipelines.readers.layout import NOTHING, entry, number, percent, table, total
+from pipelines.readers.status import all_steps, sound
+from pipelines.selection import rates_of, with_scores
+from rft.errors import RFTError
+from rft.grading.answers import first_box
+from rft.runs import tables
+from rft.runs.folder import Run
+from rft.runs.schemas import VERDICTS
+from rft.token_stats.forward import STATISTIC
+
+
+def rounds_with(run: Run, stage: str) -> list[tuple[int, dict[str, Any]]]:
+    """List the rounds in which a stage is done, with its manifest."""
+    found = ((round, sound(run, stage, round)) for round in range(1, run.recipe.rounds + 1))
+    return [(round, manifest) for round, manifest in found if manifest is not None]
+
+
+# Funnel -------------------------------------------------------------------------------------------
+
+
+def funnel(run: Run) -> list[str]:
+    """Write what became of each round's samples, as sums that are checked."""
+    lines = []
+    for round, sampled in rounds_with(run, "sample"):
+        count = sampled["counts"]["rollouts"]
+        lines.append(f"  round {round}: {sampled['counts']['in']:,} problems")
+        lines += _graded(run, round, count)
+        if (until := sampled["settings"].get("until")) and sound(run, "filter", round):
+            rates = rates_of(run, round)
+            mean = percent(sum(rates.values()) / len(rates) if rates else None)
+            lines += entry(
+                "note",
+                f"each problem was sampled until {until['accepted']} were accepted, or "
+                f"{until['max']} drawn, so shares of verdicts are no pass rates; the mean pass "
+                f"rate, corrected for that, is {mean}",
+                4,
+            )
+    if lines or run.recipe.grpo or not run.recipe.rounds:
+        return lines
+    return ["  Nothing sampled to learn from yet."]
+
+
+def _graded(run: Run, round: int, sampled: int) -> list[str]:
+    if not sound(run, "grade", round):
+        return entry("sampled", f"{sampled:,}, not graded yet", 4)
+    verdicts = by_verdict(run.read("graded", round, ["verdict"]))
+    lines = entry("sampled", total(sampled, verdicts), 4)
+    if not sound(run, "filter", round):
+        return lines
+    kept = run.read("kept", round, ["verdict"])
+    rejected = run.read("rejected", round, ["rejected_by"])["rejected_by"].value_counts()
+    reasons = sorted(rejected.iter_rows(), key=lambda row: (-row[1], row[0]))
+    lines += entry("sampled", total(sampled, {"kept": len(kept), **dict(reasons)}), 4)
+    lines += entry("kept", total(len(kept), by_verdict(kept)), 4)
+    if not (chosen := sound(run, "select", round)):
+        return lines
+    selected = run.read("selected", round, ["role", "ranked_by"])
+    roles = {name: len(selected.filter(pl.col("role") == name)) for name in ("positive", "noise")}
+    ranked = dict(selected.select("role", "ranked_by").unique().iter_rows())
+    named = {f"{role} (by {ranked[role]})": n for role, n in roles.items() if n}
+    left = {f"not selected: {reason}": n for reason, n in chosen["counts"]["dropped"].items()}
+    lines += entry("kept", total(len(kept), {"selected": len(selected), **left}), 4)
+    lines += entry("selected", total(len(selected), named), 4)
+    if unranked := chosen["counts"]["unranked"]:
+        lines += entry("note", f"{unranked:,} without the statistic were ranked last", 4)
+    if shortfall := chosen["counts"]["shortfall"]:
+        lines += entry("note", shortfall, 4)
+    return lines
+
+
+def by_verdict(frame: pl.DataFrame) -> dict[str, int]:
+    """Count the verdicts that occur, in the order in which they are declared."""
+    counts = dict(frame["verdict"].value_counts().iter_rows())
+    return {name: counts[name] for name in VERDICTS if name in counts}
+
+
+# Stopping -----------------------------------------------------------------------------------------
+
+
+def stopping(run: Run) -> list[str]:
+    """Write how answers end: with text after the first closed box, or cut at the limit."""
+    rows = [
+        ["rollouts of round", f"{round}", *_endings(rollout_endings(run, round))]
+        for round, _ in rounds_with(run, "grade")
+    ]
+    splits: dict[str, list[list[str]]] = {}
+    for model in range(run.recipe.rounds + 1):
+        if not sound(run, "evaluate", model):
+            continue
+        frame = evaluation_endings(run, model)
+        for name in sorted(set(frame["name"])):
+            numbers = _endings(frame.filter(pl.col("name") == name))
+            splits.setdefault(name, []).append([f"{name}, model", f"{model}", *numbers])
+    rows += [row for name in splits for row in splits[name]]
+    if not rows:
+        return []
+    header = ["", "", "text after the box", "of boxed", "cut at the limit", "of all", "mean tokens"]
+    return [*table("lrrrrrr", [header, *rows])]
+
+
+def rollout_endings(run: Run, round: int) -> pl.DataFrame:
+    """Tell of each rollout whether it is boxed, goes on after the box, and how it ended."""
+    names = ["rollout_id", "response", "answer", "finish_reason", "num_tokens"]
+    graded = run.read("graded", round, names)
+    after = []
+    if not tables.parts(run.folder("rollouts", round)):
+        raise RFTError(f"{run.path}: rollouts of round {round} are missing; `rft run` mends that")
+    for path in tables.parts(run.folder("rollouts", round)):
+        texts = tables.read_file(path, ["rollout_id", "completion"]).join(graded, on="rollout_id")
+        rest = pl.col("completion").str.slice(pl.col("response").str.len_chars())
+        after.append(texts.select("rollout_id", after=rest.str.strip_chars() != ""))
+    found = graded.drop("response").join(pl.concat(after), on="rollout_id", validate="1:1")
+    assert len(found) == len(graded), "graded rollouts are not in rollouts"
+    return found.with_columns(boxed=pl.col("answer").is_not_null())
+
+
+def evaluation_endings(run: Run, model: int) -> pl.DataFrame:
+    """Tell the same of each evaluated answer, whose response is not stored: text follows the box
+    where tokens follow the response and the box is not the last of the text.
+    """
+    names = ["split", "benchmark", "answer", "completion", "finish_reason"]
+    counts = ["num_tokens", "num_response_tokens"]
+    parts = []
+    for path in tables.parts(run.folder("evaluations", model)):
+        frame = tables.read_file(path, [*names, *counts])
+        longer = pl.col("num_tokens") > pl.col("num_response_tokens")
+        frame = frame.with_columns(boxed=pl.col("answer").is_not_null())
+        frame = frame.with_columns(after=pl.col("boxed") & longer.fill_null(True))
+        after = [
+            _goes_on(text) if asked else False
+            for text, asked in frame.select("completion", "after").iter_rows()
+        ]
+        parts.append(
+            frame.drop("completion").with_columns(
+                pl.Series("after", after, pl.Boolean),
+                name=pl.when(pl.col("split") == pl.col("benchmark"))
+                .then("split")
+                .when(pl.col("split") == "dev")
+                .then(pl.lit("dev"))
+                .otherwise(pl.col("split") + " " + pl.col("benchmark")),
+            )
+        )
+    return pl.concat(parts)
+
+
+def _goes_on(completion: str) -> bool:
+    box = first_box(completion)
+    return box is not None and bool(completion[box.end :].strip())
+
+
+def _endings(frame: pl.DataFrame) -> list[str]:
+    boxed = frame.filter("boxed")
+    after, cut = boxed.filter("after"), frame.filter(pl.col("finish_reason") == "length")
+    return [
+        percent(len(after) / len(boxed) if len(boxed) else None),
+        f"{len(boxed):,}",
+        percent(len(cut) / len(frame) if len(frame) else None),
+        f"{len(frame):,}",
+        number(mean(frame, "num_tokens")),
+    ]
+
+
+# Entropy and branching ----------------------------------------------------------------------------
+
+
+def mean(frame: pl.DataFrame, column: str) -> float | None:
+    """Average what is known; None where nothing is."""
+    found = frame[column].drop_nulls()
+    return None if found.is_empty() else float(found.cast(pl.Float64).mean())  # type: ignore[arg-type]
+
+
+def exploration(run: Run) -> list[str]:
+    """Write the mean statistics of each round: by verdict, and selected against the pool."""
+    groups = ["all", "correct", "wrong", "pool", "positive"]
+    entropy, branching = [["entropy", *groups, "n"]], [["branching", *groups, "n"]]
+    origins: dict[str, None] = {}
+    for round, _ in rounds_with(run, "grade"):
+        frames = dict(statistics(run, round))
+        known = frames["all"].filter(pl.col("stats_origin").is_not_null())
+        origins |= dict.fromkeys(sorted(set(known["stats_origin"])))
+        for rows, column in ((entropy, "mean_entropy"), (branching, "mean_branching")):
+            cells = [
+                number(mean(frames[g], column) if g in frames else None, ".3f") for g in groups
+            ]
+            counted = frames["all"][column].count()
+            rows.append([f"  round {round}", *cells, f"{counted:,}" if counted else NOTHING])
+    if len(entropy) == 1:
+        return []
+    lines = [
+        "  Means over a response's tokens, then over samples. Entropy in nats; branching: how many",
+        "  tokens hold the top of the probability mass. The selected `positive` were chosen out of",
+        "  the `pool`: kept and correct.",
+        *table("lrrrrrr", entropy + branching, 2),
+    ]
+    if "topk" in origins:
+        lines.append("  warning: some are estimates from the most likely tokens (origin topk)")
+    return lines
+
+
+def statistics(run: Run, round: int) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Give the statistics of each group of a round's rollouts that is there."""
+    columns = ["verdict", "stats_origin", *STATISTIC.values()]
+    graded = _scored(run, round, run.read("graded", round, ["rollout_id", *columns]))
+    yield "all", graded
+    for verdict in ("correct", "wrong"):
+        yield verdict, graded.filter(pl.col("verdict") == verdict)
+    if sound(run, "filter", round):
+        kept = _scored(run, round, run.read("kept", round, ["rollout_id", *columns]))
+        yield "pool", kept.filter(pl.col("verdict") == "correct")
+    if sound(run, "select", round):
+        chosen = run.read("selected", round, [*columns, "role"])
+        yield "positive", chosen.filter(pl.col("role") == "positive")
+
+
+def _scored(run: Run, round: int, rows: pl.DataFrame) -> pl.DataFrame:
+    return with_scores(run, round, rows) if sound(run, "score", round) else rows
+
+
+# Origin -------------------------------------------------------------------------------------------
+
+
+def provenance(run: Run) -> list[str]:
+    """Write seeds, models and versions: what it takes to get the same numbers again."""
+    seeds, models, versions = [f"run {run.recipe.seed}"], [], dict[str, list[str]]()
+    for round, stage in all_steps(run):
+        if not (made := run.manifest(stage.name, round)):
+            continue
+        own: Mapping[str, int] = made.get("seeds", {})
+        seeds += [f"round {round} {name} {seed}" for name, seed in own.items() if name != "run"]
+        if stage.name == "evaluate":
+            models.append(f"{round} = {made['model'][:12]}")
+        for name, version in made["versions"].items():
+            known = versions.setdefault(name, [])
+            known += [version] if version not in known else []
+    if not versions:
+        return []
+    packages = ", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items())
+    return [
+        *entry("seeds", f"{'; '.join(seeds)} (all derived from the run's)"),
+        *(entry("models", ", ".join(models)) if models else []),
+        *entry("versions", packages),
+    ]

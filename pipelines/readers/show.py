@@ -1,0 +1,323 @@
+"""Read a run's rollouts in a terminal: a line for each, or one in full with why it was kept or not.
+
+Reads whatever tables the finished stages left; writes nothing. What a model wrote is hostile: it
+reaches the terminal only through `visible`.
+"""
+
+import math
+import shlex
+from typing import Any
+
+import polars as pl
+
+from pipelines.readers.layout import (
+    NOTHING,
+    block,
+    entry,
+    labelled,
+    number,
+    one_line,
+    table,
+    visible,
+)
+from pipelines.readers.status import sound
+from pipelines.readers.why import left_out, why
+from pipelines.selection import with_scores
+from rft.errors import RFTError
+from rft.runs import tables
+from rft.runs.folder import Run
+
+# How rows can be sorted, highest first.
+SORTS = {
+    "entropy": "mean_entropy",
+    "branching": "mean_branching",
+    "tokens": "num_tokens",
+    "perplexity": "mean_nll",
+}
+IDENTITY = ["rollout_id", "problem_id", "round", "sample_index", "finish_reason", "num_tokens"]
+GRADED = [
+    "rollout_id",
+    "num_response_tokens",
+    "answer",
+    "verdict",
+    "num_boxed",
+    "redundancy",
+    "mean_entropy",
+    "mean_branching",
+    "mean_nll",
+    "stats_origin",
+]
+# Later stages of the same rollout; each is joined where its stage is done.
+LATER = {
+    "rejected": ("filter", ["rollout_id", "rejected_by"]),
+    "selected": ("select", ["rollout_id", "role", "rank", "ranked_by"]),
+}
+
+
+def sampled_rounds(run: Run) -> list[int]:
+    """List the rounds that have rollouts."""
+    folders = sorted(path for path in (run.path / "rollouts").glob("round-*") if tables.parts(path))
+    return [int(folder.name.removeprefix("round-")) for folder in folders]
+
+
+def listing(run: Run, rounds: list[int] | None = None) -> pl.DataFrame:
+    """Gather a row for every rollout of the run: what it is, its verdict, what became of it."""
+    found = sampled_rounds(run) if rounds is None else rounds
+    if not found:
+        raise RFTError(f"{run.path}: {without_rollouts(run)}")
+    problems = run.read("problems", 0, ["problem_id", "question", "gold"]).unique("problem_id")
+    rows = pl.concat([of_round(run, round) for round in found])
+    # As much of an id as no other of the run starts with.
+    starts = (rows["rollout_id"].str.slice(0, digits) for digits in (8, 12, 16))
+    short = next((ids for ids in starts if ids.n_unique() == len(rows)), rows["rollout_id"])
+    rows = rows.with_columns(short_id=short)
+    return rows.join(problems, on="problem_id", how="left", maintain_order="left")
+
+
+def without_rollouts(run: Run) -> str:
+    """Say why a run has no rollouts, and what to do about it."""
+    where = shlex.quote(str(run.path))
+    if run.recipe.grpo is None:
+        return f"nothing sampled yet; `rft run {where}` does that"
+    return (
+        f"online training keeps no rollouts; read `rft report {where}`, or a row for each step in "
+        f"{run.folder('dynamics', 1)}"
+    )
+
+
+def of_round(run: Run, round: int) -> pl.DataFrame:
+    """Gather the rows of a round."""
+    rows = run.read("rollouts", round, IDENTITY)
+    graded = tables.empty("graded").select(GRADED)
+    if sound(run, "grade", round):
+        graded = run.read("graded", round, GRADED)
+        if sound(run, "score", round):
+            graded = with_scores(run, round, graded)
+    rows = rows.join(graded, on="rollout_id", how="left", validate="1:1")
+    for name, (stage, columns) in LATER.items():
+        there = sound(run, stage, round) is not None
+        later = run.read(name, round, columns) if there else tables.empty(name).select(columns)
+        rows = rows.join(later, on="rollout_id", how="left", validate="1:1")
+    return rows.join(left_out(run, round), on="rollout_id", how="left", validate="1:1")
+
+
+# Choosing -----------------------------------------------------------------------------------------
+
+
+def choose(
+    run: Run,
+    *,
+    problem: str | None = None,
+    verdict: str | None = None,
+    round: int | None = None,
+    role: str | None = None,
+    rule: str | None = None,
+    sort: str | None = None,
+) -> pl.DataFrame:
+    """Find the rollouts that match every condition; the order is selected first unless sorted."""
+    rows = listing(run)
+    if problem is not None:
+        rows = of_problem(run, rows, problem)
+    asked = {"--round": round, "--verdict": verdict, "--role": role, "--rule": rule}
+    for option, wanted in asked.items():
+        if wanted is None:
+            continue
+        column = {"--rule": "rejected_by"}.get(option, option.removeprefix("--"))
+        found = rows.filter(pl.col(column) == wanted)
+        if found.is_empty():
+            counts = rows[column].drop_nulls().value_counts().sort(column).iter_rows()
+            there = ", ".join(f"{name} ({count})" for name, count in counts) or "none"
+            raise RFTError(
+                f"{run.path}: no rollout for {option} {wanted!r}; among the {len(rows)} that are "
+                f"left there: {there}"
+            )
+        rows = found
+    if sort is not None:
+        return rows.sort(SORTS[sort], "rollout_id", descending=[True, False], nulls_last=True)
+    return rows.sort(
+        "round",
+        pl.col("role").is_null(),
+        pl.col("role") != "positive",
+        "rank",
+        pl.col("rejected_by").is_not_null(),
+        "problem_id",
+        "sample_index",
+        nulls_last=True,
+    )
+
+
+def of_problem(run: Run, rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Find the rollouts of the one problem whose id starts with a name."""
+    found = rows.filter(pl.col("problem_id").str.starts_with(name))
+    ids = sorted(set(found["problem_id"]))
+    if len(ids) > 1:
+        raise RFTError(
+            f"{run.path}: {_how_many(ids, 'problem')} start with {name!r}; give more of the id"
+        )
+    if not ids:
+        there = sorted(set(rows["problem_id"]))
+        raise RFTError(
+            f"{run.path}: no problem with rollouts starts with {name!r}; there are {len(there)}, "
+            f"such as {there[0]}"
+        )
+    return found
+
+
+def find(run: Run, name: str) -> dict[str, Any]:
+    """Find a rollout by its id, or by as much of it as no other starts with."""
+    rows = listing(run)
+    found = rows.filter(pl.col("rollout_id") == name)
+    if found.is_empty() and name:
+        found = rows.filter(pl.col("rollout_id").str.starts_with(name))
+    if len(found) > 1:
+        raise RFTError(
+            f"{run.path}: {_how_many(sorted(found['rollout_id']), 'rollout')} start with {name!r}; "
+            "give more of the id"
+        )
+    if found.is_empty():
+        raise RFTError(
+            f"{run.path}: no rollout {name!r}; there are {len(rows)}, such as "
+            f"{rows['rollout_id'][0]} (`rft show {shlex.quote(str(run.path))}` lists them)"
+        )
+    return found.row(0, named=True)
+
+
+def _how_many(names: list[str], what: str) -> str:
+    some = ", ".join(names[:3])
+    return f"{len(names)} {what}s ({some}{', ...' if len(names) > 3 else ''})"
+
+
+# A line each --------------------------------------------------------------------------------------
+
+
+def text_list(run: Run, rows: pl.DataFrame, limit: int, sort: str | None = None) -> str:
+    """Write rollouts in a line each, and first the question where all have the same."""
+    shown = rows.head(limit)
+    statistics = {"H": "mean_entropy", "B": "mean_branching", "red.": "redundancy"}
+    head = ["r", "rollout", "problem", "s", "verdict", "fate", "answer", "gold", "tokens", "finish"]
+    lines = [[*head, *statistics, *(["ppl"] if sort == "perplexity" else [])]]
+    for row in shown.iter_rows(named=True):
+        cells = [f"{row['round']}", row["short_id"]]
+        cells += [row["problem_id"][:8], f"{row['sample_index']}", row["verdict"] or NOTHING]
+        cells += [fate(row), shortened(row["answer"]), shortened(golds(row))]
+        cells += [number(row["num_tokens"], "d"), row["finish_reason"]]
+        cells += [number(row[name], ".2f") for name in statistics.values()]
+        cells += [number(perplexity(row), ".2f")] if sort == "perplexity" else []
+        lines.append([visible(cell) for cell in cells])
+    more = "" if len(shown) == len(rows) else f"; -n {len(rows)} shows all"
+    command = f"rft show {shlex.quote(str(run.path))} ID"
+    note = f"{len(shown)} of {len(rows)} rollouts{more}; `{command}` shows one in full."
+    legend = "r round, s sample, H mean entropy in nats, B mean branching, red. redundancy"
+    align = "llllllllrl" + "r" * (len(lines[0]) - len(head))
+    same = rows["problem_id"].n_unique() == 1
+    first = rows.row(0, named=True)
+    top = labelled("question", first["question"]) + labelled("gold", golds(first))
+    return "\n".join([*([*top, ""] if same else []), *table(align, lines, 0), "", note, legend])
+
+
+def fate(row: dict[str, Any]) -> str:
+    """Write in a word what became of a rollout."""
+    if row["role"]:
+        return f"{row['role']} #{row['rank'] + 1}"
+    if row["rejected_by"]:
+        return f"x {row['rejected_by']}"
+    return f"- {row['left_out']}" if row["left_out"] else NOTHING
+
+
+def golds(row: dict[str, Any]) -> str | None:
+    """Write the gold answers of a row's problem."""
+    return None if row["gold"] is None else " | ".join(row["gold"])
+
+
+def shortened(text: str | None) -> str:
+    """Write a text in a narrow column."""
+    return NOTHING if text is None else one_line(text, 12)
+
+
+# One in full --------------------------------------------------------------------------------------
+
+
+def whole(run: Run, row: dict[str, Any]) -> dict[str, Any]:
+    """Add to a row its texts, its origin, how its problem fared, and why it was kept or dropped."""
+    texts = ["prompt", "completion", "model", "sampling", "seed", "stats_mass"]
+    row = row | read_row(run, "rollouts", row, texts) | {"response": None}
+    verdicts = None
+    if row["verdict"]:
+        row |= read_row(run, "graded", row, ["response"])
+        graded = run.read("graded", row["round"], ["problem_id", "verdict"])
+        siblings = graded.filter(pl.col("problem_id") == row["problem_id"])["verdict"]
+        verdicts = dict(siblings.value_counts().sort("verdict").iter_rows())
+    return row | {"verdicts_of_problem": verdicts, "why": why(run, row)}
+
+
+def read_row(run: Run, table: str, row: dict[str, Any], columns: list[str]) -> dict[str, Any]:
+    """Read a rollout's wide columns out of the one shard that holds it."""
+    mine = pl.col("rollout_id") == row["rollout_id"]
+    for path in tables.parts(run.folder(table, row["round"])):
+        if len(tables.read_file(path, ["rollout_id"]).filter(mine)):
+            found = tables.read_file(path, ["rollout_id", *columns]).filter(mine)
+            return found.row(0, named=True)
+    raise RFTError(f"{run.path}: rollout {row['rollout_id']} is gone from {table}; run again")
+
+
+def text_whole(run: Run, row: dict[str, Any]) -> str:
+    """Write a rollout in full: nothing is shortened, the part that was cut off is marked."""
+    seed = NOTHING if row["seed"] is None else row["seed"]
+    place = f"round {row['round']}, sample {row['sample_index']} of problem {row['problem_id']}"
+    verdict = f"{row['verdict']}; {_siblings(row)}" if row["verdict"] else "not graded yet"
+    about = {
+        "why": row["why"],
+        "statistics": _statistics(row),
+        "lineage": f"model {model_of(run, row)}, sampling {row['sampling']}, seed {seed}",
+    }
+    lines = entry("rollout", f"{row['rollout_id']} ({place})", 0, 12)
+    lines += labelled("answer", row["answer"]) + labelled("gold", golds(row))
+    for label, text in ({"verdict": verdict} | about).items():
+        lines += entry(label, visible(text), 0, 12)
+    lines += ["", "question", *block(row["question"]), "", "prompt", *block(row["prompt"])]
+    response, completion = row["response"], row["completion"]
+    if response is None or response == completion:
+        ends = f"finish: {row['finish_reason']}, {number(row['num_tokens'], 'd')} tokens"
+        return "\n".join([*lines, "", f"completion ({ends})", *block(completion)])
+    kept = f"response ({number(row['num_response_tokens'], 'd')} tokens, up to the first box)"
+    lines += ["", kept, *block(response)]
+    if completion.startswith(response):
+        ends = f"finish: {row['finish_reason']}, {number(row['num_tokens'], 'd')} tokens in all"
+        lines += ["", f"cut off after the box, neither graded nor trained on ({ends})"]
+        return "\n".join([*lines, *block(completion[len(response) :], "x ")])
+    return "\n".join([*lines, "", "completion, as sampled", *block(completion)])
+
+
+def _siblings(row: dict[str, Any]) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in row["verdicts_of_problem"].items())
+    return f"the round's samples of its problem: {counts}"
+
+
+def perplexity(row: dict[str, Any]) -> float | None:
+    """Give a row's perplexity."""
+    return None if row["mean_nll"] is None else math.exp(row["mean_nll"])
+
+
+def _statistics(row: dict[str, Any]) -> str:
+    mass = f" (of {row['stats_mass']:.0%} of the mass)" if row["stats_mass"] else ""
+    parts = [
+        f"entropy {number(row['mean_entropy'], '.4f')} nats",
+        f"branching {number(row['mean_branching'], '.3f')}{mass}",
+        f"perplexity {number(perplexity(row), '.4f')}",
+        f"redundancy {number(row['redundancy'], '.4f')}",
+        f"boxes {number(row['num_boxed'], 'd')}",
+    ]
+    origin = f" (means over the response's tokens; origin: {row['stats_origin'] or NOTHING})"
+    return ", ".join(parts) + origin
+
+
+def model_of(run: Run, row: dict[str, Any]) -> str:
+    """Name the model that a rollout was sampled from."""
+    for round in range(row["round"] + 1):
+        made = run.manifest(run.recipe.maker, round) if round else None
+        if made and made["outputs"]["model"]["digest"] == row["model"]:
+            return f"{round} of this run ({row['model'][:12]})"
+    base = run.manifest("evaluate", 0)
+    if base and base["model"] == row["model"]:
+        return f"0, the base ({row['model'][:12]})"
+    return str(row["model"][:12])

@@ -1,0 +1,362 @@
+"""Where a run stands, read from what is on disk: never needs the lock, so it works at any time."""
+
+import json
+import shlex
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import evaluate
+from pipelines.grpo import JOURNAL
+from pipelines.readers.layout import percent, span, visible
+from pipelines.run import STAGES, refused_twice, walk
+from rft.measuring.cut_answers import ALARM
+from rft.runs.folder import Run
+from rft.runs.lock import describe, owner_of
+from rft.runs.stages import Stage
+from rft.sampling.shards import ARRAY, key_in, receipts, receipts_in, spent
+
+# Raised whenever a field of the JSON changes its meaning or goes away.
+VERSION = 1
+
+# Stages whose tokens the run drew itself.
+SAMPLING = ("sample", "evaluate", "grpo")
+
+WRITERS = {
+    "problems": "prepare",
+    "rollouts": "sample",
+    "graded": "grade",
+    "kept": "filter",
+    "scored": "score",
+    "selected": "select",
+    "evaluations": "evaluate",
+}
+
+
+def sound(run: Run, stage: str, round: int) -> dict[str, Any] | None:
+    """Read a stage's manifest; None when it is not there or an input was replaced since."""
+    manifest = run.manifest(stage, round)
+    if manifest is None:
+        return None
+    for name, digest in manifest["inputs"].items():
+        table, _, number = name.partition(" ")
+        if name == "model" and stage == "evaluate" and round:
+            source = run.manifest(run.recipe.maker, round)
+        elif table in WRITERS and (not number or number.isdigit()):
+            origin = int(number) if number else 0 if table == "problems" else round
+            source = run.manifest(WRITERS[table], origin)
+        else:
+            continue
+        if source is not None and source["outputs"][table]["digest"] != digest:
+            return None
+    return manifest
+
+
+def finished(run: Run, stage: str, round: int) -> bool:
+    """Say whether a stage is done, with the settings of the recipe in force."""
+    manifest = sound(run, stage, round)
+    if manifest is None:
+        return False
+    settings = json.loads(json.dumps(STAGES[stage].settings(run, round)))
+    return bool(manifest["settings"] == settings)
+
+
+def next_step(run: Run) -> tuple[int, str] | None:
+    """Find the first (round, stage) that is not done; None when the run is."""
+    for round, stage in walk(run.recipe, run.recipe.rounds):
+        if round and refused_twice(run, round):
+            return None
+        if not finished(run, stage.name, round):
+            return round, stage.name
+    return None
+
+
+def rounds_done(run: Run, following: tuple[int, str] | None) -> int:
+    """Count the rounds that are complete."""
+    if following is not None:
+        return max(following[0] - 1, 0)
+    refused = (r for r in range(1, run.recipe.rounds + 1) if refused_twice(run, r))
+    return next(refused, run.recipe.rounds + 1) - 1
+
+
+def status(run: Run) -> dict[str, Any]:
+    """Say where a run stands.
+
+    `state` is running (its lock is held), done or stopped. `exit_hint` is for schedulers: 0 nothing
+    is to do, 75 run it (again), 2 or 1 as the stage that failed last.
+    """
+    owner = owner_of(run.path / "lock") if run.locked() else None
+    events, following = read_events(run), next_step(run)
+    round, stage = following or (None, None)
+    since = None
+    if owner and (begun := under_way(events)):
+        round, stage, since = begun
+    state = "running" if owner else "stopped" if following else "done"
+    done, total, left = progress(run, stage, round, since)
+    manifests = [
+        manifest
+        for number, each in all_steps(run)
+        if (manifest := run.manifest(each.name, number)) is not None
+    ]
+    return {
+        "version": VERSION,
+        "run": str(run.path),
+        "state": state,
+        "round": round,
+        "stage": stage,
+        "rounds_done": rounds_done(run, following),
+        "rounds_total": run.recipe.rounds,
+        "online": run.recipe.grpo is not None,
+        "stage_done": done,
+        "stage_total": total,
+        "stage_eta_s": left,
+        "workers": speeds(run, stage, round) if owner else {},
+        "shares": shares(run),
+        "sampling": last_sampling(run),
+        "tokens": sum((made.get("tokens") or 0) for made in manifests if made["stage"] in SAMPLING),
+        "seconds": round_seconds(made.get("seconds") or 0 for made in manifests),
+        "last_event": events[-1] if events else None,
+        "heartbeat": heartbeat(run),
+        "locked_by": describe(owner) if owner else None,
+        "exit_hint": 0 if state == "done" else exit_hint(events),
+        "next_command": f"rft {run.command} {shlex.quote(str(run.path))}"
+        if state == "stopped"
+        else None,
+    }
+
+
+def exit_hint(events: list[dict[str, Any]]) -> int:
+    """Give the exit code that the last attempt ended with, if it failed; 75 asks for another."""
+    last = events[-1] if events else {}
+    return int(last["code"]) if last.get("event") == "failed" and last["code"] != 75 else 75
+
+
+def all_steps(run: Run) -> list[tuple[int, Stage]]:
+    """List every (round, stage) of the recipe's plan."""
+    return list(walk(run.recipe, run.recipe.rounds))
+
+
+def round_seconds(parts: Iterable[float]) -> float:
+    """Add durations, to a tenth of a second."""
+    return float(format(sum(parts), ".1f"))
+
+
+def read_events(run: Run) -> list[dict[str, Any]]:
+    """Read the event log; a line that is being written just now is left out."""
+    try:
+        lines = (run.path / "events.jsonl").read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    events = []
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events
+
+
+def under_way(events: list[dict[str, Any]]) -> tuple[int, str, datetime] | None:
+    """Find the stage that was started and is neither done nor lost."""
+    for event in reversed(events):
+        if event.get("event") in ("done", "lost", "failed", "stopped"):
+            return None
+        if event.get("event") == "start":
+            return event["round"], event["stage"], datetime.fromisoformat(event["time"])
+    return None
+
+
+def progress(
+    run: Run, stage: str | None, round: int | None, since: datetime | None
+) -> tuple[int | None, int | None, float | None]:
+    """Count the answers (or, online, steps) that a stage has and wants, and estimate the seconds
+    left.
+    """
+    if stage == "grpo" and run.recipe.grpo is not None:
+        return steps_done(run, since)
+    if stage not in ("sample", "evaluate") or round is None or not run.manifest("prepare", 0):
+        return None, None, None
+    done = fresh = 0
+    work = run.work(stage, round)
+    for path in [*work.glob("*.parquet"), *work.glob("*/[0-9]*.parquet")]:
+        try:
+            rows, changed = pq.read_metadata(path).num_rows, path.stat().st_mtime
+        except (OSError, pa.ArrowException):
+            continue  # just now replaced or put away by the writer
+        done += rows
+        # The pool is what earlier attempts left.
+        if since and path.name != "pooled.parquet" and changed >= since.timestamp():
+            fresh += rows
+    total = answers_wanted(run, stage, round)
+    if since is None or not fresh or total is None:
+        return done, total, None
+    elapsed = max((datetime.now(UTC) - since).total_seconds(), 1.0)
+    return done, total, round_seconds([max(total - done, 0) * elapsed / fresh])
+
+
+def steps_done(run: Run, since: datetime | None) -> tuple[int, int, float | None]:
+    """Count the steps of online training, and estimate the seconds left."""
+    assert run.recipe.grpo is not None
+    total = run.recipe.grpo.steps
+    rows = journal(run)
+    left = (total - len(rows)) * sum(row["seconds"] for row in rows) / len(rows) if rows else None
+    return len(rows), total, round_seconds([left]) if since and left is not None else None
+
+
+def journal(run: Run) -> list[dict[str, Any]]:
+    """Read the steps of an online training that is not done."""
+    try:
+        lines = (run.work("grpo", 1) / JOURNAL).read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    # The last line may just be being written.
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def speeds(run: Run, stage: str | None, round: int | None) -> dict[str, int]:
+    """Give the tokens per second of each worker of a sampling stage that is not done."""
+    if round is None or stage not in ("sample", "evaluate"):
+        return {}
+    work = run.work(stage, round)
+    each = spent(receipts(work, key_in(work)))
+    return {name: int(one["tokens"] / max(one["seconds"], 1e-9)) for name, one in each.items()}
+
+
+def shares(run: Run) -> dict[str, int]:
+    """Count the rollouts of array jobs' shares that are not put together yet."""
+    found: dict[str, int] = {}
+    for folder in sorted((run.path / "work").glob(f"round-*/{ARRAY}*")):
+        round = int(folder.parent.name.split("-")[1])
+        name = f"round {round} {folder.name.removeprefix(ARRAY).replace('-of-', '/')}"
+        if count := sum(len(receipt.keys) for receipt in receipts_in(folder)):
+            found[name] = count
+    return found
+
+
+def last_sampling(run: Run) -> dict[str, Any] | None:
+    """Tell how the last round's sampling went: speed, cost of the statistics, limit, yield."""
+    for round in range(run.recipe.rounds, 0, -1):
+        if (made := run.manifest("sample", round)) is None:
+            continue
+        engine = made.get("engine", {})
+        every, *_ = (run.manifest("grade", round) or {}).get("cut_at_limit") or [None]
+        filtered = run.manifest("filter", round) or {}
+        return {
+            "round": round,
+            "tokens_per_second": made.get("tokens_per_second"),
+            "capture_share": engine.get("capture_share", engine.get("capture_share_of_host_time")),
+            "kv_cache_peak": engine.get("kv_cache_peak"),
+            "preemptions": engine.get("preemptions"),
+            "cut_at_limit": every["cut"] / every["answers"] if every and every["answers"] else None,
+            "tokens_per_accepted": filtered.get("tokens_per_accepted"),
+        }
+    return None
+
+
+def answers_wanted(run: Run, stage: str, round: int) -> int | None:
+    """Count the answers that a sampling stage asks for; None where that depends on them."""
+    problems = run.read("problems", 0, ["split", "benchmark"])
+    recipe = run.recipe
+    if stage == "sample" and recipe.sample.until:
+        return None
+    if stage == "sample":
+        train = len(problems.filter(pl.col("split") == "train"))
+        return min(train, recipe.sample.problems) * recipe.sample.n
+    measured = problems.filter(pl.col("split").is_in(evaluate.splits(run, round)))
+    return sum(
+        recipe.evaluate.dev_n if split == "dev" else recipe.evaluate.samples(benchmark)
+        for split, benchmark in measured.iter_rows()
+    )
+
+
+def heartbeat(run: Run) -> str | None:
+    """Give the time of the last sign of life: an event, or a file of unfinished work."""
+    latest = 0.0
+    for path in (run.path / "events.jsonl", *(run.path / "work").glob("round-*/**/*")):
+        latest = max(latest, _changed(path))
+    return datetime.fromtimestamp(latest, UTC).isoformat(timespec="seconds") if latest else None
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def early(found: dict[str, Any]) -> str:
+    """Say why a run is done before its rounds are."""
+    ended = found["state"] == "done" and found["rounds_done"] < found["rounds_total"]
+    return " (the gate refused the last two)" if ended else ""
+
+
+def at_work(found: dict[str, Any]) -> str:
+    """Name the stage that is under way or next, and how far it is."""
+    where = f"round {found['round']}" if found["round"] else "the base"
+    online = found["stage"] == "grpo"
+    parts = [f"{found['stage']} of {where}"]
+    if found["stage_done"] is not None:
+        of = "" if found["stage_total"] is None else f" of {found['stage_total']:,}"
+        parts.append(f"{found['stage_done']:,}{of} {'steps' if online else 'answers'}")
+    if found["stage_eta_s"] is not None:
+        parts.append(f"about {span(found['stage_eta_s'])} left in this stage")
+    return ", ".join(parts)
+
+
+def sampling_line(last: dict[str, Any]) -> str:
+    """Write how the last round's sampling went, as far as it was measured."""
+    parts = [f"round {last['round']}"]
+    if last["tokens_per_second"]:
+        parts.append(f"{last['tokens_per_second']:,} tokens/s")
+    if last["capture_share"] is not None:
+        parts.append(f"{percent(last['capture_share'])} of it for statistics")
+    if last["preemptions"]:
+        parts.append(f"{last['preemptions']:,} preempted for lack of memory")
+    if last["cut_at_limit"] is not None:
+        alarm = " (!)" if last["cut_at_limit"] > ALARM else ""
+        parts.append(f"{percent(last['cut_at_limit'])} cut at the limit{alarm}")
+    if last["tokens_per_accepted"] is not None:
+        parts.append(f"{last['tokens_per_accepted']:,.0f} tokens per accepted sample")
+    return ", ".join(parts)
+
+
+def text_status(found: dict[str, Any]) -> str:
+    """Write a status in words."""
+    rounds = f"{found['rounds_done']} of {found['rounds_total']} rounds done"
+    lines = [f"{visible(found['run'])}: {found['state']}, {rounds}{early(found)}"]
+    if found["stage"]:
+        now = "now" if found["state"] == "running" else "next"
+        lines.append(f"  {now:11}{at_work(found)}")
+    if found["workers"]:
+        each = ", ".join(f"{name} {speed:,}" for name, speed in found["workers"].items())
+        lines.append(f"  {'speed':11}tokens/s of {each}")
+    if found["shares"]:
+        each = ", ".join(f"{name}: {count:,}" for name, count in found["shares"].items())
+        lines.append(f"  {'shares':11}{each} rollouts; `rft run` puts them together")
+    if last := found["sampling"]:
+        lines.append(f"  {'sampling':11}{sampling_line(last)}")
+    if found["locked_by"]:
+        lines.append(f"  {'owner':11}{found['locked_by']}")
+    lines.append(
+        f"  {'so far':11}{found['tokens']:,} tokens sampled, "
+        f"{span(found['seconds'])} in finished stages"
+    )
+    if event := found["last_event"]:
+        about = f" {event['stage']}, round {event['round']}" if "stage" in event else ""
+        why = f" ({visible(str(event['reason']))})" if "reason" in event else ""
+        lines.append(f"  {'last event':11}{event.get('event')}{about}, {event.get('time')}{why}")
+    if found["next_command"]:
+        lines.append(f"  {'to go on':11}{found['next_command']}")
+    elif found["state"] == "done":
+        run = shlex.quote(found["run"])
+        # Online training keeps no rollouts.
+        show = "" if found["online"] else f", rft show {run}"
+        lines.append(f"  {'to read':11}rft report {run}{show}")
+    return "\n".join(lines)

@@ -1,0 +1,131 @@
+"""What the cards say of a run of rounds: rejection-sampling fine-tuning."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rft.cards.markdown import code, fenced, markdown, share, short, tally
+from rft.cards.page import Kind, Manifest, Manifests, digest_of, fate, of_stage
+from rft.runs import tables
+from rft.runs.folder import Run
+
+WORDS = {
+    "what": """\
+{rows} answers to {problems} problems, written by {author} in rejection-sampling fine-tuning \
+(RFT): many were sampled, sifted by rules and checked against the known answers, and these were \
+picked to fine-tune the model on. {noise}""",
+    "opening": """\
+sft = load_dataset({folder}, "sft", split="train")  # this folder, or its name on the Hub
+right = sft.filter(lambda row: row["role"] == "positive")""",
+    "reading": """\
+From a row of `sft`, `rollout_id` leads to its judgement in `graded` and to the whole sample with \
+its seed in `rollouts`, `problem_id` to its problem; `model` is the digest of the model that wrote \
+it. `gold` lists the accepted answers. `rank` is the place within round and role by `{by}`, 0 the \
+first. {statistics}""",
+    "training": """\
+To train on `sft`, tokenise `prompt`, `completion` and the end token without adding special \
+tokens, and learn the completion and its end only; in TRL: \
+`SFTConfig(eos_token={end!r}, completion_only_loss=True, max_length={max_length})`. Here the \
+sampled `token_ids` themselves were learnt, from which a tokenised text may differ now and then.
+
+The first row, its `prompt` and its `completion`:
+
+{example}
+
+""",
+    "origin": """\
+{base} after rejection-sampling fine-tuning (RFT) on answers of its own: sampled, sifted by rules \
+and checked against the known answers. The training of round {number} took {taught}.""",
+    "course": """\
+## Rounds
+
+{rounds}""",
+}
+
+
+def facts(run: Run, made: Manifests, folder: Path) -> dict[str, Any]:
+    """Collect what is said of the selected samples."""
+    recipe = run.recipe
+    sft = pl.concat(map(tables.read_file, tables.parts(folder / "sft")))
+    noise, first = len(sft.filter(pl.col("role") == "noise")), sft.row(0, named=True)
+    several = len({each["model"] for each in of_stage(made, "sample")}) > 1
+    return {
+        "author": code(recipe.model.path) + " and models made from it" * several,
+        "rows": f"{len(sft):,}",
+        "problems": f"{sft['problem_id'].n_unique():,}",
+        "noise": f"**Wrong on purpose: {share(noise, len(sft))} of them, marked `role=noise`**, to "
+        "keep the model exploring; leave them out, as below, unless that is what you want."
+        if noise
+        else "None of them is wrong on purpose, which `role=noise` would mark.",
+        "by": f"select.by: {recipe.select.by}, noise_by: {recipe.select.noise_by}",
+        "max_length": recipe.sft.max_length,
+        "example": f"{fenced(first['prompt'])}\n\n{fenced(first['completion'])}",
+        "rounds": round_table(run, made),
+        "lineage": lineage_table(made),
+    }
+
+
+def selected_any(made: Manifests) -> bool:
+    """Say whether any round selected any sample."""
+    return any(sum(each["counts"]["selected"].values()) for each in of_stage(made, "select"))
+
+
+def taught(manifest: Manifest) -> str:
+    """Count the samples that a model learnt from."""
+    roles = manifest["roles"]
+    total = sum(roles.values())
+    return f"{total:,} of them, {share(roles.get('noise', 0), total)} wrong on purpose"
+
+
+def round_table(run: Run, made: Manifests) -> str:
+    """Count what became of each round's samples."""
+    lines = []
+    for each in of_stage(made, "sample"):
+        grade, sift, select = (
+            made.get((each["round"], stage), {}).get("counts", {})
+            for stage in ("grade", "filter", "select")
+        )
+        lines.append(
+            [
+                each["round"],
+                f"{each['counts']['in']:,}",
+                f"{each['counts']['rollouts']:,} ({each['tokens']:,} tokens)",
+                tally(grade.get("verdict")),
+                tally(sift.get("rejected")),
+                f"{sift['kept']:,}" if sift else "-",
+                tally(select.get("selected")),
+                fate(run, made, each["round"]),
+            ]
+        )
+    return markdown(
+        "round, problems, sampled, judged, rejected by rules, kept, selected, model", lines
+    )
+
+
+def lineage_table(made: Manifests) -> str:
+    """Name by digest what each round read and made."""
+    lines = [
+        [
+            each["round"],
+            short(each["model"]),
+            digest_of(made, each["round"], "sample", "rollouts"),
+            digest_of(made, each["round"], "select", "selected"),
+            digest_of(made, each["round"], "sft", "model"),
+        ]
+        for each in of_stage(made, "sample")
+    ]
+    return markdown("round, sampled from, rollouts, selected, new model", lines)
+
+
+ROUNDS = Kind(
+    method="rejection-sampling fine-tuning",
+    tags=("sft", "rejection-sampling"),
+    configs=("sft", "rollouts", "graded", "problems", "evaluations"),
+    product="selected sample",
+    learnt=selected_any,
+    words=WORDS,
+    untold=frozenset({"prompt", "score", "keep", "track", "notify"}),
+    facts=facts,
+    taught=taught,
+)

@@ -1,0 +1,134 @@
+"""Before anything is done: which run is meant, and by which recipe it goes on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rft.errors import RFTError, explained
+
+if TYPE_CHECKING:
+    from rft.recipe import Recipe
+    from rft.runs.folder import Run
+
+
+def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[Run, Recipe | None]":
+    """Find the run that a RECIPE argument means, and the recipe that it was begun with."""
+    from rft.recipe.loading import load_recipe
+    from rft.recipe.paths import rooted
+    from rft.runs.folder import Run, is_run, open_run
+
+    if is_run(Path(recipe)):
+        if out is not None and out.resolve() != Path(recipe).resolve():
+            raise RFTError(f"--out {out}: {recipe} is a run folder already; leave --out away")
+        path = Path(recipe)
+        wanted = load_recipe(str(path / "recipe.yaml"), overrides)
+    else:
+        wanted = load_recipe(recipe, overrides)
+        path = out or folder_for(recipe)
+    check_recipe(wanted)
+    wanted = rooted(wanted)
+    if path.exists() and not is_run(path) and not (path.is_dir() and only_begun(path)):
+        raise RFTError(f"{path}: not a run folder, and not empty; choose another --out")
+    return Run(path, wanted), open_run(path).recipe if is_run(path) else None
+
+
+def folder_for(recipe: str) -> Path:
+    """Give the run folder that a recipe's name or file means: qwen2.5-32b keeps its dot."""
+    from rft.recipe.loading import SUFFIXES
+
+    path = Path(recipe)
+    return Path("runs") / (path.stem if path.suffix in SUFFIXES else path.name)
+
+
+def make_folder(path: Path) -> None:
+    """Make a run's folder, or say in one line why it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if explained(error):
+            raise
+        raise RFTError(f"--out {path}: cannot be made ({error.strerror}); name another") from None
+
+
+def only_begun(path: Path) -> bool:
+    """Say whether a folder is empty but for what another process begins a run with."""
+    return all(child.name.startswith((".lock", "lock")) for child in path.iterdir())
+
+
+def check_recipe(recipe: "Recipe", *, engine: bool = True) -> None:
+    """Refuse what only the stages know to be wrong, and what is not built yet."""
+    from pipelines.filter import check_rules
+    from rft.exploration.compose import plugins_of
+    from rft.recipe.loading import not_yet
+
+    check_rules(recipe.filter)
+    if recipe.grpo is not None:
+        plugins_of(recipe.grpo)
+    if engine and (missing := not_yet(recipe)):
+        raise RFTError(missing[0])
+
+
+def agree(
+    found: "Run", stored: "Recipe | None", *, update: bool, rounds: Callable[..., Any]
+) -> "Run":
+    """Put the recipe into force, unless finished work contradicts it and --update is not given."""
+    from rft.runs.folder import save_recipe
+
+    if stored is not None:
+        steps = rounds(found, found.recipe.rounds)
+        outdated = any(step.state in ("redo", "extend") for step in steps)
+        if update and outdated:
+            found.agree_to_redo()
+        if outdated and not found.agreed_to_redo():
+            raise RFTError(
+                planned(found, stored, steps) + "\nAdd --update to do that, or name "
+                "another folder with --out."
+            )
+    else:
+        begin_with_sources(found)
+    if stored != found.recipe:
+        save_recipe(found)
+        found.event("recipe", new=stored is None)
+    return found
+
+
+def begin_with_sources(found: "Run") -> None:
+    """Look for model and problems at once, and leave no folder behind where they are not."""
+    import shutil
+
+    from pipelines import prepare as stage
+
+    try:
+        stage.inputs(found, 0)
+    except RFTError:
+        # `begin` has made sure that nothing was there before us.
+        shutil.rmtree(found.path, ignore_errors=True)
+        raise
+
+
+STATES = {
+    "reuse": "reuse",
+    "run": "run",
+    "redo": "redo",
+    "extend": "extend: finished rollouts are used again",
+    "mend": "redo (files are missing)",
+    "follow": "redo, unless its input comes out the same",
+}
+
+
+def planned(found: "Run", stored: "Recipe | None", steps: list[Any]) -> str:
+    """Write a plan in words: the settings that differ, then what happens to each stage."""
+    from rft.recipe.loading import settings_differences
+
+    lines = [f"{found.path}:"]
+    if stored is not None:
+        lines += [
+            f"  {key}: {old!r} -> {new!r}"
+            for key, old, new in settings_differences(stored, found.recipe)
+        ]
+    for round in dict.fromkeys(step.round for step in steps):
+        lines.append(f"  round {round}:" if round else "  base:")
+        lines += [
+            f"    {step.stage:9} {STATES[step.state]}" for step in steps if step.round == round
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Which answer a completion gives, and whether it is right."""

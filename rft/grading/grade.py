@@ -1,0 +1,147 @@
+"""Grade rollouts, in the `grade` stage and in evaluation alike.
+
+Grading cuts each completion after its first box, compares the answer with the golds, and averages
+the recorded statistics over exactly the tokens that stay.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import polars as pl
+
+from rft.errors import RFTError
+from rft.grading.answers import answer_of, boxes
+from rft.grading.features import redundancy
+from rft.grading.verifier import Judgement, Verifier, verdict_of
+from rft.runs.schemas import TABLES
+
+# From token ids and completion to the number of tokens of the response and its text.
+Trim = Callable[[list[int], str], tuple[int, str]]
+
+# Which recorded list each mean is taken of; nll is the logprob of the sampled token, negated.
+_MEANS = {
+    "mean_entropy": ("entropies", 1.0),
+    "mean_branching": ("branching", 1.0),
+    "mean_nll": ("logprobs", -1.0),
+}
+_TEXT = {
+    "response": pl.String,
+    "num_response_tokens": pl.Int32,
+    "answer": pl.String,
+    "num_boxed": pl.Int32,
+    "redundancy": pl.Float32,
+}
+
+
+def grade(
+    rollouts: pl.DataFrame,
+    golds: Mapping[str, Sequence[str]],
+    *,
+    verifier: Verifier,
+    trim: Trim | None,
+) -> pl.DataFrame:
+    """Make the graded row of every rollout, in the same order.
+
+    `trim` cuts a rollout that has token ids (none may have any when it is None); the others are cut
+    at the closing brace of the first box, and their number of response tokens stays unknown.
+    """
+    _check_golds(rollouts, golds)
+    frame = pl.concat([rollouts, _texts(rollouts, trim)], how="horizontal")
+    _check_lengths(frame)
+    verdicts = verdicts_of(list(frame["problem_id"]), list(frame["answer"]), golds, verifier)
+    frame = frame.with_columns(pl.Series("verdict", verdicts, dtype=pl.String))
+    frame = frame.with_columns(
+        pl.Series("answer_class", _classes(frame), dtype=pl.Int32),
+        *(_mean(column, sign).alias(name) for name, (column, sign) in _MEANS.items()),
+    )
+    return frame.select(TABLES["graded"].names)
+
+
+def verdict_rows(
+    judged: Mapping[tuple[str, str], Judgement], *, verifier_name: str
+) -> pl.DataFrame:
+    """Make the table of verdicts, one row for each judged pair, sorted by gold and answer."""
+    rows = [
+        (gold, answer, verifier_name, judgement.verdict, judgement.path)
+        for (gold, answer), judgement in sorted(judged.items(), key=lambda entry: entry[0])
+    ]
+    names = TABLES["verdicts"].names
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+
+
+def _check_golds(rollouts: pl.DataFrame, golds: Mapping[str, Sequence[str]]) -> None:
+    missing = [name for name in rollouts["problem_id"].unique().sort() if not golds.get(name)]
+    if missing:
+        raise RFTError(
+            f"problem {missing[0]} has rollouts but no gold answer ({len(missing)} such problems): "
+            "give a table of problems that holds it"
+        )
+
+
+def _texts(rollouts: pl.DataFrame, trim: Trim | None) -> pl.DataFrame:
+    """Cut every completion and measure what is left."""
+    rows = []
+    for completion, token_ids in rollouts.select("completion", "token_ids").iter_rows():
+        found = boxes(completion)
+        count: int | None = None
+        if token_ids is None:
+            response = completion[: found[0].end] if found else completion
+        else:
+            assert trim is not None, "rollouts with token ids need a way to trim them"
+            count, response = trim(token_ids, completion)
+        rows.append((response, count, answer_of(response), len(found), redundancy(response)))
+    return pl.DataFrame(rows, schema=_TEXT, orient="row")
+
+
+def _check_lengths(frame: pl.DataFrame) -> None:
+    """Refuse a statistic that is shorter than the response: its mean would be over other tokens."""
+    for column, _ in _MEANS.values():
+        # A list column of nothing but nulls may have lost its type.
+        if not isinstance(frame.schema[column], pl.List):
+            continue
+        short = frame.filter(pl.col(column).list.len() < pl.col("num_response_tokens"))
+        if short.height:
+            row = short.row(0, named=True)
+            raise RFTError(
+                f"rollout {row['rollout_id']}: {len(row[column])} {column} for a response of "
+                f"{row['num_response_tokens']} tokens; the statistics do not belong to its tokens"
+            )
+
+
+def _mean(column: str, sign: float) -> pl.Expr:
+    """Average a list over the response tokens; null where a value is missing or not finite."""
+    values = pl.col(column).cast(pl.List(pl.Float64)).list.head(pl.col("num_response_tokens")).list
+    mean = sign * values.sum() / pl.col("num_response_tokens")
+    # Sums skip nulls, so a list with a hole has no mean; ranking must not see nan or inf.
+    whole = (values.drop_nulls().list.len() == pl.col("num_response_tokens")) & mean.is_finite()
+    return pl.when(whole & (pl.col("num_response_tokens") > 0)).then(mean).cast(pl.Float32)
+
+
+def verdicts_of(
+    problems: Sequence[str],
+    answers: Sequence[str | None],
+    golds: Mapping[str, Sequence[str]],
+    verifier: Verifier,
+) -> list[str]:
+    """Give the verdict of each answer against the golds of its problem."""
+    rows = list(zip(problems, answers, strict=True))
+    pairs = {
+        (gold, answer): None for name, answer in rows if answer is not None for gold in golds[name]
+    }
+    judged = verifier.verdicts(pairs)
+    return [verdict_of(golds[name], answer, judged) for name, answer in rows]
+
+
+def _classes(frame: pl.DataFrame) -> list[int | None]:
+    """Number the distinct answers within (problem, round): 0 is correct, 1 the first other, ..."""
+    columns = ("problem_id", "round", "sample_index", "rollout_id", "answer", "verdict")
+    rows = frame.select(columns).rows()
+    classes: list[int | None] = [None] * len(rows)
+    numbers: dict[tuple[str, int], dict[str, int]] = {}
+    for index in sorted(range(len(rows)), key=lambda index: rows[index][:4]):
+        name, round_, _, _, answer, verdict = rows[index]
+        if verdict == "correct":
+            classes[index] = 0
+        elif answer is not None and answer.strip():
+            seen = numbers.setdefault((name, round_), {})
+            classes[index] = seen.setdefault(" ".join(answer.split()), len(seen) + 1)
+    return classes

@@ -1,0 +1,178 @@
+"""Reads maths with math-verify in a process that may be killed at any moment.
+
+Run by path (so this file imports nothing of ours) by `rft.grading.verifier`; one job a line on
+stdin:
+`{"gold": ..., "answers": [...]}`. One word a line on stdout: `ready` once, then for each job `good`
+or `bad` for the gold and `correct`, `wrong` or `unparseable` for each answer, in order.
+`memory` is the last word of a worker that ran out of it, `failed: ...` of one that could not start.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import random
+import re
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+# The parent stops being there without a word only when it was killed: nobody is left to enforce
+# the deadline then, and the kernel does it, these CPU seconds later.
+ORPHAN_SECONDS = 3
+ROOM = 64 << 20
+
+_E_NOTATION = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))[eE]([+-]?[0-9]{1,3})", re.ASCII)
+_NAKED_POINT = re.compile(r"(?<=[0-9])\.(?=\s*$|/)")
+_DELIMITED = re.compile(r"\$[^$]*[^$\s][^$]*\$|\\\(.*\\\)|\\\[.*\\\]|\\boxed\s*\{", re.DOTALL)
+# What math-verify hands to sympy's parse_expr, which evaluates, has a digit and then one of these.
+_ARITHMETIC = re.compile(r"\d[\d.\s+\-*×/^()÷]*[+\-*×/^()÷]")  # noqa: RUF001
+
+
+def spelled(text: str) -> str:
+    r"""Rewrite the three spellings that math-verify misreads; everything else stays as it is.
+
+    `4.5e33` is a number (not 4.5 * e * 33), `5.` is 5, and `= 5` is 5.
+    """
+    text = _NAKED_POINT.sub("", text.strip().removeprefix("=").strip())
+    number = _E_NOTATION.fullmatch(text)
+    if number is None:
+        return text
+    return rf"{number[1].rstrip('.')} \times 10^{{{int(number[2])}}}"
+
+
+def read_answer(answer: str) -> list[Any]:
+    """Parse an answer as LaTeX in a box: sympy objects, then the text itself.
+
+    Only what LaTeX cannot read goes through math-verify's plain-number patterns, and only where
+    they cannot hand an expression to sympy's parse_expr, which evaluates it: of what a model wrote,
+    nothing but a number literal is ever evaluated (by `sympy.Number`).
+    """
+    boxed = rf"\boxed{{{spelled(answer)}}}"
+    found = _parse(boxed, latex_only=True)
+    if _understood(found) or _ARITHMETIC.search(boxed):
+        return found
+    return _parse(boxed, latex_only=False)
+
+
+@lru_cache(maxsize=4)
+def read_gold(gold: str) -> list[Any]:
+    r"""Parse a gold answer like an answer, unless it marks its mathematics with `$` and the like.
+
+    A bare gold cannot be parsed as it is: `4a-2` would be 4, and `(1,2)` nothing.
+    """
+    if _DELIMITED.search(gold):
+        found = _parse(gold, latex_only=True)
+        if _understood(found):
+            return found
+    return read_answer(gold)
+
+
+def gold_is_good(gold: str) -> bool:
+    """Tell whether a gold answer parses to mathematics and equals itself."""
+    objects = _understood(read_gold(gold))
+    return _equal(objects, objects)
+
+
+def judge(gold: str, answer: str) -> str:
+    """Compare one answer with one gold: `correct`, `wrong` or `unparseable`."""
+    found = read_answer(answer)
+    if _equal(read_gold(gold), found):
+        return "correct"
+    return "wrong" if _understood(found) else "unparseable"
+
+
+def _parse(text: str, *, latex_only: bool) -> list[Any]:
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
+
+    config = [LatexExtractionConfig()] + ([] if latex_only else [ExprExtractionConfig()])
+    found: list[Any] = parse(text, extraction_config=config, parsing_timeout=None)
+    return found
+
+
+def _equal(gold: list[Any], answer: list[Any]) -> bool:
+    from math_verify import verify
+
+    return bool(verify(gold, answer, timeout_seconds=None))
+
+
+def _understood(found: list[Any]) -> list[Any]:
+    return [item for item in found if not isinstance(item, str)]
+
+
+def serve(jobs: Any, say: Callable[[str], None], *, deadline: float) -> None:
+    """Answer jobs until the parent closes the pipe."""
+    for line in jobs:
+        job = json.loads(line)
+        gold = job["gold"]
+        _start_clock(deadline)
+        good = gold_is_good(gold)
+        say("good" if good else "bad")
+        for answer in job["answers"] if good else []:
+            _start_clock(deadline)
+            say(judge(gold, answer))
+
+
+def _start_clock(deadline: float) -> None:
+    """Make a task a function of its pair alone, and bound the CPU time that it can take."""
+    from sympy.core.random import seed  # type: ignore[import-untyped]
+
+    # sympy's numeric tests draw random points.
+    seed(0)
+    random.seed(0)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    spent = usage.ru_utime + usage.ru_stime
+    _lower(resource.RLIMIT_CPU, int(spent + deadline) + ORPHAN_SECONDS)
+
+
+def _lower(limit: int, value: int) -> None:
+    _, hard = resource.getrlimit(limit)
+    resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
+def main(deadline: float, memory_gb: float) -> None:
+    """Serve the parent on the pipes that it gave us."""
+    # Whoever presses Ctrl-C means the parent, which decides what becomes of us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Nothing but our own words may reach the pipe, whatever the libraries print.
+    pipe = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)
+
+    def say(word: str) -> None:
+        pipe.write(word + "\n")
+        pipe.flush()
+
+    logging.disable(logging.CRITICAL)
+    try:
+        # Without its parser math-verify would find every answer unreadable. This also loads all
+        # that the first pair would otherwise load on its own time.
+        assert judge(r"\frac{x}{2}", "0.5x") == "correct", "it cannot read 0.5x"
+    except (ImportError, AssertionError) as error:
+        say(f"failed: {error!a}")
+        return
+    _lower(resource.RLIMIT_CORE, 0)
+    # macOS takes this and ignores it, or refuses it: the deadline has to do there.
+    with contextlib.suppress(ValueError, OSError):
+        _lower(resource.RLIMIT_AS, int(memory_gb * 2**30))
+    try:
+        # math-verify takes a MemoryError for an unreadable text: with too little room to work in,
+        # every verdict would be wrong without a word.
+        bytearray(ROOM)
+    except MemoryError:
+        say(f"failed: a memory limit of {memory_gb:g} GB leaves no room to work in")
+        return
+    say("ready")
+    try:
+        serve(sys.stdin, say, deadline=deadline)
+    except MemoryError:
+        say("memory")
+    except BrokenPipeError:
+        # The parent is gone. Leave without flushing what it will never read.
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), float(sys.argv[2]))

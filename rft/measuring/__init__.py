@@ -1,0 +1,1 @@
+"""What a model can do: Pass@k with its intervals, pass rates, answers cut at the limit."""

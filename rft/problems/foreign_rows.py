@@ -1,0 +1,244 @@
+"""Rows of anyone's JSONL or Parquet, made into rows that the stages know."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from rft.errors import RFTError
+from rft.grading.answers import answer_of, count_boxes, first_box
+from rft.grading.features import redundancy
+from rft.problems.sources import problem_id, read_gold, read_rows
+from rft.runs.tables import empty, write_file
+from rft.seeds import digest
+
+# For each column that may be missing, the command that makes it.
+MAKERS = {
+    "completion": "`--column completion=NAME` says where the text is",
+    "gold": "`--column gold=NAME` says where the known answer is",
+    "verdict": "`rft grade` makes it",
+}
+QUESTIONS = ("question", "problem")
+IDENTITY = ("rollout_id", "problem_id", "round", "sample_index")
+
+
+def read_foreign(path: Path, renames: Sequence[str]) -> pl.DataFrame:
+    """Read a file and rename its columns as `ours=theirs` asks."""
+    rows = read_rows(path)
+    if rows.is_empty():
+        raise RFTError(f"{path}: no rows in it")
+    for name in rows.columns:
+        if "\0" in name:
+            raise RFTError(f"{path}: no table may have a column called {name!r}")
+    names: dict[str, str] = {}
+    for pair in renames:
+        ours, _, theirs = pair.partition("=")
+        if not ours or not theirs:
+            raise RFTError(f"--column {pair}: write OURS=THEIRS, e.g. --column completion=response")
+        if theirs not in rows.columns:
+            raise RFTError(
+                f"{path}: no column {theirs!r} (--column {pair}); it has {', '.join(rows.columns)}"
+            )
+        if theirs in names or ours in names.values():
+            raise RFTError(f"--column {pair}: {theirs!r} or {ours!r} stands in another --column")
+        names[theirs] = ours
+    for theirs, ours in names.items():
+        if ours in rows.columns and ours not in names:
+            raise RFTError(
+                f"{path}: --column {ours}={theirs}, but it has a column {ours!r} too; rename that "
+                f"as well, e.g. --column their_{ours}={ours}"
+            )
+    return rows.rename(names)
+
+
+def need(rows: pl.DataFrame, columns: Sequence[str], path: Path) -> None:
+    """Refuse rows without a column, naming what makes it."""
+    for name in columns:
+        if name not in rows.columns:
+            raise RFTError(
+                f"{path}: no column {name!r} (it has {', '.join(rows.columns)}); {MAKERS[name]}"
+            )
+
+
+def refuse_taken(rows: pl.DataFrame, columns: Sequence[str], stage: str, path: Path) -> None:
+    """Refuse rows that have a column already which the stage would write over."""
+    for name in columns:
+        if name in rows.columns:
+            # What others call a response is what the model wrote, whole.
+            whole = name == "response" and text_column(rows) in (None, "response")
+            meant = "completion" if whole else f"their_{name}"
+            raise RFTError(
+                f"{path}: it has a column {name!r}, which `rft {stage}` writes; rename it, e.g. "
+                f"--column {meant}={name}"
+            )
+
+
+def explode(rows: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Give every sample a row of its own where a column holds a list of them."""
+    kind = rows.schema[column]
+    if isinstance(kind, pl.Array):
+        rows = rows.with_columns(pl.col(column).cast(pl.List(kind.inner)))
+    elif not isinstance(kind, pl.List):
+        return rows
+    # A list without elements is no sample, while a null element is a sample without a text.
+    return rows.filter(pl.col(column).list.len() > 0).explode(column)
+
+
+def text_column(rows: pl.DataFrame) -> str | None:
+    """Say which column holds what the model wrote."""
+    return next((name for name in ("completion", "response") if name in rows.columns), None)
+
+
+def identify(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Add the ids that rows lack, and give every sample of a list a row of its own.
+
+    A problem is known by its id, or its question and gold; without, each row has its own.
+    """
+    rows = rows.with_columns(pl.Series("problem_id", problem_names(rows, path), pl.String))
+    text = text_column(rows)
+    if text is not None:
+        rows = explode(rows, text)
+        if rows.is_empty():
+            raise RFTError(f"{path}: no {text} in it")
+        if rows.schema[text] not in (pl.String, pl.Null):
+            raise RFTError(f"{path}: column {text!r} holds {rows.schema[text]}, not text")
+        rows = rows.with_columns(pl.col(text).cast(pl.String))
+    elif "rollout_id" not in rows.columns:
+        need(rows, ["completion"], path)
+    seen: dict[str, int] = {}
+    repeats: dict[tuple[str, str], int] = {}
+    made = []
+    said = rows[text].fill_null("") if text else rows["rollout_id"].cast(pl.String)
+    for name, given in zip(rows["problem_id"], said, strict=True):
+        index = seen[name] = seen.get(name, -1) + 1
+        again = repeats[name, given] = repeats.get((name, given), -1) + 1
+        made.append((digest("adopted", name, given, again), index))
+    identity = pl.DataFrame(made, schema=["rollout_id", "sample_index"], orient="row")
+    fixed = {"round": pl.lit(0, pl.Int32), "finish_reason": pl.lit("stop")}
+    rows = rows.with_columns(
+        *(identity[name] for name in identity.columns if name not in rows.columns),
+        *(value.alias(name) for name, value in fixed.items() if name not in rows.columns),
+    )
+    return _checked(typed(rows, "graded", path), path)
+
+
+def _checked(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Refuse ids that are not there, or there twice."""
+    for name in IDENTITY:
+        if rows[name].null_count():
+            raise RFTError(f"{path}: column {name!r} is empty in {rows[name].null_count()} rows")
+    twice = rows.filter(pl.col("rollout_id").is_duplicated())["rollout_id"]
+    if len(twice):
+        raise RFTError(
+            f"{path}: rollout_id {twice[0]!r} stands in several rows; make them distinct, or "
+            "name the column something else with --column and new ones are made"
+        )
+    return rows
+
+
+def adopt(rows: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, dict[str, list[str]]]:
+    """Make rollouts of foreign rows, and list the golds of each problem."""
+    need(rows, ["completion", "gold"], path)
+    for number, gold in enumerate(read_golds(rows, path), 1):
+        if not gold:
+            raise RFTError(f"{path}: row {number} has no gold; every row needs one")
+    rows = identify(rows, path).with_columns(pl.col("completion").fill_null(""))
+    by_problem: dict[str, list[str]] = {}
+    for name, gold in zip(rows["problem_id"], read_golds(rows, path), strict=True):
+        if by_problem.setdefault(name, gold) != gold:
+            raise RFTError(f"{path}: problem {name} has two different golds")
+    return rows, by_problem
+
+
+def read_golds(rows: pl.DataFrame, path: Path) -> list[list[str]]:
+    """Read every row's accepted answers: a text, a number, or a list of them."""
+    kind = rows.schema["gold"]
+    if getattr(kind, "inner", kind).is_nested():
+        raise RFTError(f"{path}: column 'gold' holds {kind}, not a text or a list of texts")
+    return [read_gold(value, "plain") for value in rows["gold"].to_list()]
+
+
+def problem_names(rows: pl.DataFrame, path: Path) -> list[str | None]:
+    """Name each row's problem: as given, by its content, or each row for itself."""
+    if "problem_id" in rows.columns:
+        return list(typed(rows.select("problem_id"), "graded", path)["problem_id"])
+    question = next((name for name in QUESTIONS if name in rows.columns), None)
+    if question is None:
+        return [f"row-{number:08d}" for number in range(len(rows))]
+    if rows.schema[question] not in (pl.String, pl.Null):
+        raise RFTError(f"{path}: column {question!r} holds {rows.schema[question]}, not text")
+    golds = read_golds(rows, path) if "gold" in rows.columns else [[] for _ in range(len(rows))]
+    return [
+        problem_id(text, gold) if text and text.strip() else f"row-{number:08d}"
+        for number, (text, gold) in enumerate(zip(rows[question], golds, strict=True))
+    ]
+
+
+def say_if_alone(rows: pl.DataFrame, setting: str, say: Callable[[str], None]) -> None:
+    """Say that what works on a problem's samples did nothing, where each problem has only one."""
+    if rows["problem_id"].n_unique() == len(rows):
+        say(
+            f"{setting} did nothing: each row is the only sample of its problem "
+            "(problems are told apart by a column problem_id, or question with gold)"
+        )
+
+
+def with_features(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Add to identified rows the text features that rules read, where they are absent.
+
+    `response` counts as trimmed only beside `num_boxed`: only a grader writes both. What has no
+    text has no features either, so every rule rejects it.
+    """
+    if "response" not in rows.columns or "num_boxed" not in rows.columns:
+        text = "response" if "response" in rows.columns else "completion"
+        need(rows, ["completion"] if text == "completion" else [], path)
+        texts = [(None, None) if value is None else _cut(value) for value in rows[text]]
+        rows = rows.with_columns(
+            pl.Series("num_boxed", [number for number, _ in texts], pl.Int32),
+            pl.Series("response", [response for _, response in texts], pl.String),
+        )
+    responses = rows["response"].to_list()
+    if "answer" not in rows.columns:
+        answers = [None if text is None else answer_of(text) for text in responses]
+        rows = rows.with_columns(pl.Series("answer", answers, pl.String))
+    if "redundancy" not in rows.columns:
+        values = [None if text is None else redundancy(text) for text in responses]
+        rows = rows.with_columns(pl.Series("redundancy", values, pl.Float32))
+    return rows
+
+
+def _cut(text: str) -> tuple[int, str]:
+    """Count a text's balanced boxes, and cut it just after the brace that closes the first."""
+    box = first_box(text)
+    return count_boxes(text), text if box is None else text[: box.end]
+
+
+def typed(rows: pl.DataFrame, table: str, path: Path) -> pl.DataFrame:
+    """Give the columns that are ours the types of the named table, or refuse the rows."""
+    for name, kind in empty(table).schema.items():
+        if name not in rows.columns:
+            continue
+        try:
+            if rows.schema[name].is_nested() != kind.is_nested():
+                raise pl.exceptions.InvalidOperationError
+            rows = rows.with_columns(pl.col(name).cast(kind))
+        except pl.exceptions.PolarsError:
+            raise RFTError(
+                f"{path}: column {name!r} holds {rows.schema[name]}, which is no {kind}; rename "
+                f"it if it means something else, e.g. --column their_{name}={name}"
+            ) from None
+    return rows
+
+
+def pad(rows: pl.DataFrame, table: str) -> pl.DataFrame:
+    """Give rows exactly the named table's columns; those that they lack are empty."""
+    schema = empty(table).schema
+    return rows.select(
+        pl.col(name) if name in rows.columns else pl.lit(None, kind).alias(name)
+        for name, kind in schema.items()
+    )
+
+
+def write_rows(path: Path, rows: pl.DataFrame) -> None:
+    """Write rows to one Parquet file, whole or not at all."""
+    write_file(path, rows.to_arrow())

@@ -1,0 +1,195 @@
+"""Problems from wherever they are: bundled, a JSONL or Parquet file, a URL, or a Hub data set."""
+
+import hashlib
+import json
+import math
+import unicodedata
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import polars as pl
+
+from rft.bundled import bundled
+from rft.errors import RFTError
+from rft.grading.answers import last_answer_of
+from rft.recipe.prepare import Source
+from rft.runs.tables import file_digest, read_file
+
+
+def problem_id(question: str, golds: list[str]) -> str:
+    """Name a problem by its content."""
+    text = unicodedata.normalize("NFC", question.strip()) + "\0" + "\0".join(sorted(golds))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def local_file(source: Source) -> Path | None:
+    """Give the file of a bundled or local source; None for one on the network."""
+    name = source.source
+    if name.startswith("bundled:"):
+        folder = bundled("data") / name.removeprefix("bundled:")
+        path = folder / f"{source.split}.jsonl"
+        if not path.is_file():
+            raise RFTError(f"prepare: {name!r} with split {source.split!r} is not bundled")
+        return path
+    if name.startswith(("hub:", "http://", "https://")):
+        return None
+    path = Path(name)
+    if not path.is_file():
+        raise RFTError(f"prepare: {name}: no such file (write hub:{name} for a Hub data set)")
+    return path
+
+
+def source_digest(source: Source) -> str:
+    """Stand for a source's content: a file's hash, or the name and revision of a remote one."""
+    path = local_file(source)
+    return file_digest(path) if path else f"{source.source}@{source.revision}"
+
+
+def read_source(source: Source) -> pl.DataFrame:
+    """Read a source's rows as they are, the first `limit` of them."""
+    name = source.source
+    path = local_file(source)
+    if path is not None:
+        rows = read_rows(path)
+    elif name.startswith("hub:"):
+        rows = _from_hub(source)
+    else:
+        rows = _from_url(name)
+    return rows.head(source.limit) if source.limit else rows
+
+
+def read_rows(path: Path) -> pl.DataFrame:
+    """Read anyone's JSONL or Parquet file."""
+    if not path.is_file():
+        raise RFTError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise RFTError(f"{path}: the file is empty")
+    with path.open("rb") as file:
+        parquet = file.read(4) == b"PAR1"
+    if parquet or path.suffix == ".parquet":
+        return read_file(path)
+    return _json_lines(path.read_bytes(), str(path))
+
+
+def _json_lines(content: bytes, name: str) -> pl.DataFrame:
+    """Parse JSON lines, naming the first line that is not an object."""
+    rows = []
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise RFTError(
+                f"{name}: line {number} is not a JSON object "
+                f"({line[:40].decode(errors='replace')!r}); give JSON lines or Parquet"
+            )
+        rows.append(row)
+    if not rows:
+        raise RFTError(f"{name}: no rows in it")
+    try:
+        frame = pl.from_dicts(rows, infer_schema_length=None)
+    # A lone surrogate is a ValueError: no table holds such a text.
+    except (pl.exceptions.PolarsError, TypeError, OverflowError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise RFTError(f"{name}: its rows do not make one table ({reason})") from None
+    for column in frame.columns:
+        # polars makes null of a value that is no object where others are.
+        if frame[column].null_count() != sum(row.get(column) is None for row in rows):
+            raise RFTError(f"{name}: its rows do not make one table (column {column!r} is mixed)")
+    return frame
+
+
+def _from_url(url: str) -> pl.DataFrame:
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            content = answer.read()
+    except (URLError, OSError) as error:
+        raise RFTError(f"prepare: {url}: cannot be read ({error})") from None
+    if content[:4] == b"PAR1":
+        return pl.read_parquet(content)
+    return _json_lines(content, url)
+
+
+def _from_hub(source: Source) -> pl.DataFrame:
+    import datasets
+    from huggingface_hub.errors import HfHubHTTPError
+
+    name = source.source.removeprefix("hub:")
+    try:
+        loaded = datasets.load_dataset(
+            name, source.config, split=source.split, revision=source.revision
+        )
+    except (
+        HfHubHTTPError,
+        datasets.exceptions.DatasetsError,
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RFTError(f"prepare: hub:{name}: cannot be read ({reason})") from None
+    frame = pl.from_arrow(loaded.with_format("arrow")[:])
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def problems(rows: pl.DataFrame, source: Source) -> Iterator[dict[str, Any]]:
+    """Turn a source's rows into problems; one that cannot be read has `reason` set."""
+    columns = source.columns.model_dump()
+    for ours in ("question", "gold"):
+        if columns[ours] not in rows.columns:
+            raise RFTError(
+                f"prepare: {source.source}: no column {columns[ours]!r} for {ours} (it has "
+                f"{', '.join(rows.columns)}); say columns: {{{ours}: NAME}}"
+            )
+    rest = [name for name in rows.columns if name not in columns.values()]
+    for row in rows.iter_rows(named=True):
+        question = row[columns["question"]]
+        question = question if isinstance(question, str) else ""
+        golds = read_gold(row[columns["gold"]], source.gold_reader)
+        yield {
+            "problem_id": problem_id(question, golds),
+            "question": question.strip(),
+            "gold": golds,
+            "source": source.source,
+            "difficulty": _number(row.get(columns["difficulty"])),
+            "extra": json.dumps({name: row[name] for name in rest}, default=str) if rest else None,
+            "reason": "empty question"
+            if not question.strip()
+            else f"no gold that the {source.gold_reader} reader can read"
+            if not golds
+            else None,
+        }
+
+
+def read_gold(value: Any, reader: str) -> list[str]:
+    """Read the accepted answers out of a source's gold column."""
+    values = value if isinstance(value, list | tuple) else [value]
+    golds = []
+    for text in (str(item).strip() for item in values if item is not None):
+        if reader == "gsm8k":
+            found = text.rpartition("####")[2].strip().replace(",", "") if "####" in text else None
+        elif reader == "boxed":
+            found = last_answer_of(text)
+        else:
+            found = text
+        if found:
+            golds.append(found)
+    return list(dict.fromkeys(golds))
+
+
+def _number(value: Any) -> float | None:
+    """Read a difficulty: a number, or a text that ends in one such as `Level 5`."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float((value.split() or [""])[-1] if isinstance(value, str) else value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,1 @@
+"""Children that we start, watch and stop, and being stopped ourselves."""

@@ -1,0 +1,36 @@
+"""Every setting of a run, strict: a module for each section, and how recipes are loaded."""
+
+from rft.recipe.evaluate import Evaluate, Gate, Stop
+from rft.recipe.grpo import Grpo, Length, Reward
+from rft.recipe.prepare import Columns, Holdout, Prepare, Source
+from rft.recipe.recipe import Grade, Keep, Recipe, Score, Select
+from rft.recipe.sample import Engine, Example, Model, Prompt, Sample, Statistics, Until
+from rft.recipe.sft import Launch, Lora, Sft
+
+__all__ = [
+    "Columns",
+    "Engine",
+    "Evaluate",
+    "Example",
+    "Gate",
+    "Grade",
+    "Grpo",
+    "Holdout",
+    "Keep",
+    "Launch",
+    "Length",
+    "Lora",
+    "Model",
+    "Prepare",
+    "Prompt",
+    "Recipe",
+    "Reward",
+    "Sample",
+    "Score",
+    "Select",
+    "Sft",
+    "Source",
+    "Statistics",
+    "Stop",
+    "Until",
+]

@@ -1,0 +1,84 @@
+"""The recipe's `evaluate`, `gate` and `stop` sections: what is measured, and what follows."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from rft.recipe.section import Amount, Count, Section, refuse_equal_samples
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class Evaluate(Section):
+    """How each model is measured on the dev and test problems."""
+
+    n: Count | dict[str, Count]
+    """Samples per test problem: a number, or benchmark -> number."""
+    k: Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]
+    """The k of Pass@k; on dev, those above dev_n are left out."""
+    dev_n: Count = 4
+    """Samples per dev problem."""
+    test: Literal["every_round", "end"] = "every_round"
+    """Measure the test problems each round, or the base and the last model only."""
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    """Softmax temperature; 0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus mass; 1 is no cut."""
+    max_tokens: Count
+    """The longest completion."""
+    reference: dict[str, Percent] = Field(default_factory=dict)
+    """Published Pass@1 of the base in percent, by benchmark; a base far off it is warned about."""
+
+    def samples(self, benchmark: str) -> int:
+        """Give the number of samples per problem of a test benchmark."""
+        return self.n[benchmark] if isinstance(self.n, dict) else self.n
+
+    @model_validator(mode="after")
+    def _n_suffices(self) -> Self:
+        if list(self.k) != sorted(set(self.k)):
+            raise ValueError(f"k is {list(self.k)}; list each k once, rising")
+        wanted = self.n.items() if isinstance(self.n, dict) else [("", self.n)]
+        for benchmark, n in wanted:
+            name = f"n.{benchmark}" if benchmark else "n"
+            refuse_equal_samples(self.temperature, name, n)
+            if self.k[-1] > n:
+                raise ValueError(
+                    f"k has {self.k[-1]} and {name} is {n}, but Pass@k needs at least k samples; "
+                    f"raise {name} or shorten k"
+                )
+        for benchmark, percent in self.reference.items():
+            if 0 < percent < 1:
+                raise ValueError(
+                    f"reference.{benchmark} is {percent}, which reads like a share; "
+                    f"write percent, {percent * 100:g}"
+                )
+        return self
+
+
+class Gate(Section):
+    """When a new model is adopted."""
+
+    on: Literal["dev"] = "dev"
+    """The split that decides; a benchmark must not."""
+    metric: Annotated[str, Field(pattern=r"^pass@[1-9][0-9]*$")] = "pass@1"
+    """What is compared with the last adopted model, as pass@K."""
+
+    @property
+    def k(self) -> int:
+        """Give the K of the metric."""
+        return int(self.metric.removeprefix("pass@"))
+
+
+class Stop(Section):
+    """When a run ends before its rounds are done; whatever comes first."""
+
+    rounds: Count | None = None
+    """Rounds."""
+    gpu_hours: Amount | None = None
+    """Hours times accelerators."""
+    tokens: Count | None = None
+    """Sampled tokens."""
+    hours: Amount | None = None
+    """Hours by the clock."""
+    plateau: Count | None = None
+    """Rounds without a better dev metric."""

@@ -1,0 +1,218 @@
+"""The recipe: every setting of a run as one frozen tree that refuses what cannot work."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from rft.recipe.evaluate import Evaluate, Gate, Stop
+from rft.recipe.grpo import Grpo
+from rft.recipe.prepare import Prepare
+from rft.recipe.sample import Engine, Model, Prompt, Sample
+from rft.recipe.section import (
+    Amount,
+    Auto,
+    Count,
+    Open,
+    Section,
+    Share,
+    Text,
+    empty_is_nothing,
+    refuse_equal_samples,
+)
+from rft.recipe.sft import Sft
+
+Order = Literal["random", "entropy", "branching", "perplexity"]
+
+
+Rules = Annotated[dict[str, Open], BeforeValidator(empty_is_nothing)]
+
+
+class Grade(Section):
+    """How answers are checked."""
+
+    verifier: Literal["math"] = "math"
+    """math: exact, then numeric, then symbolic comparison."""
+    deadline: Amount = 5.0
+    """Seconds for one (gold, answer) pair, after which its verdict is `timeout`."""
+
+
+class Score(Section):
+    """The forward pass that computes the statistics which rank, where sampling recorded none."""
+
+    micro_batch: Count | Auto = "auto"
+    """Rows per forward pass; auto fits them into 16k tokens, and fewer where memory is short."""
+
+
+class Select(Section):
+    """Which of the kept samples are trained on."""
+
+    by: Order
+    """How correct samples are ranked, highest first."""
+    budget: Count
+    """Samples per round, noise included."""
+    noise: Share = 0.0
+    """Share of the budget that goes to wrong samples which pass the rules."""
+    noise_by: Order = "random"
+    """How wrong samples are ranked."""
+    per_problem: Count | None = None
+    """The most correct samples of one problem."""
+    difficulty: (
+        Annotated[tuple[Share, Share], Field(strict=False)] | Literal["proportional"] | None
+    ) = None
+    """Only problems whose pass rate is within [lo, hi]; proportional gives harder ones more."""
+    diverse: bool = False
+    """Prefer samples unlike those already selected for the same problem."""
+
+    @field_validator("difficulty")
+    @classmethod
+    def _window_is_ordered(cls, difficulty: object) -> object:
+        if isinstance(difficulty, tuple) and difficulty[0] > difficulty[1]:
+            raise ValueError(
+                f"the window {list(difficulty)} ends before it begins; give [lowest, highest]"
+            )
+        return difficulty
+
+
+class Keep(Section):
+    """What stays on disk."""
+
+    models: Literal["all", "adopted", "last"] = "adopted"
+    """All models, the last adopted and the last made, or the last made only."""
+    optimizer: bool = False
+    """Keep the last training checkpoint beside each model."""
+
+
+class Recipe(Section):
+    """Every setting of a run."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """The seed that all others derive from."""
+    rounds: Annotated[int, Field(ge=0)] = 1
+    """Rounds; 0 measures the base only."""
+    model: Model
+    """Where the run starts."""
+    prompt: Prompt = Prompt()
+    """How questions are put."""
+    prepare: Prepare
+    """Where problems come from."""
+    engine: Engine = Engine()
+    """What samples."""
+    sample: Sample
+    """How many answers are drawn each round."""
+    grade: Grade = Grade()
+    """How answers are checked."""
+    filter: Rules
+    """Rules in the order in which they see the survivors: name -> parameters."""
+    score: Score = Score()
+    """How missing statistics are computed."""
+    select: Select
+    """What is trained on."""
+    sft: Sft
+    """How it is trained on."""
+    grpo: Grpo | None = None
+    """How the model is trained online instead, by `rft grpo`; null in a recipe of rounds."""
+    evaluate: Evaluate
+    """How models are measured."""
+    gate: Gate | None = None
+    """When a new model is adopted; null is always."""
+    keep: Keep = Keep()
+    """What stays on disk."""
+    track: Literal["none", "trackio", "wandb", "tensorboard"] = "none"
+    """Where training curves go."""
+    stop: Stop | None = None
+    """What ends a run early; null is nothing."""
+    notify: Text | None = None
+    """A command that gets each event as JSON on stdin."""
+
+    @property
+    def learns_from(self) -> Sample | Grpo:
+        """Give the section that says how the answers are drawn that are learnt from."""
+        return self.grpo or self.sample
+
+    @property
+    def trains(self) -> Sft | Grpo:
+        """Give the section that says how the model is trained."""
+        return self.grpo or self.sft
+
+    @property
+    def maker(self) -> str:
+        """Name the stage that makes a model, which is the name of that section."""
+        return "grpo" if self.grpo else "sft"
+
+    @model_validator(mode="after")
+    def _online_training_is_one_round(self) -> Self:
+        if self.grpo is not None and self.rounds > 1:
+            raise ValueError(
+                f"rounds is {self.rounds}, and online training (grpo) makes one model; set "
+                "rounds: 1, or grpo: null"
+            )
+        if self.grpo is not None and self.engine.kind == "replay":
+            raise ValueError(
+                "engine.kind is replay, and what online training (grpo) makes was never recorded; "
+                "set engine.kind: transformers"
+            )
+        if self.grpo is not None and self.prompt.stop:
+            raise ValueError(
+                f"prompt.stop is {list(self.prompt.stop)}, and online training (grpo) ends answers "
+                "at tokens only; set prompt.stop: []"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _decisions_have_problems(self) -> Self:
+        """Refuse a gate or plateau that nothing would decide."""
+        if self.prepare.dev is None:
+            for name, on in (
+                ("gate", self.gate),
+                ("stop.plateau", self.stop and self.stop.plateau),
+            ):
+                if on:
+                    raise ValueError(
+                        f"{name} decides on the dev split, and prepare.dev is null; set {name} to "
+                        "null, or add dev problems such as prepare.dev: {holdout: 300}"
+                    )
+            return self
+        refuse_equal_samples(self.evaluate.temperature, "evaluate.dev_n", self.evaluate.dev_n)
+        if self.gate and self.gate.k > self.evaluate.dev_n:
+            raise ValueError(
+                f"gate.metric is {self.gate.metric} and evaluate.dev_n is {self.evaluate.dev_n}, "
+                "but Pass@k needs at least k samples; raise evaluate.dev_n"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _benchmarks_are_known(self) -> Self:
+        """Match evaluate's benchmark names with those of prepare.test."""
+        known = list(self.prepare.benchmarks("test"))
+        named = {"evaluate.reference": list(self.evaluate.reference)}
+        if isinstance(self.evaluate.n, dict):
+            named["evaluate.n"] = list(self.evaluate.n)
+            for name in known:
+                if name not in self.evaluate.n:
+                    raise ValueError(
+                        f"evaluate.n lacks the benchmark {name} of prepare.test; add it"
+                    )
+        for key, names in named.items():
+            for name in names:
+                if name not in known:
+                    raise ValueError(
+                        f"{key}.{name}: prepare.test has no benchmark {name!r}; "
+                        f"it has {', '.join(known)}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _prompts_have_room(self) -> Self:
+        """Refuse completions that fill the engine's whole context."""
+        longest = self.engine.max_model_len
+        learns = "grpo" if self.grpo else "sample"
+        for key, tokens in (
+            (f"{learns}.max_tokens", self.learns_from.max_tokens),
+            ("evaluate.max_tokens", self.evaluate.max_tokens),
+        ):
+            if longest is not None and tokens >= longest:
+                raise ValueError(
+                    f"{key} is {tokens} and engine.max_model_len is {longest}, which leaves no "
+                    f"room for the prompt; lower {key} or raise engine.max_model_len"
+                )
+        return self

@@ -1,0 +1,160 @@
+"""The recipe's `model`, `prompt`, `engine` and `sample` sections: who answers what, and how."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from rft.recipe.section import Auto, Count, Inside, Open, Section, Text, Texts, refuse_equal_samples
+
+# Engine arguments that have a place of their own in the recipe.
+ENGINE_SETTINGS = {
+    "model": "model.path",
+    "revision": "model.revision",
+    "trust_remote_code": "model.trust_remote_code",
+    "max_model_len": "engine.max_model_len",
+    "seed": "seed",
+}
+ENGINE_KINDS = {"path": "replay", "url": "server", "served_model": "server", "runner": "vllm"}
+
+
+class Model(Section):
+    """The model that the run starts from."""
+
+    path: Text
+    """A folder, a Hub id, bundled:NAME, a run folder (its last adopted model), or RUN@3."""
+    revision: str | None = None
+    """Commit, tag or branch of a Hub id."""
+    trust_remote_code: bool = False
+    """Run the Python code that comes with the model."""
+
+
+class Example(Section):
+    """One solved problem to show in the prompt."""
+
+    question: Text
+    """The problem, put into the template like any other."""
+    answer: Text
+    """The whole worked answer, as the model should write it."""
+
+
+class Prompt(Section):
+    """How a question becomes the text that the model continues."""
+
+    style: Literal["chat", "raw"] = "chat"
+    """Use the model's chat template, or plain text (base models)."""
+    system: str | None = None
+    """The system message."""
+    template: Text = "{question}\nPut your final answer within \\boxed{{}}."
+    """The user's message: {question} once, and {{ }} for braces."""
+    few_shot: Annotated[tuple[Example, ...], Field(strict=False)] | None = None
+    """Solved examples to show before the question."""
+    stop: Texts = ()
+    """Texts that end a completion too."""
+    end: Text = "auto"
+    """The token that closes an answer; auto finds it in the chat template or tokenizer."""
+    chat_kwargs: Open = Field(default_factory=dict)
+    """Further arguments of the chat template, such as enable_thinking."""
+
+    @model_validator(mode="after")
+    def _template_asks(self) -> Self:
+        if self.template.count("{question}") != 1:
+            raise ValueError(f"template must hold {{question}} exactly once; got {self.template!r}")
+        return self
+
+
+class Engine(Section):
+    """What samples, for `sample` and `evaluate` alike."""
+
+    kind: Literal["transformers", "vllm", "server", "replay"] = "transformers"
+    """In this process, vLLM, an OpenAI-compatible server, or recorded rollouts."""
+    workers: Count | Auto = "auto"
+    """How many engines; auto is one per GPU or tensor-parallel group."""
+    max_model_len: Count | None = None
+    """The longest prompt plus completion, in tokens; null is what the stage needs."""
+    runner: Literal["v1", "v2"] | None = None
+    """vLLM's model runner; null chooses the one whose statistics are known to be right."""
+    url: Text | None = None
+    """The server's address, up to and with /v1."""
+    served_model: Text | None = None
+    """The model's name on the server; null is model.path."""
+    path: Text | None = None
+    """The recorded rollouts, a Parquet file or folder, for kind: replay."""
+    args: Open = Field(default_factory=dict)
+    """Further arguments of the engine, such as vLLM's gpu_memory_utilization."""
+
+    @model_validator(mode="after")
+    def _settings_are_this_kinds(self) -> Self:
+        for name, kind in ENGINE_KINDS.items():
+            value = getattr(self, name)
+            if value is not None and kind != self.kind:
+                raise ValueError(
+                    f"{name} is {value!r}, for kind: {kind} only, and kind is {self.kind}; "
+                    f"remove {name} or change kind"
+                )
+            if value is None and kind == self.kind and name in ("path", "url"):
+                raise ValueError(f"kind: {kind} needs {name}; add it")
+        # It is not shown: people put keys into addresses.
+        if self.url and not self.url.lower().startswith(("http://", "https://")):
+            raise ValueError("url begins with http:// or https://, as in http://localhost:8000/v1")
+        for name in self.args:
+            if name in ENGINE_SETTINGS:
+                raise ValueError(f"args.{name} has a key of its own; set {ENGINE_SETTINGS[name]}")
+        return self
+
+
+class Statistics(Section):
+    """Which per-token statistics sampling records."""
+
+    entropy: bool = True
+    """Entropy of the next-token distribution, in nats."""
+    branching: bool = True
+    """Number of tokens in the top `mass` of probability."""
+    mass: Inside = 0.95
+    """The probability mass that branching counts."""
+
+
+class Until(Section):
+    """Sampling in waves until a problem is solved often enough."""
+
+    accepted: Count
+    """Correct samples wanted for each problem."""
+    max: Count
+    """The most samples to spend on one problem."""
+    wave: Count
+    """Samples drawn for each unfinished problem before looking again."""
+
+    @model_validator(mode="after")
+    def _waves_can_reach(self) -> Self:
+        if self.max < max(self.accepted, self.wave):
+            raise ValueError(
+                f"max is {self.max}, less than accepted ({self.accepted}) or wave ({self.wave}); "
+                f"raise max"
+            )
+        return self
+
+
+class Sample(Section):
+    """How the training problems are answered, each round."""
+
+    problems: Count
+    """Problems per round, without repetition until all were used."""
+    n: Count
+    """Samples per problem; of no account with until."""
+    until: Until | None = None
+    """Sample in waves until a problem is solved often enough, in place of n."""
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    """Softmax temperature; 0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus mass; 1 is no cut."""
+    max_tokens: Count
+    """The longest completion."""
+    statistics: Statistics = Statistics()
+    """What is recorded for every token."""
+
+    @model_validator(mode="after")
+    def _draws_differ(self) -> Self:
+        if self.until is not None:
+            refuse_equal_samples(self.temperature, "until.max", self.until.max)
+        else:
+            refuse_equal_samples(self.temperature, "n", self.n)
+        return self

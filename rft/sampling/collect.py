@@ -1,0 +1,93 @@
+"""Sampling that loses nothing: what is there is used, what is missing is sampled, by one worker
+or several, and put together at the end.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rft import devices
+from rft.runs import tables
+from rft.runs.atomic import atomic_text
+from rft.runs.stages import Job
+from rft.sampling import worker_pool
+from rft.sampling.plan import Plan
+from rft.sampling.shards import ARRAY, MARK, Receipt, mark_of, receipts, spent
+from rft.sampling.stock import POOL, Stock, pool, renew
+from rft.sampling.worker import Worker
+from rft.seeds import derive
+
+
+def collect(job: Job, plan: Plan) -> pl.DataFrame:
+    """Sample what is missing of the plan and return all its rollouts, sorted.
+
+    Finished ones lie in the stage's work folder, whence the next attempt goes on after a kill.
+    """
+    count = devices.count(plan.run.recipe.engine)
+    renew(job, plan, count)
+    held = {receipt.path for receipt in receipts(job.work, job.key)}
+    if count > 1:
+        worker_pool.run(job, plan, count)
+    else:
+        alone = Worker(job, plan, job.work / "worker-0", show=plan.asked)
+        alone.preflight()
+        alone.work(iter([(0, plan.asked)]))
+    return gather(job, plan, held=held)
+
+
+def collect_share(job: Job, plan: Plan, index: int, of: int) -> int:
+    """Sample an array job's share of the problems, without the lock, into a folder of its own.
+
+    Whoever runs the stage under the lock later finds these rollouts there.
+    """
+    home = job.work / f"{ARRAY}{index}-of-{of}"
+    if mark_of(home) != job.key:
+        job.run.put_away([home])
+        tables.write_file(home / POOL, tables.conform(pool(job, plan), "rollouts"))
+        atomic_text(home / MARK, job.key)
+    # Shuffled, so that no share gets the hard ones, and cut evenly.
+    shuffled = sorted(plan.asked, key=lambda each: derive("array", each.place))
+    share = shuffled[index::of]
+    worker = Worker(job, plan, home, show=share)
+    worker.preflight()
+    worker.work(iter([(0, share)]))
+    return len(share)
+
+
+def gather(job: Job, plan: Plan, *, held: set[Path]) -> pl.DataFrame:
+    """Put the plan's rollouts together, and note what they cost."""
+    made = list(receipts(job.work, job.key))
+    drawn: dict[str, int] = {}
+    for receipt in made:
+        drawn |= receipt.closed
+    missing = [each.place for each in plan.asked if each.place not in drawn]
+    assert not missing, f"no worker closed {len(missing)} problems, {missing[:1]} among them"
+    names = [each.name(index) for each in plan.asked for index in range(drawn[each.place])]
+    rollouts = Stock(job).rows(names).sort("problem_id", "sample_index", "rollout_id")
+    assert len(rollouts) == len(names), "rollouts != plan"
+    job.notes |= {
+        "tokens": int(rollouts["num_tokens"].sum() or 0),
+        "tokens_sampled_now": sum(each.tokens for each in made if each.path not in held),
+        **cost(made),
+        "engine": next((each.figures for each in reversed(made) if each.figures), {}),
+        "model": plan.model.digest,
+        "sampling": plan.key,
+    }
+    return rollouts
+
+
+def cost(made: Sequence[Receipt]) -> dict[str, Any]:
+    """Add up what all attempts and shares have spent on these rollouts; loading is not sampling.
+
+    Workers sample side by side, so the longest of them is the time that it took.
+    """
+    workers = spent(made)
+    seconds = max((each["seconds"] for each in workers.values()), default=0.0)
+    tokens = sum(receipt.tokens for receipt in made)
+    return {
+        "tokens_per_second": round(tokens / seconds) if seconds else None,
+        "sampling_seconds": seconds,
+        "workers": workers,
+    }

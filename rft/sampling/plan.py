@@ -1,0 +1,286 @@
+"""What is sampled: by which settings, from which model, whose answers, under which names."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rft.engines import Engine, Finished, Request, Sampling
+from rft.errors import RFTError
+from rft.prompt import Prompter
+from rft.recipe import Evaluate, Grpo, Recipe, Sample, Until
+from rft.runs import tables
+from rft.runs.folder import Run
+from rft.runs.models import MARK, ModelRef
+from rft.seeds import derive, digest
+
+# What decides an engine's tokens; every other argument is about memory and speed.
+IDENTITY_ARGS = ("dtype", "quantization", "kv_cache_dtype", "hf_overrides")
+
+
+def engine_identity(recipe: Recipe) -> dict[str, Any]:
+    """Give the engine settings on which the sampled tokens depend."""
+    engine = recipe.engine
+    own = {name: engine.args[name] for name in IDENTITY_ARGS if name in engine.args}
+    if engine.kind == "replay":
+        assert engine.path is not None, "the recipe refuses replay without a path"
+        own["recording"] = recording_digest(Path(engine.path))
+    if engine.kind == "server":
+        # What the name stands for is the server's affair; where it is asked changes nothing.
+        own["served_model"] = engine.served_model or recipe.model.path
+        if "top_logprobs" in engine.args:
+            own["top_logprobs"] = engine.args["top_logprobs"]
+    return {"kind": engine.kind, **own}
+
+
+def recording_digest(path: Path) -> str:
+    """Hash what a replay answers from."""
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    files = [file for file in files if not {"stale", "work"} & set(file.relative_to(path).parts)]
+    if not files:
+        raise RFTError(f"engine.path: {path}: no recorded rollouts (Parquet) here")
+    return digest(*(file_digest_of(str(file), file.stat().st_mtime_ns) for file in files))
+
+
+@cache
+def file_digest_of(path: str, _modified: int) -> str:
+    """Hash a file once per process, unless it changes."""
+    return tables.file_digest(Path(path))
+
+
+def sampling_settings(recipe: Recipe, section: Sample | Grpo | Evaluate) -> dict[str, Any]:
+    """Give the settings that, with the model's content, are the sampling key."""
+    return {
+        "seed": recipe.seed,
+        "prompt": recipe.prompt.model_dump(mode="json"),
+        "engine": engine_identity(recipe),
+        "temperature": section.temperature,
+        "top_p": section.top_p,
+        "max_tokens": section.max_tokens,
+    }
+
+
+def sampling_key(recipe: Recipe, section: Sample | Grpo | Evaluate, model: ModelRef) -> str:
+    """Hash what decides a rollout's text: never how many are asked for, nor of which problems."""
+    return digest(canonical(sampling_settings(recipe, section)), model.digest)
+
+
+def canonical(value: Any) -> str:
+    """Write settings in one canonical way."""
+    return json.dumps(value, sort_keys=True)
+
+
+def problems_of_round(ids: Sequence[str], per_round: int, round: int, seed: int) -> list[str]:
+    """Pick a round's problems."""
+    return next(islice(problems_of_rounds(ids, per_round, seed), round - 1, None))
+
+
+def problems_of_rounds(ids: Sequence[str], per_round: int, seed: int) -> Iterator[list[str]]:
+    """Pick each round's problems: seeded, and none comes again until all have been used."""
+    count = min(per_round, len(ids))
+    left: list[str] = []
+    at = cycle = 0
+    while True:
+        chosen = left[at : at + count]
+        at += count
+        if len(chosen) < count:
+            cycle += 1
+            order = sorted(ids, key=lambda name: derive(seed, "problems", cycle, name))
+            had = set(chosen)
+            fresh = [name for name in order if name not in had]
+            wanted = count - len(chosen)
+            # Those of the new cycle that this round has had already stay at the cycle's end.
+            left, at = fresh[wanted:] + [name for name in order if name in had], 0
+            chosen += fresh[:wanted]
+        yield chosen
+
+
+def as_sampling(recipe: Recipe, section: Sample | Grpo | Evaluate) -> Sampling:
+    """Give the engine's view of a sampling section."""
+    wanted = recipe.sample.statistics
+    return Sampling(
+        temperature=section.temperature,
+        top_p=section.top_p,
+        max_tokens=section.max_tokens,
+        entropy=wanted.entropy,
+        branching=wanted.branching,
+        mass=wanted.mass,
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A problem as it is put to the model, and how many answers are wanted at most."""
+
+    problem_id: str
+    round: int
+    prompt: str
+    prompt_ids: tuple[int, ...]
+    n: int
+    name: Callable[[int], str]
+    """From an answer's index to its rollout_id."""
+    seed: Callable[[int], int]
+    benchmark: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Tell the problem from the same one in another benchmark."""
+        return f"{self.benchmark or ''} {self.problem_id}".lstrip()
+
+    def request(self, index: int) -> Request:
+        """Ask for the answer of an index."""
+        return Request(
+            rollout_id=self.name(index),
+            problem_id=self.problem_id,
+            round=self.round,
+            sample_index=index,
+            prompt=self.prompt,
+            prompt_ids=self.prompt_ids,
+            seed=self.seed(index),
+            benchmark=self.benchmark,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a stage samples, and with what."""
+
+    run: Run
+    stage: str
+    round: int
+    model: ModelRef
+    prompts: Prompter
+    section: Sample | Grpo | Evaluate
+    asked: Sequence[Asked]
+    probes: Sequence[Request] = ()
+    """What the preflight samples."""
+    until: Until | None = None
+
+    @cached_property
+    def key(self) -> str:
+        """Hash what decides the text of these rollouts."""
+        return sampling_key(self.run.recipe, self.section, self.model)
+
+    @property
+    def sampling(self) -> Sampling:
+        """Give the engine's view of the settings."""
+        return as_sampling(self.run.recipe, self.section)
+
+    @property
+    def longest(self) -> int:
+        """Count the tokens of the longest prompt with the longest completion."""
+        longest = max((len(each.prompt_ids) for each in self.asked), default=0)
+        return longest + self.section.max_tokens
+
+    @property
+    def room(self) -> int:
+        """Count the tokens that an engine must be able to hold: the preflight samples to learn."""
+        limit = self.run.recipe.learns_from.max_tokens
+        return max([self.longest, *(len(each.prompt_ids) + limit for each in self.probes)])
+
+    @property
+    def together(self) -> bool:
+        """Say whether tokens depend, in their last bits, on which requests share a batch."""
+        return self.run.recipe.engine.kind == "transformers"
+
+    def engine_seed(self, worker: str, attempt: int) -> int:
+        """Derive the seed of an engine that draws for all its requests from one stream."""
+        return derive(self.run.recipe.seed, "engine", self.stage, self.round, worker, attempt)
+
+
+def open_engine(plan: Plan, seed: int) -> Engine:
+    """Load the recipe's engine with the plan's model."""
+    engine, model = plan.run.recipe.engine, plan.model
+    if engine.kind == "replay":
+        assert engine.path is not None, "the recipe refuses replay without a path"
+        from rft.engines.replay import Replay
+
+        return Replay(engine.path)
+    if engine.kind == "server":
+        from rft.engines.server import Server
+
+        folder, made = Path(model.path).resolve(), (plan.run.path / "models").resolve()
+        trained = folder.is_relative_to(made) and (folder / MARK).is_file()
+        return Server(
+            plan.prompts,
+            engine,
+            model,
+            # The recipe's names are the base's: what the run trained is known by its folder.
+            name=None if trained else engine.served_model or plan.run.recipe.model.path,
+            sampling=plan.sampling,
+            longest=plan.room,
+        )
+    if engine.kind == "vllm":
+        from rft.engines.vllm import Vllm
+
+        return Vllm(
+            model.path,
+            plan.prompts,
+            engine,
+            sampling=plan.sampling,
+            longest=plan.room,
+            seed=seed,
+            **model.options,
+        )
+    from rft.engines.transformers import Transformers
+
+    check_context(plan)
+    return Transformers(model.path, plan.prompts, engine.args, **model.options)
+
+
+def check_context(plan: Plan) -> None:
+    """Refuse completions that would run out of the model's positions."""
+    config = json.loads((Path(plan.model.path) / "config.json").read_text())
+    limit = config.get("max_position_embeddings") or plan.longest
+    limit = min(limit, plan.run.recipe.engine.max_model_len or limit)
+    if plan.longest > limit:
+        raise RFTError(
+            f"{plan.stage}.max_tokens: {plan.section.max_tokens} and the longest prompt "
+            f"({plan.longest - plan.section.max_tokens} tokens) are {plan.longest} tokens, more "
+            f"than the {limit} of the model or engine.max_model_len; lower max_tokens"
+        )
+
+
+def rollout_rows(finished: Iterable[Finished], plan: Plan) -> pl.DataFrame:
+    """Turn an engine's output into rows of the rollouts table."""
+    mass = plan.sampling.mass
+    rows = [
+        {
+            "rollout_id": done.request.rollout_id,
+            "problem_id": done.request.problem_id,
+            "round": done.request.round,
+            "sample_index": done.request.sample_index,
+            "prompt": done.request.prompt,
+            "completion": done.completion,
+            "finish_reason": done.finish_reason,
+            "num_prompt_tokens": len(done.request.prompt_ids),
+            "num_tokens": done.length,
+            "token_ids": done.token_ids,
+            "logprobs": done.logprobs,
+            "entropies": done.entropies,
+            "branching": done.branching,
+            "stats_origin": done.stats_origin,
+            "stats_mass": None if done.branching is None else mass,
+            "model": plan.model.digest,
+            "sampling": plan.key,
+            "seed": done.seed,
+        }
+        for done in finished
+    ]
+    return pl.DataFrame(rows, schema=tables.empty("rollouts").schema)
+
+
+def has_statistics(sampling: Sampling) -> pl.Expr:
+    """Say whether a rollout has the statistics that are asked for, at the mass asked for."""
+    enough = pl.lit(True)
+    if sampling.entropy:
+        enough &= pl.col("entropies").is_not_null()
+    if sampling.branching:
+        enough &= pl.col("branching").is_not_null()
+        enough &= (pl.col("stats_mass") - sampling.mass).abs() < 1e-6
+    return enough.fill_null(False)

@@ -1,0 +1,1 @@
+"""What fine-tuning and online training share, and the trainer of the latter."""

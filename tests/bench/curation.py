@@ -1,0 +1,147 @@
+"""Ratios measured side by side in one run: `make bench`. The results belong into BENCHMARKS.md.
+
+Every ratio is the median of paired, alternating repetitions, given with its smallest and largest.
+"""
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import torch
+
+from rft.bundled import bundled
+from rft.engines import Fixed, Request, Sampling
+from rft.engines.transformers import Transformers
+from rft.grading.verifier import Verifier
+from rft.prompt import load_tokenizer, prompter
+from rft.recipe import Prompt
+from rft.runs.folder import versions
+from rft.seeds import derive
+
+TINY = bundled("data") / "tiny"
+REPEATS = 5
+TOKENS = 48
+
+
+def paired(arms: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Time the arms in turn, again and again; a first turn that is not counted warms up."""
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    for turn in range(REPEATS + 1):
+        for name, arm in arms.items():
+            began = time.perf_counter()
+            arm()
+            if turn:
+                seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def show(what: str, seconds: dict[str, list[float]], unit: str, amount: int) -> None:
+    """Print each arm's speed, and its time as a ratio to the first arm's."""
+    print(f"\n{what}")
+    base = next(iter(seconds.values()))
+    for name, own in seconds.items():
+        ratios = sorted(mine / first for mine, first in zip(own, base, strict=True))
+        speed = amount / statistics.median(own)
+        print(
+            f"  {name:44} {speed:10,.0f} {unit}/s   "
+            f"{statistics.median(ratios):6.3f}x [{ratios[0]:.3f}, {ratios[-1]:.3f}]"
+        )
+
+
+def sampling() -> None:
+    """Compare plain decoding with capture, and with transformers' own generate."""
+    prompts = prompter(load_tokenizer(TINY), Prompt())
+    engine = Transformers(TINY, prompts, {"batch": 256})
+    # No end token, so that all arms draw the same number of tokens.
+    engine.stops = torch.tensor([-1])
+    problems = [json.loads(line) for line in (bundled("data") / "arithmetic/test.jsonl").open()]
+    asked = []
+    for number, row in enumerate(problems[:256]):
+        text = prompts.render(row["question"])
+        ids = tuple(prompts.encode(text))
+        asked.append(Request(str(number), str(number), 1, 0, text, ids, derive("bench", number)))
+    longest = max(len(request.prompt_ids) for request in asked)
+    padded = torch.zeros(len(asked), longest, dtype=torch.long)
+    mask = torch.zeros_like(padded)
+    for row, request in enumerate(asked):
+        padded[row, -len(request.prompt_ids) :] = torch.tensor(request.prompt_ids)
+        mask[row, -len(request.prompt_ids) :] = 1
+
+    def ours(entropy: bool, branching: bool) -> Callable[[], object]:
+        how = Sampling(1.0, 1.0, TOKENS, entropy, branching, 0.95)
+        return lambda: list(engine.sample(Fixed([asked]), how, check=lambda: None))
+
+    def generate() -> object:
+        return engine.model.generate(
+            padded,
+            attention_mask=mask,
+            max_new_tokens=TOKENS,
+            min_new_tokens=TOKENS,
+            do_sample=True,
+            top_k=0,
+            pad_token_id=0,
+        )
+
+    seconds = paired(
+        {
+            "plain": ours(False, False),
+            "entropy and logprob": ours(True, False),
+            "entropy, logprob and branching": ours(True, True),
+            "transformers generate, nothing captured": generate,
+        }
+    )
+    show(
+        f"Sampling, bundled model, {len(asked)} x {TOKENS} tokens",
+        seconds,
+        "tokens",
+        len(asked) * TOKENS,
+    )
+
+
+def verifying() -> None:
+    """Compare grading with a plain math-verify loop, start-up excluded on both sides."""
+    from math_verify import parse, verify
+
+    numbers = [(str(n), str(n + n % 3)) for n in range(300)]
+    symbols = [(f"\\frac{{{n}}}{{7}}", f"{n}/7") for n in range(1, 101)]
+    pairs = [*numbers, *symbols]
+    repeated = pairs * 10
+
+    def loop() -> None:
+        for gold, answer in repeated:
+            verify(
+                parse(f"\\boxed{{{gold}}}", parsing_timeout=None),
+                parse(f"\\boxed{{{answer}}}", parsing_timeout=None),
+                timeout_seconds=None,
+            )
+
+    def ours() -> None:
+        with Verifier(workers=1) as verifier:
+            verifier.verdicts([("\\sqrt{2}", "\\sqrt{8}/2")])  # start-up
+            began = time.perf_counter()
+            verifier.verdicts(repeated)
+            spent.append(time.perf_counter() - began)
+
+    spent: list[float] = []
+    seconds = paired({"plain math-verify loop": loop, "Verifier, one worker": ours})
+    seconds["Verifier, one worker"] = spent[1:]
+    show(
+        f"Verifying {len(repeated)} pairs, {len(pairs)} distinct, 3 of 4 plain numbers",
+        seconds,
+        "pairs",
+        len(repeated),
+    )
+
+
+if __name__ == "__main__":
+    import logging
+
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(2)
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {torch.get_num_threads()} threads")
+    print(", ".join(f"{name} {version}" for name, version in versions().items()))
+    sampling()
+    verifying()

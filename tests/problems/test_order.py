@@ -1,0 +1,84 @@
+"""Pins which problems a round samples: none comes again until all have been used."""
+
+import random
+from itertools import chain
+
+import pytest
+
+from rft.sampling.plan import problems_of_round
+
+
+def names(count: int) -> list[str]:
+    return [f"problem-{index:05d}" for index in range(count)]
+
+
+def rounds(ids: list[str], per_round: int, upto: int, seed: int = 0) -> list[list[str]]:
+    return [problems_of_round(ids, per_round, round, seed) for round in range(1, upto + 1)]
+
+
+@pytest.mark.parametrize("count", range(1, 13))
+def test_every_cycle_uses_each_problem_once_and_no_round_has_one_twice(count):
+    ids = names(count)
+    for per_round in range(1, count + 1):
+        for seed in range(3):
+            made = rounds(ids, per_round, 3 * count, seed)
+            assert all(len(chosen) == per_round for chosen in made)
+            assert all(len(set(chosen)) == per_round for chosen in made), "twice in one round"
+            line = list(chain.from_iterable(made))
+            for start in range(0, len(line) - count + 1, count):
+                assert sorted(line[start : start + count]) == ids, (per_round, seed, start)
+
+
+def test_the_round_after_a_border_takes_others_first():
+    for seed in range(20):
+        made = rounds(names(10), 4, 4, seed)
+        # Round 3 has the last two of the first cycle and two of the second, which come last in it.
+        assert not set(made[2]) & set(made[3])
+
+
+def test_more_problems_a_round_than_there_are_means_all_of_them():
+    for chosen in rounds(names(5), 99, 4):
+        assert sorted(chosen) == names(5)
+
+
+def test_the_order_of_the_input_does_not_matter():
+    ids = names(23)
+    wanted = rounds(ids, 7, 9)
+    for seed in range(5):
+        shuffled = ids.copy()
+        random.Random(seed).shuffle(shuffled)
+        assert rounds(shuffled, 7, 9) == wanted
+
+
+def test_a_round_does_not_depend_on_the_rounds_after_it():
+    ids = names(10)
+    assert rounds(ids, 4, 2) == rounds(ids, 4, 9)[:2]
+
+
+def test_seeds_and_cycles_differ_in_their_order():
+    ids = names(30)
+    assert problems_of_round(ids, 30, 1, 0) != problems_of_round(ids, 30, 1, 1)
+    assert problems_of_round(ids, 30, 1, 0) != problems_of_round(ids, 30, 2, 0)
+
+
+def test_a_larger_round_begins_with_the_smaller_one():
+    ids = names(40)
+    assert problems_of_round(ids, 25, 1, 0)[:10] == problems_of_round(ids, 10, 1, 0)
+
+
+def test_each_problem_is_as_likely_to_come_first():
+    ids = names(4)
+    first = [problems_of_round(ids, 1, 1, seed)[0] for seed in range(800)]
+    assert all(140 < first.count(name) < 260 for name in ids)
+
+
+def test_no_problems_give_empty_rounds():
+    assert rounds([], 4, 3) == [[], [], []]
+
+
+def test_the_border_of_a_cycle_is_quick_with_many_problems():
+    # The round of the border knows the problems it has; looking them up must not take a scan each.
+    ids = names(20_000)
+    (first, second) = rounds(ids, 15_000, 2)
+    assert len(set(second)) == 15_000
+    assert set(ids) - set(first) <= set(second)

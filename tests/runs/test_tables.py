@@ -1,0 +1,125 @@
+"""Tables are written whole or not at all, in the declared types, and damage is seen on reading."""
+
+import subprocess
+import sys
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from rft.errors import RFTError
+from rft.runs import tables
+from rft.runs.schemas import TABLES
+
+
+def rollouts(count: int, tokens: int = 4) -> pl.DataFrame:
+    rows = [
+        {
+            "rollout_id": f"r{index}",
+            "problem_id": "p",
+            "round": 1,
+            "sample_index": index,
+            "prompt": "1 + 1?",
+            "completion": "\\boxed{2}",
+            "finish_reason": "stop",
+            "num_tokens": tokens,
+            "token_ids": list(range(tokens)),
+            "logprobs": [-0.123456789] * tokens,
+            "entropies": [0.1 * index] * tokens if index % 2 else None,
+            "branching": [1] * tokens,
+            "stats_origin": "engine",
+            "stats_mass": 0.95,
+            "model": "m",
+            "sampling": "s",
+            "seed": 2**62 + index,
+        }
+        for index in range(count)
+    ]
+    return pl.DataFrame(rows, schema=tables.empty("rollouts").schema)
+
+
+def test_a_table_reads_back_as_it_was_but_for_rounding(tmp_path):
+    frame = rollouts(5)
+    assert tables.write(tmp_path, "rollouts", frame) == 5
+    back = tables.read(tmp_path)
+    assert back.drop("logprobs", "entropies").equals(frame.drop("logprobs", "entropies"))
+    for name in ("logprobs", "entropies"):
+        for found, wanted in zip(back[name], frame[name], strict=True):
+            assert (found is None) == (wanted is None)
+            if wanted is not None:
+                assert (found - wanted).abs().max() <= 2**-15
+                assert all((value * 2**14).is_integer() for value in found)
+
+
+def test_a_slice_with_nulls_is_rounded_like_the_whole(tmp_path):
+    whole = tables.conform(rollouts(6), "rollouts")
+    tables.write_file(tmp_path / "a.parquet", whole)
+    tables.write_file(tmp_path / "b.parquet", whole.slice(2, 3))
+    part = tables.read_file(tmp_path / "b.parquet")
+    assert part.equals(tables.read_file(tmp_path / "a.parquet")[2:5])
+
+
+def test_shards_and_row_groups_close_by_bytes(tmp_path, monkeypatch):
+    frame = rollouts(4000, tokens=50)
+    size = tables.conform(frame, "rollouts").nbytes
+    monkeypatch.setattr(tables, "ROW_GROUP_BYTES", size // 20)
+    parts = list(tables.shards(tables.conform(frame, "rollouts"), size // 4))
+    assert 4 <= len(parts) <= 5
+    tables.write_file(tmp_path / "x.parquet", parts[0])
+    groups = pq.ParquetFile(tmp_path / "x.parquet").metadata.num_row_groups
+    assert 4 <= groups <= 6
+
+
+@pytest.mark.parametrize("name", list(TABLES))
+def test_an_empty_table_of_every_kind_keeps_its_columns(tmp_path, name):
+    tables.write(tmp_path, name, tables.empty(name))
+    assert tables.read(tmp_path).columns == TABLES[name].names
+
+
+def test_a_null_in_a_required_column_is_refused(tmp_path):
+    broken = rollouts(2).with_columns(completion=pl.lit(None, pl.String))
+    with pytest.raises(ValueError, match="completion"):
+        tables.write(tmp_path, "rollouts", broken)
+    assert not tables.parts(tmp_path)
+
+
+def test_a_flipped_bit_is_found_and_named(tmp_path):
+    tables.write(tmp_path, "rollouts", rollouts(50))
+    path = tmp_path / "part-00000.parquet"
+    content = bytearray(path.read_bytes())
+    content[300] ^= 0x40
+    path.write_bytes(content)
+    with pytest.raises(RFTError, match=r"part-00000\.parquet: not a readable Parquet file"):
+        tables.read(tmp_path)
+
+
+def test_a_torn_shard_is_found_and_named(tmp_path):
+    tables.write(tmp_path, "rollouts", rollouts(50))
+    path = tmp_path / "part-00000.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(RFTError, match=r"part-00000\.parquet"):
+        tables.read(tmp_path)
+
+
+def test_a_missing_table_says_which_stage_is_due(tmp_path):
+    with pytest.raises(RFTError, match="run the stage"):
+        tables.read(tmp_path / "rollouts")
+
+
+def test_a_write_that_hits_the_size_limit_leaves_nothing_behind(tmp_path):
+    # In a process of its own, since the limit holds for the whole process.
+    code = """
+import resource, sys
+from pathlib import Path
+from rft.runs import tables
+from rft.errors import explained
+from tests.runs.test_tables import rollouts
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+try:
+    tables.write(Path(sys.argv[1]), "rollouts", rollouts(3000))
+except OSError as error:
+    sys.exit(0 if explained(error) else 3)
+sys.exit(4)
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+    assert list(tmp_path.iterdir()) == []

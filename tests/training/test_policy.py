@@ -1,0 +1,197 @@
+"""SFT learns response + end, once and nothing else, by the real trainer; a kill costs no digit."""
+
+import json
+import shutil
+
+import polars as pl
+import pytest
+from transformers import AutoModelForCausalLM
+
+from pipelines import sft
+from rft.bundled import bundled
+from rft.errors import Interrupted, RFTError
+from rft.processes.stopping import Stop
+from rft.prompt import load_tokenizer, prompter
+from rft.recipe import Prompt, Sft
+from rft.recipe.loading import load_recipe
+from rft.runs.models import MARK, ModelRef, folder_digest, new_model_folder
+from rft.sampling.preflight import check_trainer_arguments
+from rft.training import policy
+
+TINY = bundled("data") / "tiny"
+MODEL = ModelRef(str(TINY), "tiny")
+ANSWERS = [f"{n} + {n} = {2 * n}. The answer is $\\boxed{{{2 * n}}}$." for n in range(12)]
+
+
+def settings(**changes) -> Sft:
+    basic = {"epochs": 1, "batch": 4, "learning_rate": 3e-4, "max_length": 128, "save_every": 1}
+    return Sft.model_validate(basic | changes)
+
+
+def rows(prompts) -> list[dict]:
+    asked = prompts.encode(prompts.render("What is it?"))
+    return [prompts.target(asked, prompts.encode(answer)) for answer in ANSWERS]
+
+
+def build(tmp_path, stop=None, style="chat", targets=None, **changes):
+    prompts = prompter(load_tokenizer(TINY), Prompt(style=style))
+    trainer = sft.make_trainer(
+        settings(**changes),
+        model=MODEL,
+        prompts=prompts,
+        targets=targets or rows(prompts),
+        seed=7,
+        checkpoints=tmp_path / "checkpoints",
+        stop=stop or Stop(),
+    )
+    return trainer, prompts
+
+
+@pytest.mark.parametrize("style", ["chat", "raw"])
+@pytest.mark.parametrize("packing", [False, True])
+def test_decoded_labels_are_response_and_end_exactly_once(tmp_path, style, packing):
+    trainer, prompts = build(tmp_path, style=style, packing=packing)
+    learnt = []
+    for batch in trainer.get_train_dataloader():
+        for labels in batch["labels"]:
+            kept = [int(token) for token in labels if token != -100]
+            learnt += prompts.decode(kept).split(prompts.end)[:-1]
+            assert kept[-1] == prompts.end_id
+            assert len(prompts.decode(kept).split(prompts.end)) - 1 == kept.count(prompts.end_id)
+    assert sorted(learnt) == sorted(ANSWERS)
+
+
+def test_rows_over_the_limit_are_left_out_and_counted_and_never_cut():
+    targets = [{"input_ids": [1] * n, "completion_mask": [1] * n} for n in (130, 128, 5)]
+    frame = pl.DataFrame({"rollout_id": ["long", "fits", "short"]})
+    rows, kept, dropped = sft.without_long(frame, targets, 128)
+    assert rows["rollout_id"].to_list() == ["fits", "short"]
+    assert kept == targets[1:]
+    assert dropped == 1
+    with pytest.raises(RFTError, match=r"sft\.max_length: all 3 selected rows are longer than 4"):
+        sft.without_long(frame, targets, 4)
+
+
+def test_a_half_precision_base_is_trained_in_float32_and_stored_as_it_came(tmp_path):
+    base = AutoModelForCausalLM.from_pretrained(TINY).bfloat16()
+    base.save_pretrained(tmp_path / "base")
+    load_tokenizer(TINY).save_pretrained(tmp_path / "base")
+    prompts = prompter(load_tokenizer(TINY), Prompt())
+    trainer = sft.make_trainer(
+        settings(learning_rate=1e-5, epochs=2),
+        model=ModelRef(str(tmp_path / "base"), "half"),
+        prompts=prompts,
+        targets=rows(prompts),
+        seed=7,
+        checkpoints=tmp_path / "checkpoints",
+        stop=Stop(),
+    )
+    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    assert policy.saved_dtype(ModelRef(str(tmp_path / "base"), "half")) == "bfloat16"
+    with new_model_folder(tmp_path / "model") as folder:
+        sft.train(trainer, prompts, folder, Stop(), dtype="bfloat16")
+    assert json.loads((tmp_path / "model/config.json").read_text())["dtype"] == "bfloat16"
+    trainer.model.float()
+    frozen = sum(
+        int((value == before[name]).sum()) for name, value in trainer.model.named_parameters()
+    )
+    total = sum(value.numel() for value in before.values())
+    assert frozen < 0.97 * total  # the steps were taken in float32, then rounded once on saving
+
+
+def test_a_base_with_sampling_flags_but_no_sampling_can_be_trained_and_saved(tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(TINY, base)
+    config = json.loads((base / "generation_config.json").read_text())
+    (base / "generation_config.json").write_text(json.dumps(config | {"temperature": 0.6}))
+    prompts = prompter(load_tokenizer(base), Prompt())
+    trainer = sft.make_trainer(
+        settings(),
+        model=ModelRef(str(base), "flags"),
+        prompts=prompts,
+        targets=rows(prompts),
+        seed=7,
+        checkpoints=tmp_path / "checkpoints",
+        stop=Stop(),
+    )
+    with new_model_folder(tmp_path / "model") as folder:
+        sft.train(trainer, prompts, folder, Stop(), dtype="float32")
+    assert json.loads((tmp_path / "model/config.json").read_text())["use_cache"] is True
+
+
+def weights(folder) -> dict:
+    return {
+        k: v.clone() for k, v in AutoModelForCausalLM.from_pretrained(folder).state_dict().items()
+    }
+
+
+def test_training_resumed_after_a_stop_ends_with_the_same_weights(tmp_path):
+    whole, prompts = build(tmp_path / "whole", epochs=2)
+    with new_model_folder(tmp_path / "a") as folder:
+        sft.train(whole, prompts, folder, Stop(), dtype="float32")
+    stop = Stop()
+    broken, prompts = build(tmp_path / "broken", stop, epochs=2)
+
+    class AtStepTwo(sft_callback()):
+        def on_step_begin(self, _args, state, _control, **_):
+            if state.global_step == 2:
+                stop.since, stop.reason = 0.0, "TERM"
+
+    broken.add_callback(AtStepTwo())
+    with pytest.raises(Interrupted, match="step 3 of 6"):
+        sft.train(broken, prompts, tmp_path / "never", stop, dtype="float32")
+    torn = tmp_path / "broken" / "checkpoints" / "checkpoint-5"
+    torn.mkdir()  # no mark: a kill in the middle of saving
+    resumed, prompts = build(tmp_path / "broken", epochs=2)
+    with new_model_folder(tmp_path / "b") as folder:
+        sft.train(resumed, prompts, folder, Stop(), dtype="float32")
+    assert folder_digest(tmp_path / "a") == folder_digest(tmp_path / "b")
+
+
+def sft_callback():
+    from transformers import TrainerCallback
+
+    return TrainerCallback
+
+
+def test_the_model_folder_is_complete_and_ends_where_its_targets_end(tmp_path):
+    trainer, prompts = build(tmp_path)
+    with new_model_folder(tmp_path / "model", round=1) as folder:
+        figures = sft.train(trainer, prompts, folder, Stop(), dtype="float32")
+    model = tmp_path / "model"
+    assert figures["steps"] == 3
+    assert json.loads((model / MARK).read_text())["digest"] == folder_digest(model)
+    generation = json.loads((model / "generation_config.json").read_text())
+    assert generation["eos_token_id"][0] == prompts.end_id
+    again = prompter(load_tokenizer(model), Prompt())
+    assert again.tokenizer.eos_token == "<|im_end|>" == again.end
+    assert again.render("1 + 1?") == prompts.render("1 + 1?")
+    text = "1 + 1 = 2. \\boxed{2}$. x"
+    assert again.encode(text) == prompts.encode(text)
+    assert json.loads((model / "config.json").read_text())["dtype"] == "float32"
+
+
+def test_lora_is_merged_for_sampling_with_the_adapter_beside(tmp_path):
+    trainer, prompts = build(tmp_path, lora={"r": 4, "alpha": 8}, learning_rate=1e-2)
+    with new_model_folder(tmp_path / "model") as folder:
+        sft.train(trainer, prompts, folder, Stop(), dtype="float32")
+    before, after = weights(TINY), weights(tmp_path / "model")
+    assert before.keys() == after.keys()
+    assert any((before[name] != after[name]).any() for name in before)
+    assert (tmp_path / "model" / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_any_key_of_sftconfig_can_be_passed_and_a_wrong_one_is_one_line(tmp_path):
+    trainer, _ = build(tmp_path, args={"max_grad_norm": 0.5, "optim": "sgd"})
+    assert trainer.args.max_grad_norm == 0.5
+    check_trainer_arguments(load_recipe("smoke", ["sft.args={max_grad_norm: 0.5}"]))
+    for recipe, maker in (("smoke", "sft"), ("grpo-quickstart", "grpo")):
+        wrong = load_recipe(recipe, [f"{maker}.args={{max_gard_norm: 0.5}}"])
+        with pytest.raises(RFTError, match=f'{maker}.args.*did you mean "max_grad_norm"'):
+            check_trainer_arguments(wrong)
+
+
+def test_a_loss_that_is_not_finite_ends_the_round(tmp_path):
+    trainer, prompts = build(tmp_path, learning_rate=1e30, epochs=2, args={"max_grad_norm": 1e30})
+    with pytest.raises(RFTError, match=r"lower sft\.learning_rate"):
+        sft.train(trainer, prompts, tmp_path / "model", Stop(), dtype="float32")
