@@ -19,7 +19,7 @@ from rft.runs.stages import Job, Stage
 from rft.sampling.collect import collect
 from rft.sampling.plan import Asked, Plan, sampling_key, sampling_settings
 from rft.sampling.preflight import probes_of
-from rft.sampling.stock import FAILED, reopen
+from rft.sampling.shards import FAILED, reopen
 from rft.seeds import derive, digest
 
 # The share of a benchmark's answers that may have failed at the engine: a point of Pass@1 at most.

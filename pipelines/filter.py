@@ -4,15 +4,13 @@ Reads graded; writes kept and rejected, the latter with the name of the rule.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
 from filters import RULES
 from rft.errors import RFTError
-from rft.problems.foreign_rows import identify, refuse_taken, say_if_alone, with_features
 from rft.recipe.complaints import nearest
 from rft.runs.folder import Run
 from rft.runs.stages import Job, Stage
@@ -107,21 +105,6 @@ def funnel_line(counts: Mapping[str, Any]) -> str:
     reasons = ", ".join(f"{count} {name}" for name, count in counts["rejected"].items())
     gone = sum(counts["rejected"].values())
     return f"{counts['in']} graded = {counts['kept']} kept + {gone} rejected ({reasons or 'none'})"
-
-
-def filter_file(
-    rows: pl.DataFrame,
-    path: Path,
-    rules: Mapping[str, Mapping[str, Any]],
-    say: Callable[[str], None],
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Apply the rules to anyone's rows; their other columns pass through."""
-    refuse_taken(rows, ["rejected_by"], "filter", path)
-    rows = with_features(identify(rows, path), path)
-    for name, parameters in rules.items():
-        if "problem_id" in RULES[name](**parameters).meta.root_names():
-            say_if_alone(rows, f"filter.{name}", say)
-    return apply_rules(rows, rules)
 
 
 STAGE = Stage("filter", settings, inputs, work)

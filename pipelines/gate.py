@@ -8,8 +8,7 @@ from typing import Any
 import polars as pl
 
 from rft.errors import RFTError
-from rft.measuring.measures import paired_difference_of
-from rft.measuring.pass_at_k import gate_decision
+from rft.measuring.pass_at_k import gate_decision, paired_difference_of
 from rft.runs.folder import Run
 from rft.runs.models import adopted
 from rft.runs.stages import Job, Stage

@@ -5,7 +5,6 @@ Reads rollouts and problems; writes graded, and the verdict of each distinct pai
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -13,16 +12,10 @@ import polars as pl
 from rft.grading.grade import grade, verdict_rows
 from rft.grading.verifier import Verifier, verifier_name
 from rft.measuring.cut_answers import alarm, cut_at_limit
-from rft.problems.foreign_rows import IDENTITY, adopt, pad, refuse_taken
 from rft.prompt import load_tokenizer, prompter
-from rft.recipe import Grade
 from rft.runs.folder import Run
 from rft.runs.models import base_model
-from rft.runs.schemas import TABLES
 from rft.runs.stages import Job, Stage
-
-# What grading takes over from foreign rows; the rest of the graded columns are its own.
-GIVEN = (*IDENTITY, "completion", "finish_reason", "num_tokens", "stats_origin")
 
 
 def settings(run: Run, _round: int) -> dict[str, Any]:
@@ -70,19 +63,6 @@ def work(job: Job) -> None:
     found = job.notes["cut_at_limit"] = cut_at_limit(graded, problems)
     if warning := alarm(found, job.run.recipe.sample.max_tokens):
         job.say(f"  {warning}")
-
-
-def grade_file(rows: pl.DataFrame, path: Path, grade_settings: Grade) -> pl.DataFrame:
-    """Grade anyone's rows; their other columns pass through."""
-    ours = [name for name in TABLES["graded"].names if name not in GIVEN]
-    refuse_taken(rows, ours, "grade", path)
-    rollouts, golds = adopt(rows, path)
-    # Without the tokenizer their token ids cannot be trimmed, nor statistics be averaged over them.
-    plain = pad(rollouts.select(name for name in rollouts.columns if name in GIVEN), "rollouts")
-    with Verifier(deadline=grade_settings.deadline) as verifier:
-        graded = grade(plain, golds, verifier=verifier, trim=None)
-    beside = rollouts.select(name for name in rollouts.columns if name not in graded.columns)
-    return pl.concat([graded, beside], how="horizontal")
 
 
 STAGE = Stage("grade", settings, inputs, work)

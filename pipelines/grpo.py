@@ -16,15 +16,16 @@ from rft.errors import Interrupted, RFTError
 from rft.exploration.compose import options_of, plugins_of
 from rft.exploration.plugin import Plugin
 from rft.grading.verifier import Verifier
+from rft.problems.order import problems_of_rounds
 from rft.processes.stopping import Stop
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.recipe import Grpo, Recipe
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef, base_model, new_model_folder
 from rft.runs.stages import Job, Stage
-from rft.sampling.plan import problems_of_rounds
 from rft.seeds import derive
 from rft.training import policy
+from rft.training.checkpoints import guard, last_checkpoint, same_work, track_into
 
 # TRL's and transformers' defaults that decide what is learnt, by name: an upgrade must not change
 # them behind a key's back. `grpo.args` may replace any; AdamW has no weight decay, as in `sft`.
@@ -93,11 +94,11 @@ def work(job: Job) -> None:
     """Train model 1, going on from the last whole checkpoint if there is one."""
     run, model = job.run, base_model(job.run)
     policy.first_device()
-    policy.track_into(job)
+    track_into(job)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
     problems = run.read("problems", 0).filter(pl.col("split") == "train")
     seed = derive(run.recipe.seed, "grpo", job.round) % 2**31
-    policy.same_work(job)
+    same_work(job)
     checkpoints = job.work / "checkpoints"
     golds = dict(problems.select("problem_id", "gold").iter_rows())
     with Verifier(deadline=run.recipe.grade.deadline) as verifier:
@@ -117,7 +118,7 @@ def work(job: Job) -> None:
         about = {"round": job.round, "parent": model.digest, "end": prompts.end}
         with new_model_folder(job.work / "out" / "model", **about) as folder:
             train(trainer, prompts, folder, job.stop, dtype=policy.saved_dtype(model))
-            if run.recipe.keep.optimizer and (last := policy.last_checkpoint(checkpoints)):
+            if run.recipe.keep.optimizer and (last := last_checkpoint(checkpoints)):
                 shutil.copytree(last, folder / "checkpoint")
     rows = trainer.dynamics.rows
     assert [row["step"] for row in rows] == list(range(1, len(rows) + 1)), "steps were lost"
@@ -179,7 +180,7 @@ def make_trainer(
         train_dataset=rows,
         processing_class=prompts.tokenizer,
         peft_config=policy.adapters(grpo.lora),
-        callbacks=[policy.guard(stop, "grpo", grpo.updates)],
+        callbacks=[guard(stop, "grpo", grpo.updates)],
         plugins=plugins,
         reward=AnswerReward(grpo, golds, prompts, stops, verifier),
         prompts=prompts,
@@ -259,7 +260,7 @@ def rows_of_steps(recipe: Recipe, problems: pl.DataFrame, prompts: Prompter) -> 
 
 def train(trainer: Any, prompts: Prompter, folder: Path, stop: Stop, *, dtype: str) -> None:
     """Train, going on from the last whole checkpoint, and save a model folder."""
-    last = policy.last_checkpoint(Path(trainer.args.output_dir))
+    last = last_checkpoint(Path(trainer.args.output_dir))
     if last is not None:
         trainer.restore(last)
     else:

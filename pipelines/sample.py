@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 
+from rft.problems.order import problems_of_round
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.runs.folder import Run
 from rft.runs.models import model_before
 from rft.runs.stages import Job, Stage
 from rft.sampling.collect import collect
-from rft.sampling.plan import Asked, Plan, problems_of_round, sampling_key, sampling_settings
+from rft.sampling.plan import Asked, Plan, sampling_key, sampling_settings
 from rft.sampling.preflight import probes_of
 from rft.seeds import derive, digest
 

@@ -5,17 +5,15 @@ lengths); writes selected.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from rft.errors import RFTError
 from rft.measuring.pass_rates import pass_rates, pass_rates_in_waves
-from rft.problems.foreign_rows import identify, need, refuse_taken, say_if_alone
 from rft.recipe import Select
 from rft.runs.folder import Run
 from rft.runs.schemas import TABLES
@@ -319,20 +317,6 @@ def in_proportion(
     position = pl.int_range(pl.len()).over("problem_id")
     within = position < pl.col("problem_id").replace_strict(quota, return_dtype=pl.Int64)
     return pl.concat([ranked.filter(within), ranked.filter(~within)])
-
-
-def select_file(
-    rows: pl.DataFrame, path: Path, choice: Select, seed: int, say: Callable[[str], None]
-) -> Selection:
-    """Select from anyone's graded rows; their other columns pass through."""
-    need(rows, ["verdict"], path)
-    refuse_taken(rows, ["role", "rank", "ranked_by"], "select", path)
-    rows = identify(rows, path)
-    for name, value in (("per_problem", choice.per_problem), ("difficulty", choice.difficulty)):
-        if value is not None:
-            say_if_alone(rows, f"select.{name}", say)
-    seed = derive(seed, "select", 0)
-    return select(rows, settings=choice, seed=seed, pass_rates=pass_rates(rows))
 
 
 STAGE = Stage("select", settings, inputs, work)

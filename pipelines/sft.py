@@ -19,6 +19,7 @@ from rft.runs.models import ModelRef, base_model, model_before, new_model_folder
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 from rft.training import policy
+from rft.training.checkpoints import guard, last_checkpoint, same_work, track_into
 
 # TRL's and transformers' defaults that decide what is learnt; `sft.args` may replace any.
 DEFAULTS = policy.DEFAULTS | {"loss_type": "nll", "packing_strategy": "bfd"}
@@ -62,13 +63,13 @@ def work(job: Job) -> None:
     """Train model r, going on from the last whole checkpoint if there is one."""
     run, model = job.run, parent(job.run, job.round)
     policy.first_device()
-    policy.track_into(job)
+    track_into(job)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
     rows = pl.concat([samples(run, number) for number in data_rounds(run, job.round)])
     targets = [target(prompts, row) for row in rows.iter_rows(named=True)]
     rows, targets, dropped = without_long(rows, targets, run.recipe.sft.max_length)
     seed = derive(run.recipe.seed, "sft", job.round) % 2**31
-    policy.same_work(job)
+    same_work(job)
     checkpoints = job.work / "checkpoints"
     trainer = make_trainer(
         run.recipe.sft,
@@ -83,7 +84,7 @@ def work(job: Job) -> None:
     about = {"round": job.round, "parent": model.digest, "end": prompts.end}
     with new_model_folder(job.work / "out" / "model", **about) as folder:
         figures = train(trainer, prompts, folder, job.stop, dtype=policy.saved_dtype(model))
-        if run.recipe.keep.optimizer and (last := policy.last_checkpoint(checkpoints)):
+        if run.recipe.keep.optimizer and (last := last_checkpoint(checkpoints)):
             shutil.copytree(last, folder / "checkpoint")
     job.outputs["model"] = job.work / "out" / "model"
     job.counts |= {
@@ -190,7 +191,7 @@ def make_trainer(
         train_dataset=Dataset.from_list(targets),
         processing_class=prompts.tokenizer,
         peft_config=policy.adapters(sft.lora),
-        callbacks=[policy.guard(stop, "sft")],
+        callbacks=[guard(stop, "sft")],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -200,7 +201,7 @@ def train(
     trainer: Any, prompts: Prompter, folder: Path, stop: Stop, *, dtype: str
 ) -> dict[str, Any]:
     """Train, going on from the last whole checkpoint, save a model folder, and report."""
-    trainer.train(resume_from_checkpoint=policy.last_checkpoint(Path(trainer.args.output_dir)))
+    trainer.train(resume_from_checkpoint=last_checkpoint(Path(trainer.args.output_dir)))
     step = trainer.state.global_step
     if stop.asked():
         raise Interrupted(f"stopped by {stop.reason} at step {step} of {trainer.state.max_steps}")

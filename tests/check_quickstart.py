@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from rft.measuring.measures import paired_difference_of, pass_interval
+from rft.measuring.pass_at_k import paired_difference_of, pass_interval
 from rft.runs.folder import open_run
 
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from pipelines.run import STAGES
 from rft.grading.answers import answer_of, count_boxes, first_box
-from rft.grading.features import redundancy
+from rft.grading.grade import redundancy
 from rft.processes.stopping import Stop
 from rft.recipe.loading import load_recipe
 from rft.runs import stages, tables

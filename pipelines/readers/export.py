@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.readers.status import sound
+from pipelines.readers.current import sound
 from pipelines.run import walk
 from rft.cards.online import ONLINE
 from rft.cards.page import (

@@ -8,24 +8,15 @@ import shlex
 
 import polars as pl
 
-from pipelines.readers.layout import (
-    NOTHING,
-    WIDTH,
-    ending,
-    entry,
-    number,
-    one_line,
-    table,
-    visible,
-    width_of,
-)
+from pipelines.readers.current import sound
+from pipelines.readers.layout import NOTHING, WIDTH, entry, number, table, width_of
 from pipelines.readers.report_cost import cost, foretold, sampling
 from pipelines.readers.report_online import online
 from pipelines.readers.report_rounds import exploration, funnel, provenance, stopping
 from pipelines.readers.show import golds, listing, sampled_rounds, shortened, whole
-from pipelines.readers.status import at_work, early, sound, status
-from rft.measuring.measures import paired_difference_of, pass_interval, passes, solved
-from rft.measuring.pass_at_k import Interval
+from pipelines.readers.status import at_work, early, status
+from rft.foreign_text import ending, one_line, visible
+from rft.measuring.pass_at_k import Interval, paired_difference_of, pass_interval, passes, solved
 from rft.recipe import Recipe
 from rft.recipe.loading import dump
 from rft.runs.folder import Run

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pipelines.readers.current import all_steps
 from pipelines.readers.layout import entry, number, percent, span, table
 from pipelines.readers.report_rounds import rounds_with
-from pipelines.readers.status import SAMPLING, all_steps
+from pipelines.readers.status import SAMPLING
 from rft.errors import RFTError
 from rft.estimates.forecast import Probes, Range, amount
 from rft.measuring.cut_answers import ALARM, ENOUGH

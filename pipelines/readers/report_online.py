@@ -4,8 +4,9 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.readers.current import sound
 from pipelines.readers.layout import entry, number, percent, table, total
-from pipelines.readers.status import journal, sound
+from pipelines.readers.status import journal
 from rft.exploration import PLUGINS
 from rft.exploration.preset import Preset
 from rft.recipe import Grpo

@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.readers.current import all_steps, sound
 from pipelines.readers.layout import NOTHING, entry, number, percent, table, total
-from pipelines.readers.status import all_steps, sound
 from pipelines.selection import rates_of, with_scores
 from rft.errors import RFTError
 from rft.grading.answers import first_box

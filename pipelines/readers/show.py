@@ -10,20 +10,12 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.readers.layout import (
-    NOTHING,
-    block,
-    entry,
-    labelled,
-    number,
-    one_line,
-    table,
-    visible,
-)
-from pipelines.readers.status import sound
+from pipelines.readers.current import sound
+from pipelines.readers.layout import NOTHING, block, entry, labelled, number, table
 from pipelines.readers.why import left_out, why
 from pipelines.selection import with_scores
 from rft.errors import RFTError
+from rft.foreign_text import one_line, visible
 from rft.runs import tables
 from rft.runs.folder import Run
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from filters import RULES
-from pipelines.readers.status import sound
+from pipelines.readers.current import sound
 from pipelines.selection import ROLES, rank, rates_of, too_long, with_scores
 from rft.recipe import Select
 from rft.runs.folder import Run

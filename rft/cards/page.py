@@ -15,7 +15,7 @@ import polars as pl
 import yaml
 
 from rft.cards.markdown import code, fenced, flow, markdown, plain, short
-from rft.measuring.measures import pass_interval, solved
+from rft.measuring.pass_at_k import pass_interval, solved
 from rft.prompt import load_tokenizer, prompter
 from rft.runs import tables
 from rft.runs.folder import Run

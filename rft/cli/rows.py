@@ -114,7 +114,7 @@ def grade(rows: Rows) -> None:
     Example:
       rft grade --input answers.jsonl --output graded.parquet --column completion=response
     """
-    from pipelines.grade import grade_file
+    from pipelines.rows import grade_file
     from rft.problems.foreign_rows import write_rows
 
     graded = grade_file(rows.read(), rows.source, rows.recipe.grade)
@@ -133,7 +133,8 @@ def filter_(rows: Rows) -> None:
     Example:
       rft filter --input graded.parquet --output kept.parquet --set filter.redundant.threshold=0.2
     """
-    from pipelines.filter import by_rule, filter_file, funnel_line
+    from pipelines.filter import by_rule, funnel_line
+    from pipelines.rows import filter_file
     from rft.problems.foreign_rows import write_rows
 
     beside = rows.output.with_suffix(".rejected.parquet")
@@ -169,7 +170,7 @@ def score(rows: Rows) -> None:
         raise RFTError(
             "rft score --input: no --model; say whose statistics, e.g. --model runs/quickstart@1"
         )
-    from pipelines.score import score_file
+    from pipelines.rows import score_file
     from rft.problems.foreign_rows import write_rows
     from rft.runs.models import resolve
 
@@ -189,7 +190,7 @@ def select(rows: Rows) -> None:
     Example:
       rft select --input kept.parquet --output selected.parquet --set select.by=random
     """
-    from pipelines.selection import select_file
+    from pipelines.rows import select_file
     from rft.problems.foreign_rows import write_rows
 
     recipe = rows.recipe

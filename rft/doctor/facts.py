@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from rft.doctor.ask import MARK
 from rft.engines import NEEDS
+from rft.foreign_text import short
 
 ASK = Path(__file__).with_name("ask.py")
 # Seconds for all of its answers; a first import from a network disk takes long.
@@ -147,12 +148,6 @@ def ask(needed: Mapping[str, Sequence[str]], limit: float) -> tuple[dict[str, An
 def _lines(file: IO[bytes]) -> list[str]:
     file.seek(0)
     return file.read(1 << 20).decode(errors="replace").strip().splitlines()
-
-
-def short(text: str) -> str:
-    """Make one printable line of a text, and not too long a one."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= 300 else f"{line[:297]}..."
 
 
 def installed() -> dict[str, str]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rft.doctor.facts import short
 from rft.errors import RFTError
+from rft.foreign_text import short
 from rft.recipe import Model, Recipe
 
 # What CUDA, graphs and one batch take of a GPU: a guess.

@@ -10,7 +10,6 @@ import polars as pl
 
 from rft.errors import RFTError
 from rft.grading.answers import answer_of, boxes
-from rft.grading.features import redundancy
 from rft.grading.verifier import Judgement, Verifier, verdict_of
 from rft.runs.schemas import TABLES
 
@@ -145,3 +144,10 @@ def _classes(frame: pl.DataFrame) -> list[int | None]:
             seen = numbers.setdefault((name, round_), {})
             classes[index] = seen.setdefault(" ".join(answer.split()), len(seen) + 1)
     return classes
+
+
+def redundancy(response: str) -> float:
+    """Measure repetition: 1 - distinct / total of the word 3-grams, case kept; 0 below 3 words."""
+    words = response.split()
+    grams = list(zip(words, words[1:], words[2:], strict=False))
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0

@@ -7,7 +7,7 @@ import polars as pl
 
 from rft.errors import RFTError
 from rft.grading.answers import answer_of, count_boxes, first_box
-from rft.grading.features import redundancy
+from rft.grading.grade import redundancy
 from rft.problems.sources import problem_id, read_gold, read_rows
 from rft.runs.tables import empty, write_file
 from rft.seeds import digest
@@ -228,15 +228,6 @@ def typed(rows: pl.DataFrame, table: str, path: Path) -> pl.DataFrame:
                 f"it if it means something else, e.g. --column their_{name}={name}"
             ) from None
     return rows
-
-
-def pad(rows: pl.DataFrame, table: str) -> pl.DataFrame:
-    """Give rows exactly the named table's columns; those that they lack are empty."""
-    schema = empty(table).schema
-    return rows.select(
-        pl.col(name) if name in rows.columns else pl.lit(None, kind).alias(name)
-        for name, kind in schema.items()
-    )
 
 
 def write_rows(path: Path, rows: pl.DataFrame) -> None:

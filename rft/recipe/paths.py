@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from rft.recipe.prepare import Source
-from rft.recipe.recipe import Prepare, Recipe
+from rft.recipe.prepare import Prepare, Source
+from rft.recipe.recipe import Recipe
 
 
 def rooted(recipe: Recipe) -> Recipe:

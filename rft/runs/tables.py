@@ -140,3 +140,12 @@ def folder_digest(folder: Path) -> str:
     for path in parts(folder):
         whole.update(f"{path.name} {file_digest(path)}\n".encode())
     return whole.hexdigest()
+
+
+def pad(rows: pl.DataFrame, table: str) -> pl.DataFrame:
+    """Give rows exactly the named table's columns; those that they lack are empty."""
+    schema = empty(table).schema
+    return rows.select(
+        pl.col(name) if name in rows.columns else pl.lit(None, kind).alias(name)
+        for name, kind in schema.items()
+    )

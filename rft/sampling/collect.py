@@ -14,8 +14,18 @@ from rft.runs.atomic import atomic_text
 from rft.runs.stages import Job
 from rft.sampling import worker_pool
 from rft.sampling.plan import Plan
-from rft.sampling.shards import ARRAY, MARK, Receipt, mark_of, receipts, spent
-from rft.sampling.stock import POOL, Stock, pool, renew
+from rft.sampling.shards import (
+    ARRAY,
+    MARK,
+    POOL,
+    Receipt,
+    Stock,
+    mark_of,
+    pool,
+    receipts,
+    renew,
+    spent,
+)
 from rft.sampling.worker import Worker
 from rft.seeds import derive
 

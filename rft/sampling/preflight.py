@@ -15,16 +15,15 @@ from rft.engines import Engine, Finished, Fixed, Request
 from rft.errors import RFTError
 from rft.estimates.forecast import Forecast, Probes, forecast, weights_of
 from rft.grading.answers import first_box
-from rft.problems.foreign_rows import pad
 from rft.prompt import Prompter
-from rft.recipe import Recipe
-from rft.recipe.complaints import nearest
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run, key_of, now
 from rft.runs.models import base_model
 from rft.runs.stages import Job
+from rft.runs.tables import pad
 from rft.sampling.plan import Plan, as_sampling, rollout_rows, sampling_settings
 from rft.seeds import derive, digest
+from rft.training.arguments import check_trainer_arguments
 
 HARD = "\\boxed{x^2 + \\frac{1}{2}}"
 PROBES, MOST_PROBES = 8, 64
@@ -198,45 +197,6 @@ def refuse_too_much(ahead: Forecast, model: Path, free: int) -> None:
             f"preflight: the run needs about {ahead.disk_gb:.1f} GB of disk and {free / 1e9:.1f} "
             "GB are free; make room, lower sample.n, or set keep.models: last"
         )
-
-
-def check_trainer_arguments(recipe: Recipe) -> None:
-    """Refuse what TRL does not know or cannot do here, hours before it would be used."""
-    if recipe.grpo and recipe.grpo.vllm == "colocate":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise RFTError(
-                "grpo.vllm: colocate, but there is no GPU, and vLLM's CPU build takes no new "
-                "weights; set grpo.vllm: null"
-            )
-    args = recipe.trains.args
-    if not args:
-        return
-    from dataclasses import fields
-    from typing import get_type_hints
-
-    import trl
-    from pydantic import TypeAdapter, ValidationError
-    from pydantic.errors import PydanticUserError
-
-    config = trl.GRPOConfig if recipe.grpo else trl.SFTConfig
-    known = {field.name for field in fields(config)}
-    hints = get_type_hints(config)
-    for name, value in args.items():
-        if name not in known:
-            guess = nearest(name, known)
-            advice = f'; did you mean "{guess}"?' if guess else ""
-            raise RFTError(f'{recipe.maker}.args: TRL\'s {config.__name__} has no "{name}"{advice}')
-        try:
-            TypeAdapter(hints[name]).validate_python(value)
-        except ValidationError as error:
-            why = error.errors()[0]["msg"]
-            raise RFTError(
-                f"{recipe.maker}.args.{name} is {value!r}, which TRL cannot use: {why}"
-            ) from None
-        except PydanticUserError:  # a type that only TRL understands
-            continue
 
 
 def shown(prompts: Prompter, request: Request, *, online: bool) -> str:

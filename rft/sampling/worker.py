@@ -11,8 +11,7 @@ from rft.progress import Progress
 from rft.runs.stages import Job
 from rft.sampling.plan import Asked, Plan, open_engine
 from rft.sampling.preflight import preflight
-from rft.sampling.shards import Shelf
-from rft.sampling.stock import Stock
+from rft.sampling.shards import Shelf, Stock
 from rft.sampling.waves import Lease, Waves
 
 

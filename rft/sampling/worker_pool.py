@@ -22,8 +22,7 @@ from rft.errors import Interrupted
 from rft.processes.stopping import PARENT
 from rft.runs.stages import Job
 from rft.sampling.plan import Plan
-from rft.sampling.shards import receipts
-from rft.sampling.stock import Stock
+from rft.sampling.shards import Stock, receipts
 from rft.sampling.waves import Lease
 from rft.sampling.worker import Worker, leases_of, progress_of
 

@@ -1,22 +1,16 @@
 """What the two stages that train share: precision, checkpoints, and the model folder."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rft.processes.stopping import Stop
-from rft.progress import Progress
 from rft.prompt import Prompter
 from rft.recipe import Grpo, Lora, Sft
 from rft.runs.models import ModelRef
-from rft.runs.stages import Job
 
 if TYPE_CHECKING:
-    from transformers import TrainerCallback
+    pass
 
-# Written into a checkpoint after all of its files: resume ignores the ones without.
-COMPLETE = "rft-complete"
 
 # Defaults of transformers that decide what is learnt, by name: an upgrade must not change them
 # behind a key's back. `sft.args` and `grpo.args` may replace any.
@@ -44,24 +38,6 @@ def first_device() -> None:
     """Show the trainer one GPU only: TRL refuses several without a launcher."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     os.environ["CUDA_VISIBLE_DEVICES"] = "0" if visible is None else visible.split(",")[0]
-
-
-def track_into(job: Job) -> None:
-    """Keep tensorboard's curves in the run folder: checkpoints, where they go by default, go away.
-
-    Other trackers keep them where they always do.
-    """
-    folder = job.run.path / "track" / f"round-{job.round:04d}-{job.stage.name}"
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder))
-
-
-def same_work(job: Job) -> None:
-    """Forget checkpoints of other settings or data."""
-    mark = job.work / "key"
-    if not mark.is_file() or mark.read_text() != job.key:
-        job.run.put_away([job.work])
-        job.work.mkdir(parents=True)
-        mark.write_text(job.key)
 
 
 def load_policy(model: ModelRef, lora: Lora | None) -> Any:
@@ -129,49 +105,6 @@ def adapters(lora: Lora | None) -> Any:
         target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
         task_type="CAUSAL_LM",
     )
-
-
-def guard(stop: Stop, what: str, every: int = 1) -> "TrainerCallback":
-    """Mark whole checkpoints; when a stop was asked for, save one and leave.
-
-    Only after each `every` optimizer steps: what lies between cannot be gone on from.
-    """
-    from transformers import TrainerCallback
-
-    class Guard(TrainerCallback):
-        def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-            done = state.global_step // every
-            self.progress = Progress(f"{what}, steps", state.max_steps // every, done)
-
-        def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
-            newest = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            (newest / COMPLETE).touch()
-            for older in set(newest.parent.glob("checkpoint-*")) - {newest}:
-                shutil.rmtree(older)
-
-        def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step % every:
-                return
-            self.progress.advance(1)
-            if stop.asked():
-                control.should_save = True
-                control.should_training_stop = True
-
-        def on_train_end(self, *_: Any, **__: Any) -> None:
-            self.progress.close()
-
-    return Guard()
-
-
-def last_checkpoint(folder: Path) -> str | None:
-    """Find the last whole checkpoint, and remove torn ones."""
-    whole = []
-    for path in folder.glob("checkpoint-*"):
-        if (path / COMPLETE).exists():
-            whole.append(path)
-        else:
-            shutil.rmtree(path)
-    return str(max(whole, key=lambda p: int(p.name.rpartition("-")[2]))) if whole else None
 
 
 def save(trainer: Any, prompts: Prompter, folder: Path, dtype: str) -> None:

@@ -7,9 +7,9 @@ import polars as pl
 
 from rft.grading.grade import grade
 from rft.grading.verifier import Verifier
-from rft.problems.foreign_rows import pad
 from rft.prompt import Prompter
 from rft.recipe import Grpo
+from rft.runs.tables import pad
 
 # These say nothing of the answer: it is neither right nor wrong.
 UNVERIFIED = ("timeout", "bad_gold")

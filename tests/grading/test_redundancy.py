@@ -5,7 +5,7 @@ Run: python -m pytest tests/grading/test_redundancy.py
 
 import pytest
 
-from rft.grading.features import redundancy
+from rft.grading.grade import redundancy
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t", "one", "one two", "a b\n"])

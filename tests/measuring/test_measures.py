@@ -6,8 +6,13 @@ import polars as pl
 import pytest
 
 from rft.errors import RFTError
-from rft.measuring.measures import paired_difference_of, pass_interval, passes, solved
-from rft.measuring.pass_at_k import mean_interval
+from rft.measuring.pass_at_k import (
+    mean_interval,
+    paired_difference_of,
+    pass_interval,
+    passes,
+    solved,
+)
 
 VERDICTS = ["correct", "wrong", "no_answer", "unparseable", "timeout", "bad_gold"]
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pipelines.evaluate import ended_with, splits
+from rft.problems.order import problems_of_round
 from rft.runs.retention import prune
-from rft.sampling.plan import problems_of_round
 from tests.small_run import RIGHT, WRONG, evaluate, new_run, prepare, solved, whole_round
 
 SAMPLES = [("p0", "a1 " + RIGHT, "stop", 0.5), ("p1", "b2 " + RIGHT, "stop", 0.75)]

@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from pipelines import score as stage
 from pipelines.readers.report_rounds import exploration, statistics
 from pipelines.readers.show import listing, whole
+from pipelines.rows import tokens_as
 from pipelines.run import STAGES, models_for, plan, walk
 from rft.cli import cli
 from rft.errors import Interrupted
@@ -687,7 +688,7 @@ def test_a_response_that_was_cut_keeps_the_start_of_its_tokens(prompts):
     text = "so \\boxed{7} and more"
     ids = [token for char in text for token in prompts.encode(char)]
     count, cut = prompts.trim(ids, text)
-    assert stage.tokens_as(prompts, cut, text, ids, cut=True) == ids[:count]
+    assert tokens_as(prompts, cut, text, ids, cut=True) == ids[:count]
     assert stage.tokens_as(prompts, cut, None, ids[:count], cut=True) == ids[:count]
     # Other text than the tokens', cut elsewhere than we would.
     assert stage.tokens_as(prompts, "so", text, ids, cut=True) == prompts.encode("so")

@@ -5,7 +5,7 @@ from itertools import chain
 
 import pytest
 
-from rft.sampling.plan import problems_of_round
+from rft.problems.order import problems_of_round
 
 
 def names(count: int) -> list[str]:

@@ -11,7 +11,7 @@ from rft.errors import RFTError
 from rft.exploration import PLUGINS
 from rft.exploration.compose import options_of, plugins_of
 from rft.recipe.loading import dump, load_recipe, settings_differences
-from rft.sampling.preflight import check_trainer_arguments
+from rft.training.arguments import check_trainer_arguments
 
 
 def refusal(*settings: str, plugins: str = "{}") -> str:

@@ -17,11 +17,11 @@ from pipelines import grpo as stage
 from rft.errors import Interrupted, RFTError
 from rft.exploration import PLUGINS
 from rft.exploration.plugin import Plugin
+from rft.problems.order import problems_of_rounds
 from rft.processes.stopping import Stop
 from rft.recipe.grpo import OWN_ARGUMENTS
-from rft.sampling.plan import problems_of_rounds
 from rft.training import policy
-from rft.training.policy import COMPLETE, last_checkpoint
+from rft.training.checkpoints import COMPLETE, last_checkpoint
 from tests.grpo_training import PROBLEMS, Grads, Judge, learn, recipe_for, trainer_for, weights_of
 
 # What makes each plug-in do something within a step or two of a tiny model, beside its own name.

@@ -15,8 +15,8 @@ from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Prompt, Sft
 from rft.recipe.loading import load_recipe
 from rft.runs.models import MARK, ModelRef, folder_digest, new_model_folder
-from rft.sampling.preflight import check_trainer_arguments
 from rft.training import policy
+from rft.training.arguments import check_trainer_arguments
 
 TINY = bundled("data") / "tiny"
 MODEL = ModelRef(str(TINY), "tiny")

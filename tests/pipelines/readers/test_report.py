@@ -6,10 +6,11 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from pipelines.readers.layout import total, visible
+from pipelines.readers.layout import total
 from pipelines.readers.report import text_report
 from rft.cli import cli
-from rft.measuring.measures import paired_difference_of, pass_interval
+from rft.foreign_text import visible
+from rft.measuring.pass_at_k import paired_difference_of, pass_interval
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run

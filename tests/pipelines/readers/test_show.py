@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from pipelines.readers.layout import one_line, visible
 from pipelines.readers.show import choose, fate, find, listing, text_list, text_whole, whole
 from pipelines.readers.why import left_out
 from rft.cli import cli
 from rft.errors import RFTError
+from rft.foreign_text import one_line, visible
 from rft.recipe.loading import load_recipe
 from rft.runs import tables
 from rft.runs.folder import Run, save_recipe

@@ -1,0 +1,206 @@
+"""The stages grade, filter, score and select over a file of anyone's rows, without a run."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from filters import RULES
+from pipelines.filter import apply_rules
+from pipelines.score import IDS, MEANS, score_row
+from pipelines.selection import Selection, select
+from rft.errors import RFTError
+from rft.grading.answers import first_box
+from rft.grading.grade import grade
+from rft.grading.verifier import Verifier
+from rft.measuring.pass_rates import pass_rates
+from rft.problems.foreign_rows import (
+    IDENTITY,
+    QUESTIONS,
+    adopt,
+    identify,
+    need,
+    refuse_taken,
+    say_if_alone,
+    text_column,
+    typed,
+    with_features,
+)
+from rft.progress import Progress
+from rft.prompt import Prompter, load_tokenizer, prompter
+from rft.recipe import Grade, Recipe, Select
+from rft.runs import tables
+from rft.runs.models import ModelRef
+from rft.runs.schemas import TABLES
+from rft.runs.tables import pad
+from rft.seeds import derive
+from rft.token_stats.forward import load, longest, score_batches
+
+# What grading takes over from foreign rows; the rest of the graded columns are its own.
+GIVEN = (*IDENTITY, "completion", "finish_reason", "num_tokens", "stats_origin")
+
+
+def grade_file(rows: pl.DataFrame, path: Path, grade_settings: Grade) -> pl.DataFrame:
+    """Grade anyone's rows; their other columns pass through."""
+    ours = [name for name in TABLES["graded"].names if name not in GIVEN]
+    refuse_taken(rows, ours, "grade", path)
+    rollouts, golds = adopt(rows, path)
+    # Without the tokenizer their token ids cannot be trimmed, nor statistics be averaged over them.
+    plain = pad(rollouts.select(name for name in rollouts.columns if name in GIVEN), "rollouts")
+    with Verifier(deadline=grade_settings.deadline) as verifier:
+        graded = grade(plain, golds, verifier=verifier, trim=None)
+    beside = rollouts.select(name for name in rollouts.columns if name not in graded.columns)
+    return pl.concat([graded, beside], how="horizontal")
+
+
+def filter_file(
+    rows: pl.DataFrame,
+    path: Path,
+    rules: Mapping[str, Mapping[str, Any]],
+    say: Callable[[str], None],
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Apply the rules to anyone's rows; their other columns pass through."""
+    refuse_taken(rows, ["rejected_by"], "filter", path)
+    rows = with_features(identify(rows, path), path)
+    for name, parameters in rules.items():
+        if "problem_id" in RULES[name](**parameters).meta.root_names():
+            say_if_alone(rows, f"filter.{name}", say)
+    return apply_rules(rows, rules)
+
+
+def score_file(
+    rows: pl.DataFrame, path: Path, recipe: Recipe, model: ModelRef, say: Callable[[str], None]
+) -> pl.DataFrame:
+    """Score anyone's rows under a model: their columns, and the means over the response's tokens.
+
+    As in `grade`, the text is cut after its first box, unless it was cut before.
+    """
+    made = ("num_response_tokens", *MEANS, "stats_origin", "stats_mass")
+    # Grading leaves them empty where it had no statistics; what is filled is not ours to replace.
+    filled = [name for name in rows.columns if rows[name].null_count() < len(rows)]
+    refuse_taken(rows.select(filled), made, "score", path)
+    if text_column(rows) is None:
+        need(rows, ["completion"], path)
+    rows = identify(rows, path)
+    prompts = prompter(load_tokenizer(model.path, **model.options), recipe.prompt)
+    before = prompts_of(rows, path, prompts)
+    after = responses_of(rows, path, prompts)
+    limit = longest(model)
+    places = [
+        place
+        for place, (prompt, response) in enumerate(zip(before, after, strict=True))
+        if response is not None and len(prompt) + len(response) <= limit + 1
+    ]
+    if long := len(after) - after.count(None) - len(places):
+        say(f"{long} of {len(rows)} rows: over the model's {limit} tokens, so without statistics")
+    pairs = [(before[place], after[place] or []) for place in places]
+    found: dict[int, dict[str, Any]] = {}
+    if any(response for _, response in pairs):
+        mass = recipe.sample.statistics.mass
+        progress = Progress("score, tokens", sum(len(response) for _, response in pairs))
+        for batch in score_batches(
+            load(model), pairs, mass=mass, micro_batch=recipe.score.micro_batch
+        ):
+            for place, scores in batch.items():
+                # Not the lists: they would fill the memory.
+                row = score_row(scores, mass)
+                found[places[place]] = {name: row[name] for name in made}
+                progress.advance(len(scores.entropies), len(scores.entropies))
+        progress.close()
+    counts = [None if response is None else len(response) for response in after]
+    schema = {name: kind for name, kind in tables.empty("scored").schema.items() if name in made}
+    nothing = dict.fromkeys(made)
+    table = [
+        found.get(place, nothing) | {"num_response_tokens": count}
+        for place, count in enumerate(counts)
+    ]
+    # A row without tokens has neither means nor an origin of them.
+    frame = pl.DataFrame(table, schema=schema).with_columns(
+        pl.when(pl.col("num_response_tokens") > 0).then(name).alias(name)
+        for name in ("stats_origin", "stats_mass")
+    )
+    named = [] if "model" in rows.columns else [pl.lit(model.digest).alias("model")]
+    return rows.with_columns(*frame.get_columns(), *named)
+
+
+def prompts_of(rows: pl.DataFrame, path: Path, prompts: Prompter) -> list[list[int]]:
+    """Give each row's prompt as tokens: as it is rendered, or else of the question."""
+    name = next((name for name in ("prompt", *QUESTIONS) if name in rows.columns), None)
+    if name is None:
+        raise RFTError(
+            f"{path}: no column 'prompt' (rendered) or 'question' (it has "
+            f"{', '.join(rows.columns)}); `--column question=NAME` says where it is"
+        )
+    if rows.schema[name] != pl.String:
+        raise RFTError(
+            f"{path}: column {name!r} holds {rows.schema[name]}, not text; give the rendered text "
+            "as prompt, or the bare problem as question"
+        )
+    encoded: dict[str | None, list[int]] = {}
+    for text in rows[name].unique():
+        rendered = text if name == "prompt" or not text else prompts.render(text)
+        encoded[text] = prompts.encode(rendered or "")
+    texts = rows[name].to_list()
+    for number, text in enumerate(texts, 1):
+        if not encoded[text]:
+            raise RFTError(f"{path}: row {number} has an empty {name}; every row needs one")
+    return [encoded[text] for text in texts]
+
+
+def responses_of(rows: pl.DataFrame, path: Path, prompts: Prompter) -> list[list[int] | None]:
+    """Give each row's response as tokens; None where it has no text."""
+    said = "response" if "response" in rows.columns else "completion"
+    # Only a grader, which cuts, writes both.
+    cut = said == "response" and "num_boxed" in rows.columns
+    columns = {name: pl.col(name) for name in (said, "completion") if name in rows.columns}
+    frame = rows.select(
+        columns[said].cast(pl.String).alias("said"),
+        columns.get("completion", pl.lit(None)).cast(pl.String).alias("completion"),
+        (
+            typed(rows.select("token_ids"), "rollouts", path)["token_ids"]
+            if "token_ids" in rows.columns
+            else pl.lit(None, IDS).alias("token_ids")
+        ),
+    )
+    return [
+        None if text is None else tokens_as(prompts, text, completion, ids, cut=cut)
+        for text, completion, ids in frame.iter_rows()
+    ]
+
+
+def tokens_as(
+    prompts: Prompter,
+    said: str,
+    completion: str | None,
+    token_ids: list[int | None] | None,
+    *,
+    cut: bool,
+) -> list[int]:
+    """Give a response's tokens: those given where they spell its text, or else its own."""
+    size = len(prompts.tokenizer)
+    ids = [token for token in token_ids or [] if token is not None and 0 <= token < size]
+    if ids and len(ids) == len(token_ids or []):
+        spelled = prompts.decode(ids)
+        if spelled == said and cut:
+            return ids
+        if spelled in (said, completion):
+            count, text = prompts.trim(ids, spelled)
+            if not cut or text == said:
+                return ids[:count]
+    box = None if cut else first_box(said)
+    return prompts.encode(said if box is None else said[: box.end])
+
+
+def select_file(
+    rows: pl.DataFrame, path: Path, choice: Select, seed: int, say: Callable[[str], None]
+) -> Selection:
+    """Select from anyone's graded rows; their other columns pass through."""
+    need(rows, ["verdict"], path)
+    refuse_taken(rows, ["role", "rank", "ranked_by"], "select", path)
+    rows = identify(rows, path)
+    for name, value in (("per_problem", choice.per_problem), ("difficulty", choice.difficulty)):
+        if value is not None:
+            say_if_alone(rows, f"select.{name}", say)
+    seed = derive(seed, "select", 0)
+    return select(rows, settings=choice, seed=seed, pass_rates=pass_rates(rows))
