@@ -15,9 +15,15 @@ from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.models import adopted, last_round, made_model
-from rft.runs.stages import Job, Stage
+from rft.runs.stages import Job
 from rft.sampling.collect import collect
-from rft.sampling.plan import Asked, Plan, sampling_key, sampling_settings
+from rft.sampling.plan import (
+    Asked,
+    Plan,
+    SamplingStage,
+    sampling_key,
+    sampling_settings,
+)
 from rft.sampling.preflight import probes_of
 from rft.sampling.shards import FAILED, reopen
 from rft.seeds import derive, digest
@@ -184,4 +190,4 @@ def verdicts_of_last_box(
     return rollouts.select("rollout_id", pl.Series("verdict_last_box", verdicts, pl.String))
 
 
-STAGE = Stage("evaluate", settings, inputs, work, plan=plan)
+STAGE = SamplingStage("evaluate", settings, inputs, work, plan=plan)

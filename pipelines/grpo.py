@@ -25,7 +25,7 @@ from rft.runs.models import ModelRef, base_model, new_model_folder
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 from rft.training import policy
-from rft.training.checkpoints import guard, last_checkpoint, same_work, track_into
+from rft.training.checkpoints import guard, last_checkpoint, track_into
 
 # TRL's and transformers' defaults that decide what is learnt, by name: an upgrade must not change
 # them behind a key's back. `grpo.args` may replace any; AdamW has no weight decay, as in `sft`.
@@ -98,7 +98,7 @@ def work(job: Job) -> None:
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
     problems = run.read("problems", 0).filter(pl.col("split") == "train")
     seed = derive(run.recipe.seed, "grpo", job.round) % 2**31
-    same_work(job)
+    job.claim()
     checkpoints = job.work / "checkpoints"
     golds = dict(problems.select("problem_id", "gold").iter_rows())
     with Verifier(deadline=run.recipe.grade.deadline) as verifier:

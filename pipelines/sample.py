@@ -11,9 +11,15 @@ from rft.problems.order import problems_of_round
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.runs.folder import Run
 from rft.runs.models import model_before
-from rft.runs.stages import Job, Stage
+from rft.runs.stages import Job
 from rft.sampling.collect import collect
-from rft.sampling.plan import Asked, Plan, sampling_key, sampling_settings
+from rft.sampling.plan import (
+    Asked,
+    Plan,
+    SamplingStage,
+    sampling_key,
+    sampling_settings,
+)
 from rft.sampling.preflight import probes_of
 from rft.seeds import derive, digest
 
@@ -99,4 +105,4 @@ def work(job: Job) -> None:
 # Whatever is there of these answers stays useful when these settings change.
 GROWS = frozenset({"n", "problems", "until", "accepts"})
 
-STAGE = Stage("sample", settings, inputs, work, grows=GROWS, plan=plan)
+STAGE = SamplingStage("sample", settings, inputs, work, grows=GROWS, plan=plan)

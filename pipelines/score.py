@@ -15,7 +15,6 @@ import polars as pl
 from rft.progress import Progress
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.runs import tables
-from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef, model_before
 from rft.runs.stages import Job, Stage
@@ -124,7 +123,7 @@ def collect(job: Job, rows: pl.DataFrame, model: ModelRef) -> pl.DataFrame:
     """Score what is not scored yet; what is finished lies in the work folder after a kill."""
     mass = job.run.recipe.sample.statistics.mass
     about = {"model": model.digest, "mass": mass, "precision": PRECISION}
-    _same_work(job, json.dumps(about))
+    job.claim(json.dumps(about))
     size = pl.col("prompt_ids").list.len() + pl.col("response_ids").list.len()
     fits = rows.filter(size <= longest(model) + 1)  # the last token is predicted, and not read
     done = _finished(job, fits, about)
@@ -148,14 +147,6 @@ def collect(job: Job, rows: pl.DataFrame, model: ModelRef) -> pl.DataFrame:
 
 def _count(rows: pl.DataFrame) -> int:
     return int(rows["response_ids"].list.len().sum())
-
-
-def _same_work(job: Job, about: str) -> None:
-    """Put away what another model, or other settings, left unfinished."""
-    mark = job.work / "key"
-    if not mark.is_file() or mark.read_text() != about:
-        job.run.put_away([job.work])
-        atomic_text(mark, about)
 
 
 def _finished(job: Job, rows: pl.DataFrame, about: Mapping[str, Any]) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from rft.runs.models import ModelRef, base_model, model_before, new_model_folder
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 from rft.training import policy
-from rft.training.checkpoints import guard, last_checkpoint, same_work, track_into
+from rft.training.checkpoints import guard, last_checkpoint, track_into
 
 # TRL's and transformers' defaults that decide what is learnt; `sft.args` may replace any.
 DEFAULTS = policy.DEFAULTS | {"loss_type": "nll", "packing_strategy": "bfd"}
@@ -69,7 +69,7 @@ def work(job: Job) -> None:
     targets = [target(prompts, row) for row in rows.iter_rows(named=True)]
     rows, targets, dropped = without_long(rows, targets, run.recipe.sft.max_length)
     seed = derive(run.recipe.seed, "sft", job.round) % 2**31
-    same_work(job)
+    job.claim()
     checkpoints = job.work / "checkpoints"
     trainer = make_trainer(
         run.recipe.sft,

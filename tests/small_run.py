@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.run import STAGES
+from pipelines.perform import STAGES
 from rft.grading.answers import answer_of, count_boxes, first_box
 from rft.grading.grade import redundancy
 from rft.processes.stopping import Stop
@@ -43,7 +43,9 @@ def new_run(path: Path, *overrides: str) -> Run:
 def do(run: Run, stage: str, round: int, work: Callable[[Job], None] | None = None) -> None:
     """Do a stage, with other work if it is given."""
     real = STAGES[stage]
-    stages.perform(replace(real, work=work or real.work), run, round, Stop(), lambda _: None)
+    job = Job(run, replace(real, work=work or real.work), round, Stop(), lambda _: None)
+    if not stages.is_current(real, run, round):
+        stages.perform(job)
 
 
 def solved(count: int, n: int) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from filters import RULES
-from pipelines.run import STAGES
+from pipelines.perform import STAGES
 from rft.bundled import bundled
 from rft.cli import cli
 

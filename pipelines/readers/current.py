@@ -1,11 +1,15 @@
-"""Whether a stage is done, and what is next, told from the run folder alone."""
+"""Whether a stage is done, and what is next, told from the run folder alone.
 
-import json
+`rft.runs.stages.is_current` also looks at what lies outside, sources and models, before it works;
+readers must answer at any time, at once, and when those are gone.
+"""
+
 from typing import Any
 
-from pipelines.run import STAGES, refused_twice, walk
+from pipelines.perform import STAGES
+from pipelines.run import refused_twice, walk
 from rft.runs.folder import Run
-from rft.runs.stages import Stage
+from rft.runs.stages import Stage, changed_settings
 
 WRITERS = {
     "problems": "prepare",
@@ -42,8 +46,7 @@ def finished(run: Run, stage: str, round: int) -> bool:
     manifest = sound(run, stage, round)
     if manifest is None:
         return False
-    settings = json.loads(json.dumps(STAGES[stage].settings(run, round)))
-    return bool(manifest["settings"] == settings)
+    return not changed_settings(manifest["settings"], STAGES[stage].settings(run, round))
 
 
 def next_step(run: Run) -> tuple[int, str] | None:

@@ -11,6 +11,7 @@ from rft.errors import RFTError
 from rft.estimates.forecast import Probes, Range, amount
 from rft.measuring.cut_answers import ALARM, ENOUGH
 from rft.runs.folder import Run
+from rft.sampling.plan import SamplingStage
 from rft.sampling.preflight import foreseen
 
 
@@ -64,7 +65,7 @@ def sampling(run: Run) -> list[str]:
     """Write how each sampling stage went: its engines, what the statistics cost, who was cut."""
     rows = [["round", "stage", "engine", "tokens/s", "capture", "KV peak", "preempted", "accepted"]]
     for round, stage in all_steps(run):
-        made = run.manifest(stage.name, round) if stage.plan is not None else None
+        made = run.manifest(stage.name, round) if isinstance(stage, SamplingStage) else None
         if not made:
             continue
         own = made.get("engine", {})

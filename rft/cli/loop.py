@@ -62,10 +62,10 @@ def run(
     """
     if rounds is not None:
         overrides = (*overrides, f"rounds={rounds}")
-    found, stored = begin(recipe, out, overrides)
-    if found.recipe.grpo is not None:
+    run, stored = begin(recipe, out, overrides)
+    if run.recipe.grpo is not None:
         raise RFTError(f"{recipe}: it trains online (grpo); `rft grpo {recipe}` runs it")
-    drive(found, stored, one_more, update, plan_only, stop_after, grace)
+    drive(run, stored, one_more, update, plan_only, stop_after, grace)
 
 
 @click.command()
@@ -119,13 +119,13 @@ def grpo(
         return
     if model is not None:
         overrides = (f"model.path={model}", *overrides)
-    found, stored = begin(recipe, out, overrides)
-    if found.recipe.grpo is None:
+    run, stored = begin(recipe, out, overrides)
+    if run.recipe.grpo is None:
         raise RFTError(
             f"{recipe}: it has no section `grpo`; `rft recipes grpo-quickstart` shows one "
             f"(`rft run {recipe}` runs its rounds)"
         )
-    drive(found, stored, False, update, plan_only, stop_after, grace)
+    drive(run, stored, False, update, plan_only, stop_after, grace)
 
 
 def described_plugin(name: str) -> str:
@@ -148,7 +148,7 @@ def described_plugin(name: str) -> str:
 
 
 def drive(
-    found: "Run",
+    run: "Run",
     stored: "Recipe | None",
     one_more: bool,
     update: bool,
@@ -160,13 +160,15 @@ def drive(
     import threading
 
     from pipelines import run as loop
+    from pipelines.children import ChildFailed
+    from pipelines.perform import STAGES
     from pipelines.readers.report import text_report
     from rft.engines import refuse_missing
     from rft.processes.stopping import Stop
 
     if not plan_only:
-        refuse_missing(found.recipe.engine.kind)
-        if found.recipe.grpo and found.recipe.grpo.vllm == "colocate":
+        refuse_missing(run.recipe.engine.kind)
+        if run.recipe.grpo and run.recipe.grpo.vllm == "colocate":
             refuse_missing("vllm", "grpo.vllm: colocate", "grpo.vllm: null")
     stop = Stop(grace).listen()
     if stop_after is not None:
@@ -175,64 +177,64 @@ def drive(
         timer.start()
     if plan_only:
         if stored is None:
-            loop.STAGES["prepare"].inputs(found, 0)
-        click.echo(planned(found, stored, loop.plan(found, found.recipe.rounds)))
+            STAGES["prepare"].inputs(run, 0)
+        click.echo(planned(run, stored, loop.plan(run, run.recipe.rounds)))
         try:
-            click.echo(foreseen(found, stop))
-        except loop.ChildFailed as failed:
+            click.echo(foreseen(run, stop))
+        except ChildFailed as failed:
             raise SystemExit(failed.code) from None
         return
-    make_folder(found.path)
-    with found.lock():
-        found = agree(found, stored, update=update, rounds=loop.plan)
-        upto = loop.next_round(found, say) if one_more else found.recipe.rounds
-        found = with_rounds(found, max(upto, found.recipe.rounds))
+    make_folder(run.path)
+    with run.lock():
+        run = agree(run, stored, update=update, rounds=loop.plan)
+        upto = loop.next_round(run, say) if one_more else run.recipe.rounds
+        run = with_rounds(run, max(upto, run.recipe.rounds))
         try:
-            anything = loop.run_all(found, upto, stop, say)
+            anything = loop.run_all(run, upto, stop, say)
         except Interrupted as stopped:
-            found.event("stopped", reason=str(stopped))
+            run.event("stopped", reason=str(stopped))
             raise
-        except loop.ChildFailed as failed:
+        except ChildFailed as failed:
             raise SystemExit(failed.code) from None
-    click.echo(text_report(found))
+    click.echo(text_report(run))
     if not anything:
-        done = "the training is done" if found.recipe.grpo else f"{upto} rounds are done"
-        say(f"{found.path}: nothing to do, {done}")
+        done = "the training is done" if run.recipe.grpo else f"{upto} rounds are done"
+        say(f"{run.path}: nothing to do, {done}")
 
 
-def with_rounds(found: "Run", rounds: int) -> "Run":
+def with_rounds(run: "Run", rounds: int) -> "Run":
     """Raise a run's number of rounds."""
     from rft.runs.folder import Run, save_recipe
 
-    if rounds == found.recipe.rounds:
-        return found
-    raised = Run(found.path, found.recipe.model_copy(update={"rounds": rounds}))
+    if rounds == run.recipe.rounds:
+        return run
+    raised = Run(run.path, run.recipe.model_copy(update={"rounds": rounds}))
     save_recipe(raised)
     return raised
 
 
-def foreseen(found: "Run", stop: "Stop") -> str:
-    """Write what the whole run will take: as its preflight found, else by probes made for this."""
-    from pipelines.run import probe
+def foreseen(run: "Run", stop: "Stop") -> str:
+    """Write what the whole run will take: as its preflight run, else by probes made for this."""
+    from pipelines.perform import probe
     from rft.engines import refuse_missing
     from rft.estimates.forecast import at_most, described
     from rft.sampling.preflight import is_current, recorded
 
-    if (grpo := found.recipe.grpo) is not None:
+    if (grpo := run.recipe.grpo) is not None:
         drawn = grpo.steps * grpo.problems * grpo.n
         most = f"at most {drawn:,} answers and {drawn * grpo.max_tokens:,} tokens to learn from"
         return f"  {most}; what that takes is not forecast"
-    if not found.recipe.rounds or found.recipe.engine.kind == "replay":
+    if not run.recipe.rounds or run.recipe.engine.kind == "replay":
         return "  nothing is sampled to learn from, so there is nothing to forecast"
-    if is_current(found):
-        ahead, how = recorded(found), "from its preflight"
+    if is_current(run):
+        ahead, how = recorded(run), "from its preflight"
     else:
         try:
-            refuse_missing(found.recipe.engine.kind)
+            refuse_missing(run.recipe.engine.kind)
         except RFTError as error:
-            return at_most(found.recipe, str(error))
+            return at_most(run.recipe, str(error))
         say("sampling a few probes, for a forecast")
-        ahead, how = probe(found.recipe, stop), "from probes made just now"
+        ahead, how = probe(run.recipe, stop), "from probes made just now"
     head = (
         f"  forecast for the whole run, what is done included, {how} ({ahead.probes} rollouts, "
         "95% intervals):"

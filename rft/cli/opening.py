@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[Run, Recipe | None]":
     """Find the run that a RECIPE argument means, and the recipe that it was begun with."""
+    from pipelines.perform import check_recipe
     from rft.recipe.loading import load_recipe
     from rft.recipe.paths import rooted
     from rft.runs.folder import Run, is_run, open_run
@@ -55,54 +56,41 @@ def only_begun(path: Path) -> bool:
     return all(child.name.startswith((".lock", "lock")) for child in path.iterdir())
 
 
-def check_recipe(recipe: "Recipe", *, engine: bool = True) -> None:
-    """Refuse what only the stages know to be wrong, and what is not built yet."""
-    from pipelines.filter import check_rules
-    from rft.exploration.compose import plugins_of
-    from rft.recipe.loading import not_yet
-
-    check_rules(recipe.filter)
-    if recipe.grpo is not None:
-        plugins_of(recipe.grpo)
-    if engine and (missing := not_yet(recipe)):
-        raise RFTError(missing[0])
-
-
 def agree(
-    found: "Run", stored: "Recipe | None", *, update: bool, rounds: Callable[..., Any]
+    run: "Run", stored: "Recipe | None", *, update: bool, rounds: Callable[..., Any]
 ) -> "Run":
     """Put the recipe into force, unless finished work contradicts it and --update is not given."""
     from rft.runs.folder import save_recipe
 
     if stored is not None:
-        steps = rounds(found, found.recipe.rounds)
+        steps = rounds(run, run.recipe.rounds)
         outdated = any(step.state in ("redo", "extend") for step in steps)
         if update and outdated:
-            found.agree_to_redo()
-        if outdated and not found.agreed_to_redo():
+            run.agree_to_redo()
+        if outdated and not run.agreed_to_redo():
             raise RFTError(
-                planned(found, stored, steps) + "\nAdd --update to do that, or name "
+                planned(run, stored, steps) + "\nAdd --update to do that, or name "
                 "another folder with --out."
             )
     else:
-        begin_with_sources(found)
-    if stored != found.recipe:
-        save_recipe(found)
-        found.event("recipe", new=stored is None)
-    return found
+        begin_with_sources(run)
+    if stored != run.recipe:
+        save_recipe(run)
+        run.event("recipe", new=stored is None)
+    return run
 
 
-def begin_with_sources(found: "Run") -> None:
+def begin_with_sources(run: "Run") -> None:
     """Look for model and problems at once, and leave no folder behind where they are not."""
     import shutil
 
     from pipelines import prepare as stage
 
     try:
-        stage.inputs(found, 0)
+        stage.inputs(run, 0)
     except RFTError:
         # `begin` has made sure that nothing was there before us.
-        shutil.rmtree(found.path, ignore_errors=True)
+        shutil.rmtree(run.path, ignore_errors=True)
         raise
 
 
@@ -116,15 +104,15 @@ STATES = {
 }
 
 
-def planned(found: "Run", stored: "Recipe | None", steps: list[Any]) -> str:
+def planned(run: "Run", stored: "Recipe | None", steps: list[Any]) -> str:
     """Write a plan in words: the settings that differ, then what happens to each stage."""
     from rft.recipe.loading import settings_differences
 
-    lines = [f"{found.path}:"]
+    lines = [f"{run.path}:"]
     if stored is not None:
         lines += [
             f"  {key}: {old!r} -> {new!r}"
-            for key, old, new in settings_differences(stored, found.recipe)
+            for key, old, new in settings_differences(stored, run.recipe)
         ]
     for round in dict.fromkeys(step.round for step in steps):
         lines.append(f"  round {round}:" if round else "  base:")

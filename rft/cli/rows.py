@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rft.cli.one_stage import stage_command
-from rft.cli.opening import check_recipe
 from rft.cli.options import HERE, grace_option, round_option, set_option
 from rft.cli.terminal import say
 from rft.errors import RFTError
@@ -90,6 +89,7 @@ def rows_of(
         raise click.UsageError("give RUN, or both --input and --output")
     if round is not None:
         raise click.UsageError("--round is about a RUN; rows of --input have no rounds")
+    from pipelines.perform import check_recipe
     from rft.processes.stopping import die_with_parent
     from rft.recipe.loading import load_recipe
 
@@ -98,9 +98,9 @@ def rows_of(
         raise RFTError(f"--output {output}: write a Parquet file, a name that ends in .parquet")
     if output.exists() and source.exists() and output.samefile(source):
         raise RFTError(f"--output {output}: that is the input; name another file")
-    found = load_recipe(recipe or "quickstart", overrides)
-    check_recipe(found, engine=False)
-    return Rows(source, output, columns, found, model)
+    settings = load_recipe(recipe or "quickstart", overrides)
+    check_recipe(settings, engine=False)
+    return Rows(source, output, columns, settings, model)
 
 
 @rows_stage("grade")

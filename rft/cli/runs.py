@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from rft.cli.opening import check_recipe, folder_for
+from rft.cli.opening import folder_for
 from rft.cli.options import HERE, set_option
 from rft.cli.terminal import say
 
@@ -43,8 +43,8 @@ def status(run_folder: Path, as_json: bool) -> None:
     from pipelines.readers.status import text_status
     from rft.runs.folder import open_run
 
-    found = stand(open_run(run_folder))
-    click.echo(json.dumps(found) if as_json else text_status(found))
+    where = stand(open_run(run_folder))
+    click.echo(json.dumps(where) if as_json else text_status(where))
 
 
 @click.command()
@@ -90,21 +90,21 @@ def show(
     from pipelines.readers import show as reader
     from rft.runs.folder import open_run
 
-    found = open_run(run_folder)
+    run = open_run(run_folder)
     if rollout is not None:
         if any(given is not None for given in (problem, verdict, round, role, rule, sort)):
             raise click.UsageError("give an ID, or options that choose rollouts, not both")
-        row = reader.whole(found, reader.find(found, rollout))
-        click.echo(json.dumps(row) if as_json else reader.text_whole(found, row))
+        row = reader.whole(run, reader.find(run, rollout))
+        click.echo(json.dumps(row) if as_json else reader.text_whole(run, row))
         return
     rows = reader.choose(
-        found, problem=problem, verdict=verdict, round=round, role=role, rule=rule, sort=sort
+        run, problem=problem, verdict=verdict, round=round, role=role, rule=rule, sort=sort
     )
     if as_json:
         for row in rows.head(limit).iter_rows(named=True):
             click.echo(json.dumps(row))
     else:
-        click.echo(reader.text_list(found, rows, limit, sort))
+        click.echo(reader.text_list(run, rows, limit, sort))
 
 
 @click.command()
@@ -179,15 +179,16 @@ def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """
     import json
 
+    from pipelines.perform import check_recipe
     from rft.doctor import examine, text_report
     from rft.recipe.loading import load_recipe
     from rft.runs.folder import is_run
 
     path = Path(recipe)
-    found = load_recipe(str(path / "recipe.yaml") if is_run(path) else recipe, overrides)
-    check_recipe(found, engine=False)
+    settings = load_recipe(str(path / "recipe.yaml") if is_run(path) else recipe, overrides)
+    check_recipe(settings, engine=False)
     place = path if is_run(path) else folder_for(recipe)
-    told = examine(found, place)
+    told = examine(settings, place)
     click.echo(json.dumps(told) if as_json else f"recipe {recipe}\n{text_report(told)}")
     if not told["sound"]:
         raise SystemExit(2)

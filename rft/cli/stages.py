@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rft.cli.one_stage import acceptance, begin_job, stage_command
+from rft.cli.one_stage import stage_command
 from rft.cli.opening import agree, begin, make_folder
 from rft.cli.options import HERE, grace_option, round_option, set_option
 from rft.cli.terminal import say
@@ -30,12 +30,12 @@ def prepare(recipe: str, out: Path | None, overrides: tuple[str, ...], grace: fl
     """
     from pipelines.run import plan
 
-    found, stored = begin(recipe, out, overrides)
-    make_folder(found.path)
-    with found.lock():
-        if stored != found.recipe:
-            agree(found, stored, update=False, rounds=plan)
-        stage_command("prepare", found.path, 0, grace)
+    run, stored = begin(recipe, out, overrides)
+    make_folder(run.path)
+    with run.lock():
+        if stored != run.recipe:
+            agree(run, stored, update=False, rounds=plan)
+        stage_command("prepare", run.path, 0, grace)
 
 
 @click.command()
@@ -62,6 +62,7 @@ def sample(run_folder: Path, round: int | None, share: str | None, grace: float)
     if share is None:
         stage_command("sample", run_folder, round, grace)
         return
+    from pipelines.perform import sampling_job
     from rft.processes.stopping import Stop
     from rft.runs.stages import is_current
     from rft.sampling.collect import collect_share
@@ -70,13 +71,11 @@ def sample(run_folder: Path, round: int | None, share: str | None, grace: float)
     stop = Stop(grace).listen()
     if round == 0:
         raise RFTError("--round 0: `sample` has no such round; rounds begin at 1")
-    job = begin_job(run_folder, "sample", round, stop)
-    assert job.stage.plan is not None
-    if is_current(job.stage, job.run, job.round):
-        say(f"{run_folder}: nothing to do, `sample` of round {job.round} is current")
-        return
-    with acceptance(job.run, job.stage) as job.accept:
-        count = collect_share(job, job.stage.plan(job.run, job.round), index, of)
+    with sampling_job(run_folder, "sample", round, stop, say) as (job, stage):
+        if is_current(stage, job.run, job.round):
+            say(f"{run_folder}: nothing to do, `sample` of round {job.round} is current")
+            return
+        count = collect_share(job, stage.plan(job.run, job.round), index, of)
     say(
         f"{run_folder}: share {share} of round {job.round} is sampled ({count} problems); "
         f"`rft run {run_folder}` puts the shares together"
@@ -146,6 +145,7 @@ def evaluate(
     if model is None or output is None:
         raise click.UsageError("give RUN, or both --model and --output")
     from pipelines import run as loop
+    from pipelines.children import ChildFailed
     from pipelines.readers.report import text_report
     from rft.engines import refuse_missing
     from rft.processes.stopping import Stop
@@ -158,17 +158,17 @@ def evaluate(
     if samples is not None:
         k = [each for each in wanted.k if each <= samples]
         changes += [f"evaluate.n={samples}", f"evaluate.k={k}"]
-    found, stored = begin(recipe or "quickstart", output, (*changes, *overrides))
-    refuse_missing(found.recipe.engine.kind)
+    run, stored = begin(recipe or "quickstart", output, (*changes, *overrides))
+    refuse_missing(run.recipe.engine.kind)
     stop = Stop(grace).listen()
-    make_folder(found.path)
-    with found.lock():
-        found = agree(found, stored, update=False, rounds=loop.plan)
+    make_folder(run.path)
+    with run.lock():
+        run = agree(run, stored, update=False, rounds=loop.plan)
         try:
-            loop.run_all(found, 0, stop, say)
-        except loop.ChildFailed as failed:
+            loop.run_all(run, 0, stop, say)
+        except ChildFailed as failed:
             raise SystemExit(failed.code) from None
-    click.echo(text_report(found))
+    click.echo(text_report(run))
 
 
 @click.command(hidden=True)
@@ -176,27 +176,27 @@ def evaluate(
 @grace_option
 def preflight(run_folder: Path, grace: float) -> None:
     """Do a run's preflight and nothing else; `rft run --plan` starts this by itself."""
+    from pipelines.perform import sampling_job
     from rft.processes.stopping import Stop, die_with_parent
     from rft.sampling.preflight import preflight as do_preflight
     from rft.sampling.worker import Worker
 
     die_with_parent()
-    job = begin_job(run_folder, "sample", 1, Stop(grace).listen())
-    assert job.stage.plan is not None
-    with acceptance(job.run, job.stage) as job.accept:
-        plan = job.stage.plan(job.run, 1)
+    with sampling_job(run_folder, "sample", 1, Stop(grace).listen(), say) as (job, stage):
+        plan = stage.plan(job.run, 1)
         do_preflight(job, plan, Worker(job, plan, job.work / "worker-0").engine)
 
 
 @click.command(hidden=True)
 @click.argument("run_folder", type=HERE)
-@click.argument("stage", type=click.Choice(["sample", "evaluate"]))
+@click.argument("name", type=click.Choice(["sample", "evaluate"]))
 @click.option("--round", type=int, required=True)
 @click.option("--slot", type=int, required=True)
 @click.option("--of", "workers", type=int, required=True)
 @grace_option
-def worker(run_folder: Path, stage: str, round: int, slot: int, workers: int, grace: float) -> None:
+def worker(run_folder: Path, name: str, round: int, slot: int, workers: int, grace: float) -> None:
     """Be one of several engines of a sampling stage, which starts this by itself."""
+    from pipelines.perform import sampling_job
     from rft.processes.stopping import Stop, die_with_parent
     from rft.sampling.worker_pool import serve
 
@@ -205,8 +205,5 @@ def worker(run_folder: Path, stage: str, round: int, slot: int, workers: int, gr
     # Whatever an engine prints must not be taken for what we have to tell.
     said = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    job = begin_job(run_folder, stage, round, stop)
-    assert job.stage.plan is not None
-    with acceptance(job.run, job.stage) as job.accept:
-        plan = job.stage.plan(job.run, round)
-        serve(job, plan, slot, workers, sys.stdin, said)
+    with sampling_job(run_folder, name, round, stop, say) as (job, stage):
+        serve(job, stage.plan(job.run, round), slot, workers, sys.stdin, said)

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Self
 
-from rft.grading.verifier_pool import Job, Outcome, Pool
+from rft.grading.verifier_pool import Comparison, Outcome, Pool
 
 # Longer texts are not parsed: no answer in mathematics needs them, and parsing is slow on them.
 MAX_LENGTH = 2000
@@ -207,18 +207,18 @@ def _plain(gold: str) -> bool:
     return plain_number(gold.strip()) is not None
 
 
-def _jobs(hard: Mapping[str, list[str]]) -> Iterator[Job]:
+def _jobs(hard: Mapping[str, list[str]]) -> Iterator[Comparison]:
     """Cut the answers to each gold into jobs of limited size."""
     for gold, answers in hard.items():
         job: list[str] = []
         length = 0
         for answer in answers:
             if len(job) == JOB_ANSWERS or (job and length + len(answer) > JOB_LENGTH):
-                yield Job(gold, job)
+                yield Comparison(gold, job)
                 job, length = [], 0
             job.append(answer)
             length += len(answer)
-        yield Job(gold, job)
+        yield Comparison(gold, job)
 
 
 def _cores() -> int:

@@ -1,20 +1,18 @@
 """Runs verification jobs in worker processes that a hostile pair can kill, but not hang."""
 
-import contextlib
-import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
 
 from rft.errors import RFTError
+from rft.processes.child import Child
 
 WORKER = Path(__file__).with_name("verifier_worker.py")
 START_SECONDS = 120.0
@@ -25,7 +23,7 @@ STARTS = 3
 TRIES = 2
 
 
-class Job(NamedTuple):
+class Comparison(NamedTuple):
     """Asks for a gold answer to be checked and for answers to be compared with it."""
 
     gold: str
@@ -45,20 +43,14 @@ class Outcome(NamedTuple):
 
 @dataclass(eq=False)
 class _Worker:
-    process: subprocess.Popen[bytes]
+    child: Child
     due: float
     ready: bool = False
-    job: Job | None = None
+    job: Comparison | None = None
     # Words that came back for the job; the first is about its gold.
     words: int = 0
     fate: str = "crash"
-    unread: bytes = b""
-    failure: str = field(default="it ended at once")
-
-    @property
-    def output(self) -> int:
-        assert self.process.stdout is not None
-        return self.process.stdout.fileno()
+    failure: str = "it ended at once"
 
     @property
     def awaited(self) -> bool:
@@ -88,9 +80,9 @@ class Pool:
     @property
     def pids(self) -> list[int]:
         """Name the living workers."""
-        return [worker.process.pid for worker in self._staff]
+        return [worker.child.process.pid for worker in self._staff]
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Iterable[Comparison]) -> Iterator[Outcome]:
         """Yield the outcome of every gold and answer, as they come; a bad gold ends its jobs."""
         waiting = deque(jobs)
         bad: set[str] = set()
@@ -114,7 +106,7 @@ class Pool:
         while self._staff:
             self._dismiss(self._staff[-1])
 
-    def _assign(self, waiting: deque[Job]) -> None:
+    def _assign(self, waiting: deque[Comparison]) -> None:
         wanted = len(waiting) - sum(worker.job is None for worker in self._staff)
         for _ in range(min(wanted, self.workers - len(self._staff))):
             self._staff.append(self._start())
@@ -122,46 +114,42 @@ class Pool:
             if waiting and worker.ready and worker.job is None:
                 self._give(worker, waiting)
 
-    def _give(self, worker: _Worker, waiting: deque[Job]) -> None:
+    def _give(self, worker: _Worker, waiting: deque[Comparison]) -> None:
         job = waiting.popleft()
-        assert worker.process.stdin is not None
-        try:
-            worker.process.stdin.write(json.dumps(job._asdict()).encode() + b"\n")
-            worker.process.stdin.flush()
-        except BrokenPipeError:
+        if worker.child.tell(job._asdict()):
+            worker.job, worker.words = job, 0
+            worker.due = time.monotonic() + self.deadline
+        else:
             # It died idle: the job is not to blame, and goes to the next one.
             waiting.appendleft(job)
             self._dismiss(worker)
             self._start_failed("it ended while it was idle", final=False)
-        else:
-            worker.job, worker.words = job, 0
-            worker.due = time.monotonic() + self.deadline
 
     def _collect(
-        self, waiting: deque[Job], lost: Counter[tuple[str, str | None]]
+        self, waiting: deque[Comparison], lost: Counter[tuple[str, str | None]]
     ) -> Iterator[Outcome]:
         """Wait for words, and see off the workers that died or are late."""
         dues = [worker.due for worker in self._staff if worker.awaited]
         before = time.monotonic()
         timeout = max(0.0, min(dues, default=before) - before)
-        readable = set(wait([worker.output for worker in self._staff], timeout))
+        readable = set(wait([worker.child.output for worker in self._staff], timeout))
         now = time.monotonic()
         # When we were stopped ourselves (a scheduler's suspend), so were the workers.
         stalled = max(0.0, now - before - timeout)
         for worker in list(self._staff):
             worker.due += stalled
-            if worker.output in readable:
-                data = os.read(worker.output, 1 << 16)
-                yield from self._hear(worker, data)
-                if not data:
+            if worker.child.output in readable:
+                words = worker.child.lines()
+                if words is None:
                     yield from self._bury(worker, waiting, lost)
+                else:
+                    yield from self._hear(worker, words)
             elif worker.awaited and worker.due <= now:
                 worker.fate, worker.failure = "deadline", f"no word in {START_SECONDS:g} s"
                 yield from self._bury(worker, waiting, lost)
 
-    def _hear(self, worker: _Worker, data: bytes) -> Iterator[Outcome]:
-        *words, worker.unread = (worker.unread + data).split(b"\n")
-        for word in (raw.decode() for raw in words):
+    def _hear(self, worker: _Worker, words: Sequence[str]) -> Iterator[Outcome]:
+        for word in words:
             worker.due = time.monotonic() + self.deadline
             if word == "memory":
                 worker.fate = "memory"
@@ -177,12 +165,12 @@ class Pool:
                     worker.job = None
 
     def _bury(
-        self, worker: _Worker, waiting: deque[Job], lost: Counter[tuple[str, str | None]]
+        self, worker: _Worker, waiting: deque[Comparison], lost: Counter[tuple[str, str | None]]
     ) -> Iterator[Outcome]:
         """Remove a worker, blame what it was at, and hand the rest of its job to another."""
         self._dismiss(worker)
         # Its own limit on CPU time is a deadline too, should we have been slow.
-        if worker.process.returncode == -signal.SIGXCPU:
+        if worker.child.process.returncode == -signal.SIGXCPU:
             worker.fate = "deadline"
         if not worker.ready:
             # One that could say why would say it again.
@@ -198,23 +186,20 @@ class Pool:
             if subject is None:
                 return
         if subject is None or done < len(worker.job.answers):
-            waiting.appendleft(Job(gold, worker.job.answers[done:]))
+            waiting.appendleft(Comparison(gold, worker.job.answers[done:]))
 
     def _start(self) -> _Worker:
         # sympy orders some things by hash: a fixed seed makes the verdicts repeat.
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
-        process = subprocess.Popen(
+        child = Child(
             # -P: the folder of the script holds our modules, which must not shadow anybody's.
             [sys.executable, "-P", str(self.script), str(self.deadline), str(self.memory_gb)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             env=environment,
-            # Signals to our group are for us; workers end when the pipe does.
-            process_group=0,
+            piped=True,
+            silent=True,
         )
         self.started += 1
-        return _Worker(process, due=time.monotonic() + START_SECONDS)
+        return _Worker(child, due=time.monotonic() + START_SECONDS)
 
     def _start_failed(self, reason: str, *, final: bool) -> None:
         self._failures += 1
@@ -227,11 +212,4 @@ class Pool:
 
     def _dismiss(self, worker: _Worker) -> None:
         self._staff.remove(worker)
-        worker.process.kill()
-        worker.process.wait()
-        assert worker.process.stdin is not None
-        assert worker.process.stdout is not None
-        worker.process.stdout.close()
-        # Closing flushes what the dead worker never read.
-        with contextlib.suppress(BrokenPipeError):
-            worker.process.stdin.close()
+        worker.child.end()

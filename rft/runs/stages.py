@@ -1,12 +1,30 @@
-"""What a stage is, when it is out of date, and how its output replaces the old one."""
+"""What a stage is, when its output is current, and how a new output replaces the old one.
+
+THE CONTRACT. A stage is `Stage(name, settings, inputs, work)`:
+
+    settings    what of the recipe its output depends on; never what only costs time or memory
+    inputs      name -> digest of the content that it reads: tables, models, sources
+    work        does it: reads through `job.run`, writes tables by `job.write`, puts what is not
+                finished into `job.work`, calls `job.stop.check()` often, and notes `job.counts`,
+                which add up (in = kept + rejected), and whatever else the manifest is to hold
+    outputs     tables and models; they take their place when the work is done, the manifest last
+
+The key of an output is the hash of settings, inputs and the version of the schemas. An output is
+CURRENT when its manifest is there, holds the key of today, and its files are there with their
+sizes: then the stage is never done again. Otherwise the old output goes to `stale/`, whole, and
+nothing of it is ever mixed with the new one. What a kill leaves in `job.work` is gone on from if it
+is marked with the same key (`job.claim`), and put away if not. No stage knows another: what one has
+written is found by its table's name.
+"""
 
 import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
@@ -15,40 +33,11 @@ from rft.runs import tables
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import NotReady, Run, key_of, now, versions
 
-if TYPE_CHECKING:
-    from rft.sampling.plan import Plan
-
-# From all rollouts of some problems to the names of those that are correct and pass the rules.
+# From rollouts, all of some problems, to the names of those that are correct and pass the rules.
 Accept = Callable[[pl.DataFrame], Collection[str]]
 
-
-@dataclass
-class Job:
-    """One execution of a stage: where it reads, where it writes, what it has to tell."""
-
-    run: Run
-    stage: "Stage"
-    round: int
-    key: str
-    stop: Stop
-    say: Callable[[str], None]
-    accept: Accept | None = None
-    """Given where sampling has to know what is accepted."""
-    counts: dict[str, Any] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
-    outputs: dict[str, Path] = field(default_factory=dict)
-
-    @property
-    def work(self) -> Path:
-        """Give the folder for what is not finished yet."""
-        return self.run.work(self.stage.name, self.round)
-
-    def write(self, table: str, frame: pl.DataFrame) -> None:
-        """Write an output table; it takes its place when the whole stage is done."""
-        folder = self.work / "out" / table
-        shutil.rmtree(folder, ignore_errors=True)
-        tables.write(folder, table, frame)
-        self.outputs[table] = folder
+# The file in a work folder that says what the work is for.
+MARK = "key"
 
 
 @dataclass(frozen=True)
@@ -58,45 +47,78 @@ class Stage:
     name: str
     settings: Callable[[Run, int], dict[str, Any]]
     inputs: Callable[[Run, int], dict[str, str]]
-    work: Callable[[Job], None]
+    work: "Callable[[Job], None]"
     grows: frozenset[str] = frozenset()
     """Settings whose change leaves what is finished useful."""
-    plan: "Callable[[Run, int], Plan] | None" = None
-    """What the stage samples, if it samples: workers need to know as well."""
 
 
-def is_current(stage: Stage, run: Run, round: int) -> bool:
-    """Say whether the stage's output is there and made from today's settings and inputs."""
-    manifest = run.manifest(stage.name, round)
-    if manifest is None or not run.outputs_intact(manifest):
-        return False
-    key = key_of(stage.name, stage.settings(run, round), stage.inputs(run, round))
-    return bool(manifest["key"] == key)
+@dataclass
+class Job:
+    """One execution of a stage: where it reads, where it writes, what it has to tell."""
+
+    run: Run
+    stage: Stage
+    round: int
+    stop: Stop
+    say: Callable[[str], None]
+    accept: Accept | None = None
+    """Given where the work has to know what is accepted."""
+    counts: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Path] = field(default_factory=dict)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Give the settings that the output will depend on."""
+        return self.stage.settings(self.run, self.round)
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """Give the digests of the content that it will depend on."""
+        return self.stage.inputs(self.run, self.round)
+
+    @cached_property
+    def key(self) -> str:
+        """Hash all that the output will depend on."""
+        return key_of(self.stage.name, self.settings, self.inputs)
+
+    @property
+    def work(self) -> Path:
+        """Give the folder for what is not finished yet."""
+        return self.run.work(self.stage.name, self.round)
+
+    def claim(self, mark: str | None = None) -> None:
+        """Go on with what lies in the work folder if it bears this mark, else put it away."""
+        mark = mark or self.key
+        if mark_of(self.work) != mark:
+            self.run.put_away([self.work])
+            atomic_text(self.work / MARK, mark)
+
+    def write(self, table: str, frame: pl.DataFrame) -> None:
+        """Write an output table; it takes its place when the whole stage is done."""
+        folder = self.work / "out" / table
+        shutil.rmtree(folder, ignore_errors=True)
+        tables.write(folder, table, frame)
+        self.outputs[table] = folder
 
 
-def perform(
-    stage: Stage,
-    run: Run,
-    round: int,
-    stop: Stop,
-    say: Callable[[str], None],
-    accept: Accept | None = None,
-) -> bool:
-    """Do a stage unless its output is current; say whether anything was done."""
-    settings, inputs = stage.settings(run, round), stage.inputs(run, round)
-    if is_current(stage, run, round):
-        return False
-    key = key_of(stage.name, settings, inputs)
-    job = Job(run, stage, round, key, stop, say, accept)
+def mark_of(folder: Path) -> str | None:
+    """Read for what the work in a folder is; None where nothing says so."""
+    mark = folder / MARK
+    return mark.read_text() if mark.is_file() else None
+
+
+def perform(job: Job) -> None:
+    """Do a stage, and put its output into place."""
+    about = {"key": job.key, "settings": job.settings, "inputs": job.inputs}
     began = time.monotonic()
-    run.event("start", stage=stage.name, round=round)
-    stage.work(job)
-    _commit(job, settings, inputs, time.monotonic() - began)
-    run.event("done", stage=stage.name, round=round, counts=job.counts)
-    return True
+    job.run.event("start", stage=job.stage.name, round=job.round)
+    job.stage.work(job)
+    _commit(job, about, time.monotonic() - began)
+    job.run.event("done", stage=job.stage.name, round=job.round, counts=job.counts)
 
 
-def _commit(job: Job, settings: dict[str, Any], inputs: dict[str, str], seconds: float) -> None:
+def _commit(job: Job, about: dict[str, Any], seconds: float) -> None:
     """Put outputs into place, then the manifest: without it they count for nothing."""
     run, stage, round = job.run, job.stage.name, job.round
     places = {name: _place(job, name) for name in job.outputs}
@@ -113,9 +135,7 @@ def _commit(job: Job, settings: dict[str, Any], inputs: dict[str, str], seconds:
     manifest = {
         "stage": stage,
         "round": round,
-        "key": job.key,
-        "settings": settings,
-        "inputs": inputs,
+        **about,
         "outputs": outputs,
         "counts": job.counts,
         "seconds": round_to(seconds),
@@ -147,6 +167,9 @@ def _describe(run: Run, name: str, place: Path) -> dict[str, Any]:
     return {"digest": tables.folder_digest(place), "files": files}
 
 
+# What is current ----------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Step:
     """One line of a plan: `reuse`, `run` (not done yet), `redo` (its settings or inputs changed),
@@ -164,24 +187,36 @@ def plan(run: Run, walk: Iterable[tuple[int, Stage]]) -> list[Step]:
     foreseen = Run(run.path, run.recipe)
     steps = []
     for round, stage in walk:
-        state = _state(stage, foreseen, round)
+        state = state_of(stage, foreseen, round)
         if state != "reuse":
             foreseen.outdated.add((round, stage.name))
         steps.append(Step(round, stage.name, state))
     return steps
 
 
-def _state(stage: Stage, run: Run, round: int) -> str:
+def is_current(stage: Stage, run: Run, round: int) -> bool:
+    """Say whether the stage's output is there and made from today's settings and inputs."""
+    return state_of(stage, run, round) == "reuse"
+
+
+def state_of(stage: Stage, run: Run, round: int) -> str:
+    """Say what a plan says of a stage: `reuse` if its output is current, or what is to be done."""
     manifest = run.manifest(stage.name, round)
     if manifest is None:
         return "run"
-    old, new = manifest["settings"], json.loads(json.dumps(stage.settings(run, round)))
-    if changed := {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}:
+    settings = stage.settings(run, round)
+    if changed := changed_settings(manifest["settings"], settings):
         return "extend" if changed <= stage.grows else "redo"
     try:
         inputs = stage.inputs(run, round)
     except NotReady:
         return "follow"
-    if manifest["key"] != key_of(stage.name, stage.settings(run, round), inputs):
+    if manifest["key"] != key_of(stage.name, settings, inputs):
         return "redo"
     return "reuse" if run.outputs_intact(manifest) else "mend"
+
+
+def changed_settings(old: dict[str, Any], new: dict[str, Any]) -> set[str]:
+    """Name the settings that differ from those of a manifest, which has read them from JSON."""
+    new = json.loads(json.dumps(new))
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}

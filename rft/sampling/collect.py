@@ -9,23 +9,10 @@ from typing import Any
 import polars as pl
 
 from rft import devices
-from rft.runs import tables
-from rft.runs.atomic import atomic_text
-from rft.runs.stages import Job
+from rft.runs.stages import Job, mark_of
 from rft.sampling import worker_pool
 from rft.sampling.plan import Plan
-from rft.sampling.shards import (
-    ARRAY,
-    MARK,
-    POOL,
-    Receipt,
-    Stock,
-    mark_of,
-    pool,
-    receipts,
-    renew,
-    spent,
-)
+from rft.sampling.shards import ARRAY, FinishedRollouts, Receipt, receipts, renew, spent, start_pool
 from rft.sampling.worker import Worker
 from rft.seeds import derive
 
@@ -55,8 +42,7 @@ def collect_share(job: Job, plan: Plan, index: int, of: int) -> int:
     home = job.work / f"{ARRAY}{index}-of-{of}"
     if mark_of(home) != job.key:
         job.run.put_away([home])
-        tables.write_file(home / POOL, tables.conform(pool(job, plan), "rollouts"))
-        atomic_text(home / MARK, job.key)
+        start_pool(home, job, plan, job.key)
     # Shuffled, so that no share gets the hard ones, and cut evenly.
     shuffled = sorted(plan.asked, key=lambda each: derive("array", each.place))
     share = shuffled[index::of]
@@ -75,7 +61,7 @@ def gather(job: Job, plan: Plan, *, held: set[Path]) -> pl.DataFrame:
     missing = [each.place for each in plan.asked if each.place not in drawn]
     assert not missing, f"no worker closed {len(missing)} problems, {missing[:1]} among them"
     names = [each.name(index) for each in plan.asked for index in range(drawn[each.place])]
-    rollouts = Stock(job).rows(names).sort("problem_id", "sample_index", "rollout_id")
+    rollouts = FinishedRollouts(job).rows(names).sort("problem_id", "sample_index", "rollout_id")
     assert len(rollouts) == len(names), "rollouts != plan"
     job.notes |= {
         "tokens": int(rollouts["num_tokens"].sum() or 0),

@@ -16,6 +16,7 @@ from rft.recipe import Evaluate, Grpo, Recipe, Sample, Until
 from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.models import MARK, ModelRef
+from rft.runs.stages import Stage
 from rft.seeds import derive, digest
 
 # What decides an engine's tokens; every other argument is about memory and speed.
@@ -165,6 +166,14 @@ class Plan:
     def engine_seed(self, worker: str, attempt: int) -> int:
         """Derive the seed of an engine that draws for all its requests from one stream."""
         return derive(self.run.recipe.seed, "engine", self.stage, self.round, worker, attempt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingStage(Stage):
+    """A stage that samples: its workers, which are processes of their own, need its plan too."""
+
+    plan: Callable[[Run, int], Plan]
+    """Say what is sampled in a round."""
 
 
 def open_engine(plan: Plan, seed: int) -> Engine:

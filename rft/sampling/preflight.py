@@ -1,6 +1,5 @@
 """Before the first spend: show prompt and target, probe a few rollouts, forecast the rest."""
 
-import importlib.util
 import json
 import shutil
 import time
@@ -23,7 +22,6 @@ from rft.runs.stages import Job
 from rft.runs.tables import pad
 from rft.sampling.plan import Plan, as_sampling, rollout_rows, sampling_settings
 from rft.seeds import derive, digest
-from rft.training.arguments import check_trainer_arguments
 
 HARD = "\\boxed{x^2 + \\frac{1}{2}}"
 PROBES, MOST_PROBES = 8, 64
@@ -38,9 +36,6 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
     run, recipe, prompts = job.run, job.run.recipe, plan.prompts
     if recipe.engine.kind == "replay" or not plan.probes or is_current(run):
         return None
-    check_trainer_arguments(recipe)
-    if recipe.track != "none" and importlib.util.find_spec(recipe.track) is None:
-        raise RFTError(f"track: {recipe.track} is not installed; pip install {recipe.track}")
     job.say(shown(prompts, plan.probes[0], online=recipe.grpo is not None))
     # What engines compile at their first tokens is not sampling.
     warm = PROBES if len(plan.probes) > PROBES else min(1, len(plan.probes) - 1)

@@ -2,7 +2,7 @@
 
 A stage's work folder has a folder for each worker. A receipt is written after its shard, and says
 which rollouts the shard holds, what they cost, and which problems need no more; what has no receipt
-does not exist.
+does not exist. What was finished under an earlier plan, and is still of use, lies in the pool.
 """
 
 import json
@@ -19,16 +19,22 @@ from rft.engines import Finished
 from rft.errors import RFTError
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
-from rft.runs.stages import Job
+from rft.runs.stages import MARK, Job, mark_of
 from rft.sampling.plan import Plan, canonical, has_statistics, rollout_rows
 
-MARK = "key"
 ARRAY = "array-"
+POOL = "pooled.parquet"
 
 # A kill costs what is not flushed: at most a minute or 64 MB, and no more than these rollouts.
 SECONDS = 60.0
 BYTES = 64 << 20
 ROLLOUTS = 256
+
+# The engine failed at this answer, for a reason of the request's own: nothing was sampled.
+FAILED = pl.col("finish_reason") == "error"
+
+
+# Receipts -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -78,14 +84,14 @@ def receipts_in(folder: Path) -> Iterator[Receipt]:
     """Read the receipts of one worker."""
     for path in sorted(folder.glob("[0-9]*.json")):
         try:
-            found = json.loads(path.read_text())
+            told = json.loads(path.read_text())
         except FileNotFoundError:  # put away just now
             continue
         except ValueError:
             raise RFTError(
                 f"{path}: not a receipt (damaged?); move it away and run again"
             ) from None
-        yield Receipt(path, **found)
+        yield Receipt(path, **told)
 
 
 def spent(made: Iterable[Receipt]) -> dict[str, dict[str, float]]:
@@ -100,22 +106,57 @@ def spent(made: Iterable[Receipt]) -> dict[str, dict[str, float]]:
     return workers
 
 
-def mark_of(folder: Path) -> str | None:
-    """Read to which plan a folder belongs."""
-    mark = folder / MARK
-    return mark.read_text() if mark.is_file() else None
-
-
 def key_in(folder: Path) -> str | None:
-    """Read for the key of which stage the plan of a folder is, which its mark begins with."""
+    """Read the key of the stage that a work folder is for: the first word of its mark."""
     mark = mark_of(folder)
     return None if mark is None else mark.partition(" ")[0]
 
 
-class Shelf:
-    """One worker's folder."""
+# What is finished, and what a worker adds ---------------------------------------------------------
 
-    def __init__(self, folder: Path, plan: Plan):
+
+class FinishedRollouts:
+    """The finished rollouts of a stage that is not done, whoever has sampled them."""
+
+    def __init__(self, job: Job, home: Path | None = None):
+        self.work, self.key = job.work, job.key
+        pools = [self.work / POOL] if key_in(self.work) == self.key else []
+        # An array job has a pool of its own; elsewhere it is the whole stage's.
+        pools += [home / POOL] if home is not None and (home / POOL).is_file() else []
+        self.pools = pools
+        # What was there when the work began, which decides what the batches are cut from.
+        names = [tables.read_file(path, ["rollout_id"])["rollout_id"] for path in pools]
+        self.pooled = frozenset(name for each in names for name in each)
+        self.known: set[str] = set(self.pooled)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Learn what any worker has finished since."""
+        for receipt in receipts(self.work, self.key):
+            self.known.update(receipt.keys)
+
+    def rows(self, names: Sequence[str]) -> pl.DataFrame:
+        """Read finished rollouts by name."""
+        if not names:  # asked for at every wave: the receipts are many files
+            return tables.empty("rollouts")
+        wanted = pl.DataFrame({"rollout_id": list(names)}, schema={"rollout_id": pl.String})
+        asked = set(names)
+        frames = [tables.empty("rollouts")]
+        if asked & self.pooled:
+            frames += [tables.read_file(path) for path in self.pools]
+        for receipt in receipts(self.work, self.key):
+            if asked.intersection(receipt.keys):
+                frames.append(receipt.rows())
+        # Two workers may have finished the same rollout: an array job and whoever took over.
+        rows = pl.concat(frame.join(wanted, on="rollout_id", how="semi") for frame in frames)
+        return rows.unique("rollout_id", keep="first", maintain_order=True)
+
+
+class Shards(FinishedRollouts):
+    """The finished rollouts as one worker sees them, and the shards that it adds."""
+
+    def __init__(self, job: Job, plan: Plan, folder: Path):
+        super().__init__(job, folder)
         self.folder, self.plan = folder, plan
         self.waiting: list[Finished] = []
         self.closed: dict[str, int] = {}
@@ -131,7 +172,7 @@ class Shelf:
             self.bytes += 20 * len(done.token_ids or ()) + len(done.completion)
 
     def close(self, place: str, drawn: int) -> None:
-        """Note that a problem needs no more answers."""
+        """Note that a problem needs no more answers, and how many of its own count."""
         self.closed[place] = drawn
 
     def due(self) -> bool:
@@ -170,47 +211,7 @@ class Shelf:
         self.flushed = time.monotonic()
 
 
-POOL = "pooled.parquet"
-
-# The engine failed at this answer, for a reason of the request's own: nothing was sampled.
-FAILED = pl.col("finish_reason") == "error"
-
-
-class Stock:
-    """The finished rollouts that a worker may use."""
-
-    def __init__(self, job: Job, home: Path | None = None):
-        self.work, self.key = job.work, job.key
-        pools = [self.work / POOL] if key_in(self.work) == self.key else []
-        # An array job finds its own; elsewhere the pool is the whole stage's.
-        pools += [home / POOL] if home is not None and (home / POOL).is_file() else []
-        self.pools = pools
-        # What was there when the work began, which decides what the batches are cut from.
-        names = [tables.read_file(path, ["rollout_id"])["rollout_id"] for path in pools]
-        self.pooled = frozenset(name for each in names for name in each)
-        self.known: set[str] = set(self.pooled)
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Learn what any worker has finished since."""
-        for receipt in receipts(self.work, self.key):
-            self.known.update(receipt.keys)
-
-    def rows(self, names: Sequence[str]) -> pl.DataFrame:
-        """Read finished rollouts by name."""
-        if not names:  # asked for at every wave: the receipts are many files
-            return tables.empty("rollouts")
-        wanted = pl.DataFrame({"rollout_id": list(names)}, schema={"rollout_id": pl.String})
-        asked = set(names)
-        frames = [tables.empty("rollouts")]
-        if asked & self.pooled:
-            frames += [tables.read_file(path) for path in self.pools]
-        for receipt in receipts(self.work, self.key):
-            if asked.intersection(receipt.keys):
-                frames.append(receipt.rows())
-        # Two workers may have finished the same rollout: an array job and whoever took over.
-        rows = pl.concat(frame.join(wanted, on="rollout_id", how="semi") for frame in frames)
-        return rows.unique("rollout_id", keep="first", maintain_order=True)
+# Beginning, and beginning anew --------------------------------------------------------------------
 
 
 def renew(job: Job, plan: Plan, workers: int) -> None:
@@ -225,8 +226,7 @@ def renew(job: Job, plan: Plan, workers: int) -> None:
     scratch = job.work.with_name(f".{job.work.name}.new")
     if mark_of(scratch) != mark:
         shutil.rmtree(scratch, ignore_errors=True)
-        tables.write_file(scratch / POOL, tables.conform(pool(job, plan), "rollouts"))
-        atomic_text(scratch / MARK, mark)
+        start_pool(scratch, job, plan, mark)
     # An array job of the same plan may be at work, without the lock: its folder stays.
     stays = {path for path in job.work.glob(f"{ARRAY}*") if mark_of(path) == job.key}
     if job.work.is_dir():
@@ -237,7 +237,13 @@ def renew(job: Job, plan: Plan, workers: int) -> None:
     scratch.rmdir()
 
 
-def pool(job: Job, plan: Plan) -> pl.DataFrame:
+def start_pool(folder: Path, job: Job, plan: Plan, mark: str) -> None:
+    """Put every rollout that exists already into a folder, and say last what it is for."""
+    tables.write_file(folder / POOL, tables.conform(usable(job, plan), "rollouts"))
+    atomic_text(folder / MARK, mark)
+
+
+def usable(job: Job, plan: Plan) -> pl.DataFrame:
     """Read every finished rollout that the plan may use; what failed may do better this time."""
     names = [each.name(index) for each in plan.asked for index in range(each.n)]
     ids = pl.DataFrame({"rollout_id": names}, schema={"rollout_id": pl.String})

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rft.engines import Engine, Finished, Request
-from rft.runs.stages import Accept
+from rft.runs.stages import Job
 from rft.sampling.plan import Asked, Plan, rollout_rows
+from rft.sampling.shards import Shards
 
 Lease = tuple[int, Sequence[Asked]]
 
@@ -37,19 +38,14 @@ class Waves:
         plan: Plan,
         leases: Iterator[Lease],
         engine: Callable[[], Engine],
-        *,
-        pooled: frozenset[str],
-        known: set[str],
-        rows: Callable[[Sequence[str]], pl.DataFrame],
-        accept: Accept | None,
-        close: Callable[[str, int], None],
-        leased: Callable[[int], None],
-        check: Callable[[], None],
+        shards: Shards,
+        job: Job,
     ):
-        assert plan.until is None or accept is not None, "waves need somebody who accepts"
+        assert plan.until is None or job.accept is not None, "waves need somebody who accepts"
         self.plan, self.leases, self.engine = plan, leases, engine
-        self.pooled, self.known, self.rows = pooled, known, rows
-        self.accept, self.close, self.leased, self.check = accept, close, leased, check
+        self.shards, self.job = shards, job
+        self.finished_leases: list[int] = []
+        """Leases of which no more is wanted, for whoever hands them back."""
         self.queue: deque[Sequence[Request]] = deque()
         self.owner: dict[str, _Group] = {}
         self.unfinished: dict[int, int] = {}
@@ -102,12 +98,13 @@ class Waves:
         if lease is None:
             self.more_leases = False
             return
+        self.shards.refresh()  # another worker may have died over this lease
         number, asked = lease
         together = [list(asked)] if self.plan.together else [[each] for each in asked]
         groups = [_Group(number, each) for each in together if each]
         self.unfinished[number] = len(groups)
         if not groups:
-            self.leased(number)
+            self.finished_leases.append(number)
         for group in groups:
             self._next_wave(group)
 
@@ -122,12 +119,13 @@ class Waves:
         ]
         # Units are cut out of all that was missing at first, so that they are the same ones after
         # a kill; of those, the units that are known are left out.
-        missing = [request for request in wanted if request.rollout_id not in self.pooled]
+        known, pooled = self.shards.known, self.shards.pooled
+        missing = [request for request in wanted if request.rollout_id not in pooled]
         if not self.plan.together:
-            missing = [request for request in missing if request.rollout_id not in self.known]
-        if any(request.rollout_id not in self.known for request in missing):
+            missing = [request for request in missing if request.rollout_id not in known]
+        if any(request.rollout_id not in known for request in missing):
             for unit in self.engine().units(missing):
-                if all(request.rollout_id in self.known for request in unit):
+                if all(request.rollout_id in known for request in unit):
                     continue
                 self.queue.append(unit)
                 group.missing |= {request.rollout_id for request in unit}
@@ -146,7 +144,7 @@ class Waves:
         """Let go of problems that need no more; the others get their next wave."""
         gone = {each.place for each in solved}
         for each in solved:
-            self.close(each.place, min(group.drawn, each.n))
+            self.shards.close(each.place, min(group.drawn, each.n))
             self.fresh.pop(each.problem_id, None)
         group.open = [each for each in group.open if each.place not in gone]
         if group.open:
@@ -154,13 +152,13 @@ class Waves:
             return
         self.unfinished[group.lease] -= 1
         if not self.unfinished[group.lease]:
-            self.leased(group.lease)
+            self.finished_leases.append(group.lease)
 
     def _judge(self) -> None:
         """Have the waves that are complete judged, in the background, while the engine works."""
         if self.judging is not None or not self.ready:
             return
-        assert self.accept is not None
+        assert self.job.accept is not None
         groups, self.ready = self.ready, []
         asked = {each.problem_id for group in groups for each in group.open}
         names = [
@@ -172,17 +170,17 @@ class Waves:
         fresh = [done for name in asked for done in self.fresh.get(name, ())]
         new = rollout_rows(fresh, self.plan)
         have = set(new["rollout_id"])
-        old = self.rows([name for name in names if name not in have])
+        old = self.shards.rows([name for name in names if name not in have])
         rows = pl.concat([old, new]).sort("problem_id", "sample_index", "rollout_id")
         assert len(rows) == len(names), "a wave is judged without all of its rollouts"
-        self.judging = (self.judge.submit(self.accept, rows), groups)
+        self.judging = (self.judge.submit(self.job.accept, rows), groups)
 
     def _collect_judgement(self, *, wait: bool) -> None:
         if self.judging is None:
             return
         future, groups = self.judging
         while wait and not future.done():
-            self.check()
+            self.job.stop.check()
             wait_for([future], timeout=0.2)
         if not future.done():
             return

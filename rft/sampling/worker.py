@@ -11,7 +11,7 @@ from rft.progress import Progress
 from rft.runs.stages import Job
 from rft.sampling.plan import Asked, Plan, open_engine
 from rft.sampling.preflight import preflight
-from rft.sampling.shards import Shelf, Stock
+from rft.sampling.shards import FinishedRollouts, Shards
 from rft.sampling.waves import Lease, Waves
 
 
@@ -25,12 +25,12 @@ def leases_of(plan: Plan, count: int) -> list[Lease]:
     return list(enumerate(slices))
 
 
-def progress_of(plan: Plan, asked: Sequence[Asked], stock: Stock) -> Progress:
+def progress_of(plan: Plan, asked: Sequence[Asked], finished: FinishedRollouts) -> Progress:
     """Show rollouts, or problems where nobody knows how many rollouts there will be."""
     if plan.until:
         return Progress(f"{plan.stage} (problems)", len(asked))
     names = [each.name(index) for each in asked for index in range(each.n)]
-    return Progress(plan.stage, len(names), sum(name in stock.known for name in names))
+    return Progress(plan.stage, len(names), sum(name in finished.known for name in names))
 
 
 class Worker:
@@ -46,10 +46,10 @@ class Worker:
         tell: Callable[[dict[str, Any]], None] = lambda _message: None,
     ):
         self.job, self.plan, self.tell = job, plan, tell
-        self.shelf, self.stock = Shelf(folder, plan), Stock(job, folder)
-        self.progress = None if show is None else progress_of(plan, show, self.stock)
+        self.shards = Shards(job, plan, folder)
+        self.progress = None if show is None else progress_of(plan, show, self.shards)
         # A stream of draws is never begun twice: after a kill it would repeat itself.
-        seed = plan.engine_seed(folder.name, self.shelf.number)
+        seed = plan.engine_seed(folder.name, self.shards.number)
         self.engine = cache(lambda: open_engine(plan, seed))
 
     def preflight(self) -> None:
@@ -60,58 +60,38 @@ class Worker:
 
     def work(self, leases: Iterator[Lease]) -> None:
         """Sample leases of problems until there are no more."""
-        feed = Waves(
-            self.plan,
-            self._refreshed(leases),
-            self.engine,
-            pooled=self.stock.pooled,
-            known=self.stock.known,
-            rows=self.stock.rows,
-            accept=self.job.accept,
-            close=self._close,
-            leased=self._leased,
-            check=self.job.stop.check,
-        )
+        feed = Waves(self.plan, leases, self.engine, self.shards, self.job)
         try:
             if feed.anything():
                 engine = self.engine()
-                self.shelf.start_clock()
+                self.shards.start_clock()
                 if self.progress:
                     self.progress.start_clock()
                 check = self.job.stop.check
                 for finished in engine.sample(feed, self.plan.sampling, check=check):
                     self._keep(finished)
                     feed.done(finished)
-                    if self.shelf.due():
-                        self._flush()
+                    if self.shards.due() or feed.finished_leases:
+                        self._flush(feed)
         finally:
-            self._flush()
+            self._flush(feed)
             feed.finish()
         if self.progress:
             self.progress.close()
 
-    def _refreshed(self, leases: Iterator[Lease]) -> Iterator[Lease]:
-        for lease in leases:
-            self.stock.refresh()  # another worker may have died over this lease
-            yield lease
-
     def _keep(self, finished: Sequence[Finished]) -> None:
-        self.shelf.add(finished)
+        self.shards.add(finished)
         tokens = sum(done.length or 0 for done in finished)
         self.tell({"rollouts": len(finished), "tokens": tokens})
         if self.progress:
             self.progress.advance(0 if self.plan.until else len(finished), tokens)
 
-    def _close(self, place: str, drawn: int) -> None:
-        self.shelf.close(place, drawn)
+    def _flush(self, feed: Waves) -> None:
+        """Write what is finished, then hand back the leases of which no more is wanted."""
         if self.progress and self.plan.until:
-            self.progress.advance(1)
-
-    def _leased(self, number: int) -> None:
-        # The receipts come first: whoever hears of the lease finds its rollouts.
-        self._flush()
-        self.tell({"done": number})
-
-    def _flush(self) -> None:
+            self.progress.advance(len(self.shards.closed))
         # Without rollouts the engine may never have been loaded, and need not be.
-        self.shelf.flush(self.engine().figures() if self.shelf.waiting else {})
+        self.shards.flush(self.engine().figures() if self.shards.waiting else {})
+        # The receipts come first: whoever hears of the lease finds its rollouts.
+        while feed.finished_leases:
+            self.tell({"done": feed.finished_leases.pop(0)})

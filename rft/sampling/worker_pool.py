@@ -8,8 +8,6 @@ disk alone: the worker's own shards and receipts.
 import json
 import os
 import selectors
-import signal
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -19,10 +17,10 @@ from typing import IO, Any
 
 from rft.devices import accelerators
 from rft.errors import Interrupted
-from rft.processes.stopping import PARENT
+from rft.processes.child import Child, fate
 from rft.runs.stages import Job
 from rft.sampling.plan import Plan
-from rft.sampling.shards import Stock, receipts
+from rft.sampling.shards import FinishedRollouts, receipts
 from rft.sampling.waves import Lease
 from rft.sampling.worker import Worker, leases_of, progress_of
 
@@ -36,7 +34,7 @@ def environment(slot: int, count: int, groups: list[str]) -> dict[str, str]:
     """Give a worker its accelerators, cache folders and ports: shared ones make them collide."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rft"
     own = caches / f"worker-{slot}"
-    found = {
+    own_places = {
         "VLLM_CACHE_ROOT": str(own / "vllm"),
         "TORCHINDUCTOR_CACHE_DIR": str(own / "inductor"),
         "TRITON_CACHE_DIR": str(own / "triton"),
@@ -44,37 +42,19 @@ def environment(slot: int, count: int, groups: list[str]) -> dict[str, str]:
         "MASTER_PORT": str(29650 + 100 * slot),
     }
     if groups:
-        return found | {"CUDA_VISIBLE_DEVICES": groups[slot]}
-    return found | {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))}
+        return own_places | {"CUDA_VISIBLE_DEVICES": groups[slot]}
+    return own_places | {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))}
 
 
-@dataclass
-class _Child:
-    """One child, and what it is at."""
+@dataclass(eq=False)
+class _Worker:
+    """A worker's process, and what it is at."""
 
     slot: int
-    process: "subprocess.Popen[bytes]"
+    child: Child
     lives: int
     leases: list[int] = field(default_factory=list)
     tokens: int = 0
-    heard: bytes = b""
-
-    def say(self, line: Any) -> None:
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps(line).encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died just now; its end is heard of in a moment
-
-    def lines(self) -> list[Any] | None:
-        """Read what the child said; None at its end."""
-        assert self.process.stdout is not None
-        data = os.read(self.process.stdout.fileno(), 1 << 16)
-        if not data:
-            return None
-        *whole, self.heard = (self.heard + data).split(b"\n")
-        return [json.loads(line) for line in whole if line]
 
 
 def run(job: Job, plan: Plan, workers: int) -> None:
@@ -96,10 +76,10 @@ class _Pool:
             for number, asked in leases_of(plan, LEASES_EACH * workers)
             if any(each.place not in closed for each in asked)
         )
-        self.alive: dict[int, _Child] = {}
+        self.alive: dict[int, _Worker] = {}
         self.started: set[int] = set()
         self.selector = selectors.DefaultSelector()
-        self.progress = progress_of(plan, plan.asked, Stock(job))
+        self.progress = progress_of(plan, plan.asked, FinishedRollouts(job))
         self.asked_to_stop = False
 
     def work(self) -> None:
@@ -114,12 +94,11 @@ class _Pool:
                 if self.job.stop.asked() and not self.asked_to_stop:
                     self.asked_to_stop = True
                     for worker in self.alive.values():
-                        worker.process.send_signal(signal.SIGTERM)
+                        worker.child.ask_to_stop()
             self.job.stop.check()
         finally:
             for worker in self.alive.values():
-                worker.process.kill()
-                worker.process.wait()
+                worker.child.end()
             self.selector.close()
         if self.todo:
             raise Interrupted(
@@ -134,30 +113,23 @@ class _Pool:
         command += ["--round", str(self.plan.round), "--slot", str(slot)]
         command += ["--of", str(self.workers), "--grace", f"{self.job.stop.grace}s"]
         own = environment(slot, self.workers, self.groups)
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | own | {PARENT: str(os.getpid())},
-            start_new_session=True,
-        )
-        worker = self.alive[slot] = _Child(slot, process, lives)
-        assert process.stdout is not None
-        self.selector.register(process.stdout, selectors.EVENT_READ, worker)
+        child = Child(command, env=os.environ | own, piped=True)
+        worker = self.alive[slot] = _Worker(slot, child, lives)
+        self.selector.register(child.output, selectors.EVENT_READ, worker)
 
-    def _hear(self, worker: _Child) -> None:
-        lines = worker.lines()
+    def _hear(self, worker: _Worker) -> None:
+        lines = worker.child.lines()
         if lines is None:
             self._bury(worker)
             return
-        for line in lines:
+        for line in map(json.loads, lines):
             if "ready" in line:
                 self._ready()
             elif "want" in line:
                 lease = self.todo.popleft() if self.todo and not self.asked_to_stop else None
                 if lease is not None:
                     worker.leases.append(lease)
-                worker.say(lease)
+                worker.child.tell(lease)
             elif "done" in line:
                 worker.leases.remove(line["done"])
                 worker.lives = LIVES
@@ -176,11 +148,11 @@ class _Pool:
             if slot not in self.started and self.todo:
                 self._start(slot, LIVES)
 
-    def _bury(self, worker: _Child) -> None:
+    def _bury(self, worker: _Worker) -> None:
         """Take a dead worker's leases back, and replace it if there is use for another."""
-        assert worker.process.stdout is not None
-        self.selector.unregister(worker.process.stdout)
-        code = worker.process.wait()
+        self.selector.unregister(worker.child.output)
+        code = worker.child.process.wait()
+        worker.child.end()
         del self.alive[worker.slot]
         self.todo.extendleft(reversed(worker.leases))
         if code == 0 or self.asked_to_stop:
@@ -188,11 +160,9 @@ class _Pool:
         if code in (1, 2):  # it has said why, and the next one would say the same
             raise SystemExit(code)
         self.job.run.event("lost", stage=self.plan.stage, round=self.plan.round, worker=worker.slot)
-        how = f"killed by signal {-code}" if code < 0 else f"ended with {code}"
-        why = " (out of memory?)" if code == -signal.SIGKILL else ""
         again = worker.lives > 0
         self.job.say(
-            f"worker {worker.slot} was {how}{why}; its finished rollouts are kept"
+            f"worker {worker.slot} was {fate(code)}; its finished rollouts are kept"
             + (", another takes its place" if again else "")
         )
         if again:

@@ -25,15 +25,6 @@ def track_into(job: Job) -> None:
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder))
 
 
-def same_work(job: Job) -> None:
-    """Forget checkpoints of other settings or data."""
-    mark = job.work / "key"
-    if not mark.is_file() or mark.read_text() != job.key:
-        job.run.put_away([job.work])
-        job.work.mkdir(parents=True)
-        mark.write_text(job.key)
-
-
 def guard(stop: Stop, what: str, every: int = 1) -> "TrainerCallback":
     """Mark whole checkpoints; when a stop was asked for, save one and leave.
 

@@ -8,6 +8,7 @@ import sys
 LOOP = """
 import sys
 from pathlib import Path
+from pipelines import perform
 from pipelines import run as loop
 from rft.processes.stopping import Stop
 from tests import small_run
@@ -19,7 +20,7 @@ SAMPLES = [
 ]
 ANSWERS = {("test", "test", f"t{i}"): small_run.solved(2, 4) for i in range(50)}
 
-def in_child(stage, run, round, stop):
+def in_child(name, run, round, stop):
     heavy = {
         "prepare": lambda: small_run.prepare(
             run, train=[f"p{i}" for i in range(50)], answers=ANSWERS
@@ -29,9 +30,9 @@ def in_child(stage, run, round, stop):
         "sft": lambda: small_run.sft(run, round),
         "evaluate": lambda: small_run.evaluate(run, round, ANSWERS),
     }
-    heavy[stage.name]()
+    heavy[name]()
 
-loop.in_child = in_child
+perform.in_child = in_child
 settings = ["rounds=20", "select.budget=125", "select.noise=0.1", "sft.max_length=4096"]
 run = small_run.new_run(Path(sys.argv[1]), *settings)
 for upto in range(1, 21):

@@ -17,7 +17,7 @@ import pytest
 
 from rft.errors import RFTError
 from rft.grading.verifier import Verifier
-from rft.grading.verifier_pool import Job, Outcome, Pool
+from rft.grading.verifier_pool import Comparison, Outcome, Pool
 from tests.command import ROOT
 
 # Speaks the worker's words, and does as it is told.
@@ -59,7 +59,7 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
 
 
 def test_every_answer_gets_exactly_one_outcome(pool: Pool) -> None:
-    jobs = [Job(f"gold {n}", [f"{n} {m}" for m in range(n % 5)]) for n in range(300)]
+    jobs = [Comparison(f"gold {n}", [f"{n} {m}" for m in range(n % 5)]) for n in range(300)]
     outcomes = Counter(pool.run(jobs))
     expected = [Outcome(job.gold, None, "good") for job in jobs]
     expected += [Outcome(job.gold, text, "correct") for job in jobs for text in job.answers]
@@ -70,7 +70,7 @@ def test_every_answer_gets_exactly_one_outcome(pool: Pool) -> None:
 def test_a_pair_that_kills_its_worker_is_lost_alone_after_a_second_try(
     pool: Pool, fate: str
 ) -> None:
-    outcomes = list(pool.run([Job("g", ["a", fate, "b"]), Job("h", ["c"])]))
+    outcomes = list(pool.run([Comparison("g", ["a", fate, "b"]), Comparison("h", ["c"])]))
     answers = {outcome.answer: outcome for outcome in outcomes if outcome.answer is not None}
     assert answers.pop(fate) == Outcome("g", fate, None, fate)
     assert {text: outcome.word for text, outcome in answers.items()} == dict.fromkeys(
@@ -81,7 +81,7 @@ def test_a_pair_that_kills_its_worker_is_lost_alone_after_a_second_try(
 
 def test_a_pair_that_hangs_is_lost_alone_and_tried_once(pool: Pool) -> None:
     began = time.monotonic()
-    outcomes = list(pool.run([Job("g", ["hang", "a", "hang too", "b"])]))
+    outcomes = list(pool.run([Comparison("g", ["hang", "a", "hang too", "b"])]))
     assert Outcome("g", "hang", None, "deadline") in outcomes
     assert [outcome.word for outcome in outcomes if outcome.answer in ("a", "b")] == ["correct"] * 2
     assert 1 <= time.monotonic() - began < 10
@@ -89,20 +89,20 @@ def test_a_pair_that_hangs_is_lost_alone_and_tried_once(pool: Pool) -> None:
 
 
 def test_the_deadline_is_that_of_one_pair_not_of_a_job(pool: Pool) -> None:
-    outcomes = list(pool.run([Job("g", [f"slow {number}" for number in range(5)])]))
+    outcomes = list(pool.run([Comparison("g", [f"slow {number}" for number in range(5)])]))
     assert [outcome.word for outcome in outcomes] == ["good"] + ["correct"] * 5
 
 
 def test_the_victim_of_somebody_else_gets_its_verdict(pool: Pool) -> None:
-    outcomes = list(pool.run([Job("g", ["victim", "a"])]))
+    outcomes = list(pool.run([Comparison("g", ["victim", "a"])]))
     assert Outcome("g", "victim", "correct") in outcomes
     assert Outcome("g", "a", "correct") in outcomes
 
 
 @pytest.mark.parametrize("gold", ["crash", "hang", "memory", "bad"])
 def test_a_gold_that_is_bad_or_kills_ends_its_jobs(pool: Pool, gold: str) -> None:
-    jobs = [Job(gold, ["a"])] * 20
-    outcomes = list(pool.run([*jobs, Job("good", ["z"])]))
+    jobs = [Comparison(gold, ["a"])] * 20
+    outcomes = list(pool.run([*jobs, Comparison("good", ["z"])]))
     assert {outcome.answer for outcome in outcomes if outcome.gold == gold} == {None}
     # Both workers may have had one; nobody takes another.
     assert 1 <= len([outcome for outcome in outcomes if outcome.gold == gold]) <= 2
@@ -110,10 +110,10 @@ def test_a_gold_that_is_bad_or_kills_ends_its_jobs(pool: Pool, gold: str) -> Non
 
 
 def test_a_run_that_is_left_half_way_does_not_answer_the_next(pool: Pool) -> None:
-    run = pool.run([Job("g", [str(number) for number in range(50)])])
+    run = pool.run([Comparison("g", [str(number) for number in range(50)])])
     next(run)
     run.close()
-    assert set(pool.run([Job("h", ["a"])])) == {
+    assert set(pool.run([Comparison("h", ["a"])])) == {
         Outcome("h", None, "good"),
         Outcome("h", "a", "correct"),
     }
@@ -121,13 +121,13 @@ def test_a_run_that_is_left_half_way_does_not_answer_the_next(pool: Pool) -> Non
 
 def test_workers_stay_for_the_next_run(pool: Pool) -> None:
     for _ in range(3):
-        assert len(list(pool.run([Job("g", ["a"])]))) == 2
+        assert len(list(pool.run([Comparison("g", ["a"])]))) == 2
     assert pool.started == 1
 
 
 def test_an_idle_worker_that_dies_is_replaced(pool: Pool) -> None:
     for _ in range(5):
-        assert Outcome("g", "a", "correct") in list(pool.run([Job("g", ["a"])]))
+        assert Outcome("g", "a", "correct") in list(pool.run([Comparison("g", ["a"])]))
         (pid,) = pool.pids
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -135,7 +135,7 @@ def test_an_idle_worker_that_dies_is_replaced(pool: Pool) -> None:
 
 
 def test_closing_ends_every_worker(pool: Pool) -> None:
-    list(pool.run([Job(str(number), ["a"]) for number in range(4)]))
+    list(pool.run([Comparison(str(number), ["a"]) for number in range(4)]))
     pids = pool.pids
     assert pids
     pool.close()
@@ -176,11 +176,11 @@ def test_ctrl_c_is_for_the_parent() -> None:
 def test_workers_do_not_outlive_a_killed_parent(answer: str) -> None:
     script = """
 import os, signal, sys
-from rft.grading.verifier_pool import Job, Pool
+from rft.grading.verifier_pool import Comparison, Pool
 pool = Pool(deadline=1, workers=1, memory_gb=4)
-list(pool.run([Job("4", ["5"])]))
+list(pool.run([Comparison("4", ["5"])]))
 # Hands out the job and listens to the first word only: the worker is at the answer now.
-run = pool.run([Job("4", [sys.argv[1]])])
+run = pool.run([Comparison("4", [sys.argv[1]])])
 next(run)
 print(*pool.pids, flush=True)
 sys.stdin.readline()

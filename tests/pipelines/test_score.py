@@ -17,10 +17,11 @@ import torch
 from click.testing import CliRunner, Result
 
 from pipelines import score as stage
+from pipelines.perform import STAGES, models_for
 from pipelines.readers.report_rounds import exploration, statistics
 from pipelines.readers.show import listing, whole
 from pipelines.rows import tokens_as
-from pipelines.run import STAGES, models_for, plan, walk
+from pipelines.run import plan, walk
 from rft.cli import cli
 from rft.errors import Interrupted
 from rft.prompt import Prompter, load_tokenizer, prompter
@@ -689,11 +690,11 @@ def test_a_response_that_was_cut_keeps_the_start_of_its_tokens(prompts):
     ids = [token for char in text for token in prompts.encode(char)]
     count, cut = prompts.trim(ids, text)
     assert tokens_as(prompts, cut, text, ids, cut=True) == ids[:count]
-    assert stage.tokens_as(prompts, cut, None, ids[:count], cut=True) == ids[:count]
+    assert tokens_as(prompts, cut, None, ids[:count], cut=True) == ids[:count]
     # Other text than the tokens', cut elsewhere than we would.
-    assert stage.tokens_as(prompts, "so", text, ids, cut=True) == prompts.encode("so")
+    assert tokens_as(prompts, "so", text, ids, cut=True) == prompts.encode("so")
     twice = text + " \\boxed{8}"
-    assert stage.tokens_as(prompts, twice, None, None, cut=True) == prompts.encode(twice)
+    assert tokens_as(prompts, twice, None, None, cut=True) == prompts.encode(twice)
 
 
 def test_grade_then_score_then_select_by_entropy(tmp_path):

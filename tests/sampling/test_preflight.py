@@ -77,7 +77,7 @@ def test_the_engine_is_warm_before_probes_are_timed_and_some_are_timed(
     engine, said = Cold(), []
     monkeypatch.setattr(preflight, "time", SimpleNamespace(monotonic=lambda: engine.now))
     stage = Stage("evaluate", lambda *_: {}, lambda *_: {}, lambda _: None)
-    job = Job(asked.run, stage, 0, "k", Stop(), said.append)
+    job = Job(asked.run, stage, 0, Stop(), said.append)
     preflight.preflight(job, replace(asked, probes=probes), lambda: engine)
     seconds = len(timed) + 100 * (count == 1)
     speed = 100 * sum(timed) / seconds

@@ -16,7 +16,7 @@ from rft.runs.models import ModelRef
 from rft.runs.stages import Job, Stage
 from rft.sampling.collect import collect, collect_share
 from rft.sampling.plan import Asked, Plan
-from rft.sampling.shards import receipts
+from rft.sampling.shards import key_in, receipts
 from rft.sampling.worker import Worker, leases_of
 from rft.seeds import derive, digest
 from tests.small_run import new_run
@@ -111,8 +111,8 @@ def begun(tmp_path, monkeypatch):
         model = ModelRef("nowhere", "m")
         plan = Plan(run, "sample", 1, model, None, run.recipe.sample, asked, (), until)
         monkeypatch.setattr("rft.sampling.worker.open_engine", lambda *_: engine)
-        stage = Stage("sample", lambda *_: {}, lambda *_: {}, lambda _: None)
-        job = Job(run, stage, 1, key, Stop(), lambda _: None, accept)
+        stage = Stage("sample", lambda *_: {"key": key}, lambda *_: {}, lambda _: None)
+        job = Job(run, stage, 1, Stop(), lambda _: None, accept)
         if share:
             return collect_share(job, plan, *share)
         return collect(job, plan)
@@ -239,7 +239,8 @@ def test_a_share_of_another_plan_is_put_away(begun, tmp_path):
 def test_a_receipt_whose_shard_is_damaged_is_one_line(begun, tmp_path):
     with pytest.raises(Interrupted):
         begun(Fake(True, dies_after=20))
-    (receipt, *_) = receipts(tmp_path / "run" / "work" / "round-0001-sample", "k")
+    work = tmp_path / "run" / "work" / "round-0001-sample"
+    (receipt, *_) = receipts(work, key_in(work))
     receipt.shard.write_bytes(b"PAR1")
     with pytest.raises(Exception, match="damaged, not what its receipt says"):
         begun(Fake(True))
@@ -248,7 +249,8 @@ def test_a_receipt_whose_shard_is_damaged_is_one_line(begun, tmp_path):
 def test_a_shard_without_a_receipt_does_not_exist(begun, tmp_path):
     with pytest.raises(Interrupted):
         begun(Fake(True, dies_after=20))
-    (receipt, *_) = receipts(tmp_path / "run" / "work" / "round-0001-sample", "k")
+    work = tmp_path / "run" / "work" / "round-0001-sample"
+    (receipt, *_) = receipts(work, key_in(work))
     receipt.path.unlink()
     again = Fake(True)
     begun(again)

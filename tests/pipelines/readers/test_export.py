@@ -16,8 +16,8 @@ import polars as pl
 import pytest
 import yaml
 
+from pipelines.perform import STAGES
 from pipelines.readers.export import export_run
-from pipelines.run import STAGES
 from rft.cards.online import COLUMNS
 from rft.errors import RFTError
 from rft.processes.stopping import Stop
@@ -187,7 +187,7 @@ def commit(run: Run, stage: str, round: int, outputs: dict[str, pl.DataFrame]) -
     settings = STAGES["grpo"].settings(run, round) if stage == "grpo" else {}
     given = inputs(run, stage, round)
     made = Stage(stage, lambda _run, _round: settings, lambda _run, _round: given, work)
-    perform(made, run, round, Stop(), lambda _line: None)
+    perform(Job(run, made, round, Stop(), lambda _line: None))
 
 
 def inputs(run: Run, stage: str, round: int) -> dict[str, str]:

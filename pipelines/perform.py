@@ -1,0 +1,186 @@
+"""Doing one stage of a run: with which model, in which process, and what counts as accepted."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from pipelines import evaluate, filter, gate, grade, grpo, prepare, sample, score, selection, sft
+from pipelines.children import in_child
+from rft.engines import refuse_missing
+from rft.errors import RFTError
+from rft.estimates.forecast import Forecast
+from rft.exploration.compose import plugins_of
+from rft.processes.stopping import Stop
+from rft.recipe import Recipe
+from rft.recipe.loading import not_yet
+from rft.runs import stages
+from rft.runs.folder import Run, open_run, save_recipe
+from rft.runs.models import adopted, is_there
+from rft.runs.retention import prune
+from rft.runs.stages import Accept, Job, Stage
+from rft.sampling import preflight
+from rft.sampling.plan import SamplingStage
+from rft.training.arguments import check_trainer_arguments
+
+# A run is one of rounds or one of online training; what only one of the two kinds has.
+OF_ROUNDS = (sample.STAGE, grade.STAGE, filter.STAGE, score.STAGE, selection.STAGE, sft.STAGE)
+ONLINE = (grpo.STAGE,)
+STAGES = {
+    stage.name: stage for stage in (prepare.STAGE, *OF_ROUNDS, *ONLINE, evaluate.STAGE, gate.STAGE)
+}
+
+# Stages that need neither a tokenizer nor a model run in the driver itself.
+LIGHT = ("filter", "select", "gate")
+
+
+# In the driver ------------------------------------------------------------------------------------
+
+
+def do(stage: Stage, run: Run, round: int, stop: Stop, say: Callable[[str], None]) -> bool:
+    """Do one stage if it is not done, in a process of its own if it is heavy."""
+    stop.check()
+    if stages.is_current(stage, run, round):
+        return False
+    say(f"round {round}: {stage.name}" if round else f"base: {stage.name}")
+    for number in models_for(stage, run, round):
+        remake(run, number, stop, say)
+    if stage.name in LIGHT:
+        stages.perform(Job(run, stage, round, stop, say))
+    else:
+        in_child(stage.name, run, round, stop)
+    if stage.name == "gate" or (stage.name == "evaluate" and run.recipe.gate is None):
+        prune(run, round)
+    return True
+
+
+def models_for(stage: Stage, run: Run, round: int) -> list[int]:
+    """List the models of the run that a stage loads."""
+    if stage is evaluate.STAGE:
+        return [round]
+    if stage in (sample.STAGE, score.STAGE) or (
+        stage is sft.STAGE and run.recipe.sft.start == "previous"
+    ):
+        return [adopted(run, round - 1)]
+    return []
+
+
+def remake(run: Run, number: int, stop: Stop, say: Callable[[str], None]) -> None:
+    """Train a model again that `keep.models` removed and that is needed after all."""
+    if is_there(run, number):
+        return
+    maker = STAGES[run.recipe.maker]
+    for parent in models_for(maker, run, number):
+        remake(run, parent, stop, say)
+    say(f"model {number} was removed (keep.models: {run.recipe.keep.models}): trained again")
+    before = run.output_digest(maker.name, number, "model")
+    run.put_away([run.manifest_path(maker.name, number)])
+    in_child(maker.name, run, number, stop)
+    if run.output_digest(maker.name, number, "model") != before:
+        raise RFTError(
+            f"{run.path}: model {number}, trained again, is not the same to the bit (accelerators "
+            "are not), so what follows from it is out of date; `rft run --update` redoes that"
+        )
+
+
+def probe(recipe: Recipe, stop: Stop) -> Forecast:
+    """Forecast a run that is not begun, by a few probes in a run folder that is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="rft-plan-") as folder:
+        trial = Run(Path(folder), recipe)
+        save_recipe(trial)
+        with trial.lock():
+            in_child("prepare", trial, 0, stop)
+            in_child("preflight", trial, 0, stop)
+        return preflight.recorded(trial)
+
+
+# In the process that does the work ----------------------------------------------------------------
+
+
+@contextmanager
+def job_of(
+    run: Run, stage: Stage, round: int, stop: Stop, say: Callable[[str], None]
+) -> Iterator[Job]:
+    """Begin a stage; one that samples is told what counts as accepted."""
+    if not isinstance(stage, SamplingStage):
+        yield Job(run, stage, round, stop, say)
+        return
+    refuse_missing(run.recipe.engine.kind)
+    if not preflight.is_current(run):
+        check_trainer_arguments(run.recipe)
+    with acceptance(run) as accept:
+        yield Job(run, stage, round, stop, say, accept)
+
+
+@contextmanager
+def sampling_job(
+    folder: Path, name: str, round: int | None, stop: Stop, say: Callable[[str], None]
+) -> Iterator[tuple[Job, SamplingStage]]:
+    """Begin a sampling stage for a process that works on it without the run's lock."""
+    run, stage = open_run(folder), STAGES[name]
+    assert isinstance(stage, SamplingStage), f"{name} does not sample"
+    check_recipe(run.recipe)
+    refuse_absent(stage, run)
+    number = next_of(stage, run) if round is None else round
+    with job_of(run, stage, number, stop, say) as job:
+        yield job, stage
+
+
+@contextmanager
+def acceptance(run: Run) -> Iterator[Accept]:
+    """Give the function that grades rollouts, applies the rules, and names those that pass."""
+    with ExitStack() as stack:
+
+        def accept(rollouts: pl.DataFrame) -> list[str]:
+            if not graders:  # most sampling stages never ask
+                graders.append(stack.enter_context(grade.grading(run))[0])
+            kept, _ = filter.apply_rules(graders[0](rollouts), run.recipe.filter)
+            return kept.filter(pl.col("verdict") == "correct")["rollout_id"].to_list()
+
+        graders: list[Callable[[pl.DataFrame], pl.DataFrame]] = []
+        yield accept
+
+
+def next_of(stage: Stage, run: Run) -> int:
+    """Give the first round whose output of a stage is not current, or the last round."""
+    if stage is prepare.STAGE:
+        return 0
+    first = 0 if stage is evaluate.STAGE else 1
+    rounds = range(first, run.recipe.rounds + 1)
+    due = (round for round in rounds if not stages.is_current(stage, run, round))
+    return next(due, run.recipe.rounds)
+
+
+# What is refused before anything is done ----------------------------------------------------------
+
+
+def check_recipe(recipe: Recipe, *, engine: bool = True) -> None:
+    """Refuse what only the stages know to be wrong, and what is not built yet."""
+    filter.check_rules(recipe.filter)
+    if recipe.grpo is not None:
+        plugins_of(recipe.grpo)
+    if engine and (missing := not_yet(recipe)):
+        raise RFTError(missing[0])
+
+
+def refuse_absent(stage: Stage, run: Run) -> None:
+    """Refuse a stage of rounds in a run of online training, and the other way round."""
+    online = run.recipe.grpo is not None
+    if stage in (OF_ROUNDS if online else ONLINE):
+        kind = "online training" if online else "rounds"
+        raise RFTError(
+            f"{run.path}: a run of {kind} has no stage `{stage.name}`; "
+            f"`rft {run.command} {run.path}` goes on with it"
+        )
+
+
+def refuse_removed(stage: Stage, run: Run, round: int) -> None:
+    """Refuse a stage whose model `keep.models` has removed: only the loop trains it again."""
+    for number in models_for(stage, run, round):
+        if not is_there(run, number) and run.manifest(run.recipe.maker, number):
+            raise RFTError(
+                f"{run.path}: model {number} was removed (keep.models); "
+                f"`rft {run.command} {run.path}` trains it again where it is needed"
+            )
