@@ -152,8 +152,8 @@ def look_at_failed(job: Job, answers: pl.DataFrame) -> None:
 
     def told(share: float) -> str:
         """Name the benchmarks with more failed answers than a share."""
-        found = counted.filter(pl.col("failed") > share * pl.col("answers"))
-        return ", ".join(f"{n:,} of {of:,} on {where}" for where, n, of in found.iter_rows())
+        above = counted.filter(pl.col("failed") > share * pl.col("answers"))
+        return ", ".join(f"{n:,} of {of:,} on {where}" for where, n, of in above.iter_rows())
 
     if wrong := told(MOST_FAILED):
         reopen(job)

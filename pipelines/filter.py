@@ -86,9 +86,9 @@ def apply_rules(
                 "`rft grade` makes it"
             )
         # The expression sees only the columns that it reads: group rules stay narrow.
-        found = left.select(defect.fill_null(True).alias("defect"))["defect"]
-        gone.append(pl.select(place=places.filter(found), rejected_by=pl.lit(name)))
-        left, places = left.filter(~found), places.filter(~found)
+        defective = left.select(defect.fill_null(True).alias("defect"))["defect"]
+        gone.append(pl.select(place=places.filter(defective), rejected_by=pl.lit(name)))
+        left, places = left.filter(~defective), places.filter(~defective)
     last = pl.concat(gone).sort("place")
     rejected = graded[last["place"]].with_columns(last["rejected_by"])
     assert len(left) + len(rejected) == len(graded), "rollouts in != kept + rejected"

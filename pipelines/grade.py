@@ -60,8 +60,8 @@ def work(job: Job) -> None:
         "verdict": dict(sorted(graded["verdict"].value_counts().iter_rows())),
     }
     problems = job.run.read("problems", 0, ["problem_id", "difficulty"])
-    found = job.notes["cut_at_limit"] = cut_at_limit(graded, problems)
-    if warning := alarm(found, job.run.recipe.sample.max_tokens):
+    cut = job.notes["cut_at_limit"] = cut_at_limit(graded, problems)
+    if warning := alarm(cut, job.run.recipe.sample.max_tokens):
         job.say(f"  {warning}")
 
 

@@ -36,19 +36,19 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
 
 def inputs(run: Run, _round: int) -> dict[str, str]:
     """Give the digests of the sources, and of the model whose tokenizer measures prompts."""
-    found = {"model": base_model(run).digest}
+    digests = {"model": base_model(run).digest}
     done = run.manifest("prepare", 0)
     for split in splits(run.recipe):
         for name, source in run.recipe.prepare.benchmarks(split).items():
             key = f"{split}/{name}"
             try:
-                found[key] = source_digest(source)
+                digests[key] = source_digest(source)
             except RFTError:
                 # Once read, a source may go away: the run carries its problems.
                 if done is None or key not in done["inputs"]:
                     raise
-                found[key] = done["inputs"][key]
-    return found
+                digests[key] = done["inputs"][key]
+    return digests
 
 
 def splits(recipe: Recipe) -> tuple[str, ...]:

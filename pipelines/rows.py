@@ -95,7 +95,7 @@ def score_file(
     if long := len(after) - after.count(None) - len(places):
         say(f"{long} of {len(rows)} rows: over the model's {limit} tokens, so without statistics")
     pairs = [(before[place], after[place] or []) for place in places]
-    found: dict[int, dict[str, Any]] = {}
+    means: dict[int, dict[str, Any]] = {}
     if any(response for _, response in pairs):
         mass = recipe.sample.statistics.mass
         progress = Progress("score, tokens", sum(len(response) for _, response in pairs))
@@ -105,14 +105,14 @@ def score_file(
             for place, scores in batch.items():
                 # Not the lists: they would fill the memory.
                 row = score_row(scores, mass)
-                found[places[place]] = {name: row[name] for name in made}
+                means[places[place]] = {name: row[name] for name in made}
                 progress.advance(len(scores.entropies), len(scores.entropies))
         progress.close()
     counts = [None if response is None else len(response) for response in after]
     schema = {name: kind for name, kind in tables.empty("scored").schema.items() if name in made}
     nothing = dict.fromkeys(made)
     table = [
-        found.get(place, nothing) | {"num_response_tokens": count}
+        means.get(place, nothing) | {"num_response_tokens": count}
         for place, count in enumerate(counts)
     ]
     # A row without tokens has neither means nor an origin of them.

@@ -27,17 +27,17 @@ from rft.seeds import derive, digest
 def settings(run: Run, _round: int) -> dict[str, Any]:
     """List what the set of rollouts depends on, problems and model aside."""
     recipe, sample = run.recipe, run.recipe.sample
-    found = sampling_settings(recipe, sample) | {
+    wanted = sampling_settings(recipe, sample) | {
         "n": sample.n,
         "problems": sample.problems,
         "statistics": sample.statistics.model_dump(mode="json"),
     }
     if sample.until is None:
-        return found
+        return wanted
     # How many are drawn depends on which are accepted, and so on grading and rules.
     # The rules as a list: their order matters, and keys are sorted.
     accepts = [recipe.grade.model_dump(mode="json"), list(recipe.filter.items())]
-    return found | {"n": None, "until": sample.until.model_dump(mode="json"), "accepts": accepts}
+    return wanted | {"n": None, "until": sample.until.model_dump(mode="json"), "accepts": accepts}
 
 
 def inputs(run: Run, round: int) -> dict[str, str]:

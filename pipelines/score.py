@@ -98,23 +98,23 @@ def without_exact(kept: pl.DataFrame, ranked: Mapping[str, str]) -> tuple[pl.Dat
 def tokens_of(run: Run, round: int, todo: pl.DataFrame, prompts: Prompter) -> pl.DataFrame:
     """Give each row's prompt and response as tokens: those that were sampled, or its text's."""
     names = todo.select("rollout_id", "response", "num_response_tokens")
-    found = pl.concat(
+    rollouts = pl.concat(
         tables.read_file(path, ["rollout_id", "prompt", "token_ids", "model"]).join(
             names, on="rollout_id", validate="1:1"
         )
         for path in tables.parts(run.folder("rollouts", round))
     ).sort("rollout_id")
-    encoded = {text: prompts.encode(text) for text in set(found["prompt"])}
+    encoded = {text: prompts.encode(text) for text in set(rollouts["prompt"])}
     responses = [
         prompts.encode(response) if ids is None else ids[:count]
-        for response, ids, count in found.select(
+        for response, ids, count in rollouts.select(
             "response", "token_ids", "num_response_tokens"
         ).iter_rows()
     ]
-    return found.select(
+    return rollouts.select(
         "rollout_id",
         "model",
-        pl.Series("prompt_ids", [encoded[text] for text in found["prompt"]], IDS),
+        pl.Series("prompt_ids", [encoded[text] for text in rollouts["prompt"]], IDS),
         pl.Series("response_ids", responses, IDS),
     )
 

@@ -47,11 +47,11 @@ def data_rounds(run: Run, round: int) -> list[int]:
 
 def inputs(run: Run, round: int) -> dict[str, str]:
     """Give the digests of the samples and of the parent model."""
-    found = {"model": parent(run, round).digest}
+    digests = {"model": parent(run, round).digest}
     for number in data_rounds(run, round):
-        found[f"selected {number}"] = run.output_digest("select", number, "selected")
-        found[f"rollouts {number}"] = run.output_digest("sample", number, "rollouts")
-    return found
+        digests[f"selected {number}"] = run.output_digest("select", number, "selected")
+        digests[f"rollouts {number}"] = run.output_digest("sample", number, "rollouts")
+    return digests
 
 
 def parent(run: Run, round: int) -> ModelRef:

@@ -108,8 +108,8 @@ class Prompter:
 
 def _fill(template: str, question: str) -> str:
     """Put the question into a template in which, as in str.format, {{ and }} stand for braces."""
-    before, found, after = template.partition("{question}")
-    assert found, "the recipe refuses a template without {question}"
+    before, asked, after = template.partition("{question}")
+    assert asked, "the recipe refuses a template without {question}"
     return f"{_braces(before)}{question}{_braces(after)}"
 
 
@@ -165,10 +165,10 @@ def _closing_token(tokenizer: Any, settings: Prompt) -> str:
         str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special
     }
     special |= {str(token) for token in tokenizer.all_special_tokens}
-    found = [(after.index(token), -len(token), token) for token in special if token in after]
-    if not found:
+    closing = [(after.index(token), -len(token), token) for token in special if token in after]
+    if not closing:
         raise RFTError(
             "prompt.end: auto, but the chat template puts no special token after an assistant "
             "message; name the token that ends an answer"
         )
-    return min(found)[2]
+    return min(closing)[2]

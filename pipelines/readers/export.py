@@ -123,8 +123,8 @@ def export_run(
 def manifests(run: Run) -> Manifests:
     """Read the manifests of the recipe's stages, not those of a recipe before it."""
     stages = {stage.name for _, stage in walk(run.recipe, 1)}
-    found = ((each["round"], each["stage"], each) for each in run.manifests())
-    return {(round, stage): each for round, stage, each in found if stage in stages}
+    manifests = ((each["round"], each["stage"], each) for each in run.manifests())
+    return {(round, stage): each for round, stage, each in manifests if stage in stages}
 
 
 def refuse_outdated(run: Run, made: Manifests) -> None:
@@ -152,8 +152,8 @@ def refuse_foreign(target: Path, run: Run) -> None:
     restore(target)
     if target.exists() and not target.is_dir():
         raise RFTError(f"{target}: not a folder; choose another one")
-    found = listing(target)
-    if not found:
+    there = listing(target)
+    if not there:
         return
     try:
         mark = json.loads((target / MARK).read_text())
@@ -164,7 +164,7 @@ def refuse_foreign(target: Path, run: Run) -> None:
         ) from None
     if owner != identity(run):
         raise RFTError(f"{target}: an export of another run; choose another folder, or remove it")
-    changed = [name for name, content in found.items() if listed.get(name) != content]
+    changed = [name for name, content in there.items() if listed.get(name) != content]
     if changed:
         raise RFTError(
             f"{target / changed[0]}: added or changed since the export, which would be lost; move "

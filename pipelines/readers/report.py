@@ -100,12 +100,12 @@ def examples(run: Run) -> list[str]:
     lines = []
     for kind in kinds:
         for row in rows.filter(kind).head(1).iter_rows(named=True):
-            found = whole(run, row)
+            rollout = whole(run, row)
             gold, answer = shortened(golds(row)), shortened(row["answer"])
             lines.append(f"  {row['rollout_id']}: {row['verdict']}, answer {answer}, gold {gold}")
             lines.append(f"    question  {one_line(row['question'] or NOTHING, 86)}")
-            lines.append(f"    sampled   {ending(found['completion'], 86)}")
-            lines += entry("why", visible(found["why"]), 4)
+            lines.append(f"    sampled   {ending(rollout['completion'], 86)}")
+            lines += entry("why", visible(rollout["why"]), 4)
     return lines
 
 
@@ -196,10 +196,10 @@ def model_name(run: Run, model: int) -> str:
     return f"{model} refused" if gate and not gate["counts"]["adopted"] else f"{model}"
 
 
-def interval(found: Interval, form: str) -> str:
+def interval(mean: Interval, form: str) -> str:
     """Write an interval in percent; adding 0 to a rounded number makes no zero negative."""
     value, low, high = (
-        format(round(100 * part, 1) + 0.0, form) for part in (found.value, found.low, found.high)
+        format(round(100 * part, 1) + 0.0, form) for part in (mean.value, mean.low, mean.high)
     )
     return f"{value} [{low}, {high}]"
 
@@ -237,12 +237,12 @@ def far_from_reference(
     wanted = run.recipe.evaluate.reference.get(benchmark or "")
     if split != "test" or wanted is None or base is None:
         return []
-    found = 100 * float(passes(base, 1).mean())
-    if abs(found - wanted) <= FAR:
+    ours = 100 * float(passes(base, 1).mean())
+    if abs(ours - wanted) <= FAR:
         return []
     return entry(
         "warning:",
-        f"the base's Pass@1 is {found:.1f}, published is {wanted:g}: {abs(found - wanted):.1f} "
+        f"the base's Pass@1 is {ours:.1f}, published is {wanted:g}: {abs(ours - wanted):.1f} "
         f"points apart, mostly a matter of template or stop tokens; read some rollouts: "
         f"`rft show {shlex.quote(str(run.path))}`",
         indent=4,

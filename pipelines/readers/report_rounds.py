@@ -18,8 +18,8 @@ from rft.token_stats.forward import STATISTIC
 
 def rounds_with(run: Run, stage: str) -> list[tuple[int, dict[str, Any]]]:
     """List the rounds in which a stage is done, with its manifest."""
-    found = ((round, sound(run, stage, round)) for round in range(1, run.recipe.rounds + 1))
-    return [(round, manifest) for round, manifest in found if manifest is not None]
+    manifests = ((round, sound(run, stage, round)) for round in range(1, run.recipe.rounds + 1))
+    return [(round, manifest) for round, manifest in manifests if manifest is not None]
 
 
 # Funnel -------------------------------------------------------------------------------------------
@@ -116,9 +116,9 @@ def rollout_endings(run: Run, round: int) -> pl.DataFrame:
         texts = tables.read_file(path, ["rollout_id", "completion"]).join(graded, on="rollout_id")
         rest = pl.col("completion").str.slice(pl.col("response").str.len_chars())
         after.append(texts.select("rollout_id", after=rest.str.strip_chars() != ""))
-    found = graded.drop("response").join(pl.concat(after), on="rollout_id", validate="1:1")
-    assert len(found) == len(graded), "graded rollouts are not in rollouts"
-    return found.with_columns(boxed=pl.col("answer").is_not_null())
+    lengths = graded.drop("response").join(pl.concat(after), on="rollout_id", validate="1:1")
+    assert len(lengths) == len(graded), "graded rollouts are not in rollouts"
+    return lengths.with_columns(boxed=pl.col("answer").is_not_null())
 
 
 def evaluation_endings(run: Run, model: int) -> pl.DataFrame:
@@ -172,8 +172,8 @@ def _endings(frame: pl.DataFrame) -> list[str]:
 
 def mean(frame: pl.DataFrame, column: str) -> float | None:
     """Average what is known; None where nothing is."""
-    found = frame[column].drop_nulls()
-    return None if found.is_empty() else float(found.cast(pl.Float64).mean())  # type: ignore[arg-type]
+    values = frame[column].drop_nulls()
+    return None if values.is_empty() else float(values.cast(pl.Float64).mean())  # type: ignore[arg-type]
 
 
 def exploration(run: Run) -> list[str]:
@@ -241,7 +241,7 @@ def provenance(run: Run) -> list[str]:
             known += [version] if version not in known else []
     if not versions:
         return []
-    packages = ", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items())
+    packages = ", ".join(f"{name} {' and '.join(used)}" for name, used in versions.items())
     return [
         *entry("seeds", f"{'; '.join(seeds)} (all derived from the run's)"),
         *(entry("models", ", ".join(models)) if models else []),

@@ -170,13 +170,13 @@ def speeds(run: Run, stage: str | None, round: int | None) -> dict[str, int]:
 
 def shares(run: Run) -> dict[str, int]:
     """Count the rollouts of array jobs' shares that are not put together yet."""
-    found: dict[str, int] = {}
+    waiting: dict[str, int] = {}
     for folder in sorted((run.path / "work").glob(f"round-*/{ARRAY}*")):
         round = int(folder.parent.name.split("-")[1])
         name = f"round {round} {folder.name.removeprefix(ARRAY).replace('-of-', '/')}"
         if count := sum(len(receipt.keys) for receipt in receipts_in(folder)):
-            found[name] = count
-    return found
+            waiting[name] = count
+    return waiting
 
 
 def last_sampling(run: Run) -> dict[str, Any] | None:
@@ -230,22 +230,22 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-def early(found: dict[str, Any]) -> str:
+def early(where: dict[str, Any]) -> str:
     """Say why a run is done before its rounds are."""
-    ended = found["state"] == "done" and found["rounds_done"] < found["rounds_total"]
+    ended = where["state"] == "done" and where["rounds_done"] < where["rounds_total"]
     return " (the gate refused the last two)" if ended else ""
 
 
-def at_work(found: dict[str, Any]) -> str:
+def at_work(where: dict[str, Any]) -> str:
     """Name the stage that is under way or next, and how far it is."""
-    where = f"round {found['round']}" if found["round"] else "the base"
-    online = found["stage"] == "grpo"
-    parts = [f"{found['stage']} of {where}"]
-    if found["stage_done"] is not None:
-        of = "" if found["stage_total"] is None else f" of {found['stage_total']:,}"
-        parts.append(f"{found['stage_done']:,}{of} {'steps' if online else 'answers'}")
-    if found["stage_eta_s"] is not None:
-        parts.append(f"about {span(found['stage_eta_s'])} left in this stage")
+    model = f"round {where['round']}" if where["round"] else "the base"
+    online = where["stage"] == "grpo"
+    parts = [f"{where['stage']} of {model}"]
+    if where["stage_done"] is not None:
+        of = "" if where["stage_total"] is None else f" of {where['stage_total']:,}"
+        parts.append(f"{where['stage_done']:,}{of} {'steps' if online else 'answers'}")
+    if where["stage_eta_s"] is not None:
+        parts.append(f"about {span(where['stage_eta_s'])} left in this stage")
     return ", ".join(parts)
 
 
@@ -266,36 +266,36 @@ def sampling_line(last: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def text_status(found: dict[str, Any]) -> str:
+def text_status(where: dict[str, Any]) -> str:
     """Write a status in words."""
-    rounds = f"{found['rounds_done']} of {found['rounds_total']} rounds done"
-    lines = [f"{visible(found['run'])}: {found['state']}, {rounds}{early(found)}"]
-    if found["stage"]:
-        now = "now" if found["state"] == "running" else "next"
-        lines.append(f"  {now:11}{at_work(found)}")
-    if found["workers"]:
-        each = ", ".join(f"{name} {speed:,}" for name, speed in found["workers"].items())
+    rounds = f"{where['rounds_done']} of {where['rounds_total']} rounds done"
+    lines = [f"{visible(where['run'])}: {where['state']}, {rounds}{early(where)}"]
+    if where["stage"]:
+        now = "now" if where["state"] == "running" else "next"
+        lines.append(f"  {now:11}{at_work(where)}")
+    if where["workers"]:
+        each = ", ".join(f"{name} {speed:,}" for name, speed in where["workers"].items())
         lines.append(f"  {'speed':11}tokens/s of {each}")
-    if found["shares"]:
-        each = ", ".join(f"{name}: {count:,}" for name, count in found["shares"].items())
+    if where["shares"]:
+        each = ", ".join(f"{name}: {count:,}" for name, count in where["shares"].items())
         lines.append(f"  {'shares':11}{each} rollouts; `rft run` puts them together")
-    if last := found["sampling"]:
+    if last := where["sampling"]:
         lines.append(f"  {'sampling':11}{sampling_line(last)}")
-    if found["locked_by"]:
-        lines.append(f"  {'owner':11}{found['locked_by']}")
+    if where["locked_by"]:
+        lines.append(f"  {'owner':11}{where['locked_by']}")
     lines.append(
-        f"  {'so far':11}{found['tokens']:,} tokens sampled, "
-        f"{span(found['seconds'])} in finished stages"
+        f"  {'so far':11}{where['tokens']:,} tokens sampled, "
+        f"{span(where['seconds'])} in finished stages"
     )
-    if event := found["last_event"]:
+    if event := where["last_event"]:
         about = f" {event['stage']}, round {event['round']}" if "stage" in event else ""
         why = f" ({visible(str(event['reason']))})" if "reason" in event else ""
         lines.append(f"  {'last event':11}{event.get('event')}{about}, {event.get('time')}{why}")
-    if found["next_command"]:
-        lines.append(f"  {'to go on':11}{found['next_command']}")
-    elif found["state"] == "done":
-        run = shlex.quote(found["run"])
+    if where["next_command"]:
+        lines.append(f"  {'to go on':11}{where['next_command']}")
+    elif where["state"] == "done":
+        run = shlex.quote(where["run"])
         # Online training keeps no rollouts.
-        show = "" if found["online"] else f", rft show {run}"
+        show = "" if where["online"] else f", rft show {run}"
         lines.append(f"  {'to read':11}rft report {run}{show}")
     return "\n".join(lines)

@@ -299,14 +299,14 @@ def score_table(run: Run, folder: Path) -> str:
         name = str(split) if benchmark in (None, split) else f"{split} {benchmark}"
         n = min(solved(frame)["n"])
         ks = (1, max((k for k in run.recipe.evaluate.k if k <= n), default=1))
-        found = []
+        scores = []
         for k in ks:
             seed = derive(run.recipe.seed, "report", name, int(str(model)), k)
             score = pass_interval(frame, k=k, seed=seed)
             value, low, high = (100 * part for part in (score.value, score.low, score.high))
-            found.append(f"{value:.1f} [{low:.1f}, {high:.1f}]")
+            scores.append(f"{value:.1f} [{low:.1f}, {high:.1f}]")
         problems = frame["problem_id"].n_unique()
-        lines.append([name, model, problems, n, found[0], f"Pass@{ks[1]} {found[1]}"])
+        lines.append([name, model, problems, n, scores[0], f"Pass@{ks[1]} {scores[1]}"])
     return markdown("benchmark, model (0 is the base), problems, samples, Pass@1, Pass@k", lines)
 
 

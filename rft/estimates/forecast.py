@@ -195,11 +195,11 @@ def share(successes: int, trials: int) -> Range:
     return Range(rate, max(centre - half, 0.0), min(centre + half, 1.0))
 
 
-def times(found: Range, factor: float) -> Range:
+def times(estimate: Range, factor: float) -> Range:
     """Scale an estimate."""
-    low = None if found.low is None else found.low * factor
-    high = None if found.high is None else found.high * factor
-    return Range(found.value * factor, low, high)
+    low = None if estimate.low is None else estimate.low * factor
+    high = None if estimate.high is None else estimate.high * factor
+    return Range(estimate.value * factor, low, high)
 
 
 def product(first: Range, second: Range) -> Range:
@@ -211,23 +211,23 @@ def product(first: Range, second: Range) -> Range:
     return Range(first.value * second.value, math.prod(lows), math.prod(highs))
 
 
-def described(found: Forecast) -> list[tuple[str, str]]:
+def described(ahead: Forecast) -> list[tuple[str, str]]:
     """Write a forecast in words: what, and how much."""
-    learning = f"{amount(found.training_tokens)} tokens, {duration(found.training_hours)}"
+    learning = f"{amount(ahead.training_tokens)} tokens, {duration(ahead.training_hours)}"
     return [
         (
             "sampling",
-            f"{amount(found.tokens)} tokens in {amount(found.rollouts)} rollouts, "
-            f"{duration(found.sampling_hours)}",
+            f"{amount(ahead.tokens)} tokens in {amount(ahead.rollouts)} rollouts, "
+            f"{duration(ahead.sampling_hours)}",
         ),
-        ("accepted", f"{amount(found.accepted)} rollouts correct and passing the rules"),
-        ("grading", duration(found.grading_hours)),
-        ("training", f"{learning}, {found.training_gb:.2f} GB of memory"),
+        ("accepted", f"{amount(ahead.accepted)} rollouts correct and passing the rules"),
+        ("grading", duration(ahead.grading_hours)),
+        ("training", f"{learning}, {ahead.training_gb:.2f} GB of memory"),
         (
             "evaluation",
-            f"{amount(found.evaluation_tokens)} tokens, {duration(found.evaluation_hours)}",
+            f"{amount(ahead.evaluation_tokens)} tokens, {duration(ahead.evaluation_hours)}",
         ),
-        ("in all", f"{span(found.hours)} besides loading, {found.disk_gb:.2f} GB of disk"),
+        ("in all", f"{span(ahead.hours)} besides loading, {ahead.disk_gb:.2f} GB of disk"),
     ]
 
 
@@ -241,11 +241,11 @@ def at_most(recipe: Recipe, why: str) -> str:
     )
 
 
-def amount(found: Range) -> str:
+def amount(estimate: Range) -> str:
     """Write an estimated number with its interval, if there is any doubt."""
-    if found.low is None or found.low == found.high:
-        return f"{found.value:,.0f}"
-    return f"{found.value:,.0f} [{found.low:,.0f}, {found.high:,.0f}]"
+    if estimate.low is None or estimate.low == estimate.high:
+        return f"{estimate.value:,.0f}"
+    return f"{estimate.value:,.0f} [{estimate.low:,.0f}, {estimate.high:,.0f}]"
 
 
 def duration(hours: Range) -> str:

@@ -33,7 +33,7 @@ def plugins_of(grpo: Grpo) -> list[Plugin]:
 
 def options_of(grpo: Grpo, plugins: Sequence[Plugin]) -> dict[str, Any]:
     """Give the keys of TRL's GRPOConfig that the recipe and its plug-ins decide."""
-    found: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "loss_type": grpo.loss,
         "epsilon": grpo.clip,
         # In cispo it bounds the ratio itself, elsewhere its distance from 1.
@@ -51,8 +51,8 @@ def options_of(grpo: Grpo, plugins: Sequence[Plugin]) -> dict[str, Any]:
                     f"grpo.args.{key}: the plug-in {plugin.name} sets it; remove one of the two"
                 )
             owners[key] = plugin.name
-            found[key] = value
-    return found | grpo.args
+            arguments[key] = value
+    return arguments | grpo.args
 
 
 def _made(name: str, parameters: dict[str, Any]) -> Plugin:

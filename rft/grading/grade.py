@@ -80,14 +80,14 @@ def _texts(rollouts: pl.DataFrame, trim: Trim | None) -> pl.DataFrame:
     """Cut every completion and measure what is left."""
     rows = []
     for completion, token_ids in rollouts.select("completion", "token_ids").iter_rows():
-        found = boxes(completion)
+        closed = boxes(completion)
         count: int | None = None
         if token_ids is None:
-            response = completion[: found[0].end] if found else completion
+            response = completion[: closed[0].end] if closed else completion
         else:
             assert trim is not None, "rollouts with token ids need a way to trim them"
             count, response = trim(token_ids, completion)
-        rows.append((response, count, answer_of(response), len(found), redundancy(response)))
+        rows.append((response, count, answer_of(response), len(closed), redundancy(response)))
     return pl.DataFrame(rows, schema=_TEXT, orient="row")
 
 

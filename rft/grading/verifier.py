@@ -148,22 +148,22 @@ class Verifier:
 
     def verdicts(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Judgement]:
         """Judge each distinct (gold, answer) pair."""
-        found: dict[tuple[str, str], Judgement] = {}
+        judged: dict[tuple[str, str], Judgement] = {}
         hard: dict[str, list[str]] = {}
         for pair in dict.fromkeys(pairs):
             judgement = self.judged.get(pair) or settle(*pair)
             if judgement is None:
                 hard.setdefault(pair[0], []).append(pair[1])
             else:
-                found[pair] = judgement
+                judged[pair] = judgement
         self._consult(hard)
         for gold, answers in hard.items():
             for answer in answers:
-                found[gold, answer] = self._golds[gold] or self.judged[gold, answer]
+                judged[gold, answer] = self._golds[gold] or self.judged[gold, answer]
         self.judged.update(
-            (pair, judgement) for pair, judgement in found.items() if judgement.path != "too_long"
+            (pair, judgement) for pair, judgement in judged.items() if judgement.path != "too_long"
         )
-        return found
+        return judged
 
     def bad_golds(self, golds: Iterable[str]) -> dict[str, Judgement]:
         """Find the golds that do not parse, do not equal themselves, or take too long to tell."""

@@ -52,9 +52,9 @@ def read_answer(answer: str) -> list[Any]:
     nothing but a number literal is ever evaluated (by `sympy.Number`).
     """
     boxed = rf"\boxed{{{spelled(answer)}}}"
-    found = _parse(boxed, latex_only=True)
-    if _understood(found) or _ARITHMETIC.search(boxed):
-        return found
+    parsed = _parse(boxed, latex_only=True)
+    if _understood(parsed) or _ARITHMETIC.search(boxed):
+        return parsed
     return _parse(boxed, latex_only=False)
 
 
@@ -65,9 +65,9 @@ def read_gold(gold: str) -> list[Any]:
     A bare gold cannot be parsed as it is: `4a-2` would be 4, and `(1,2)` nothing.
     """
     if _DELIMITED.search(gold):
-        found = _parse(gold, latex_only=True)
-        if _understood(found):
-            return found
+        parsed = _parse(gold, latex_only=True)
+        if _understood(parsed):
+            return parsed
     return read_answer(gold)
 
 
@@ -79,18 +79,18 @@ def gold_is_good(gold: str) -> bool:
 
 def judge(gold: str, answer: str) -> str:
     """Compare one answer with one gold: `correct`, `wrong` or `unparseable`."""
-    found = read_answer(answer)
-    if _equal(read_gold(gold), found):
+    parsed = read_answer(answer)
+    if _equal(read_gold(gold), parsed):
         return "correct"
-    return "wrong" if _understood(found) else "unparseable"
+    return "wrong" if _understood(parsed) else "unparseable"
 
 
 def _parse(text: str, *, latex_only: bool) -> list[Any]:
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
     config = [LatexExtractionConfig()] + ([] if latex_only else [ExprExtractionConfig()])
-    found: list[Any] = parse(text, extraction_config=config, parsing_timeout=None)
-    return found
+    parsed: list[Any] = parse(text, extraction_config=config, parsing_timeout=None)
+    return parsed
 
 
 def _equal(gold: list[Any], answer: list[Any]) -> bool:
@@ -99,8 +99,8 @@ def _equal(gold: list[Any], answer: list[Any]) -> bool:
     return bool(verify(gold, answer, timeout_seconds=None))
 
 
-def _understood(found: list[Any]) -> list[Any]:
-    return [item for item in found if not isinstance(item, str)]
+def _understood(parsed: list[Any]) -> list[Any]:
+    return [item for item in parsed if not isinstance(item, str)]
 
 
 def serve(jobs: Any, say: Callable[[str], None], *, deadline: float) -> None:

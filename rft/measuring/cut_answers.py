@@ -60,17 +60,17 @@ def cut_at_limit(graded: pl.DataFrame, problems: pl.DataFrame) -> list[dict[str,
     every = rows.select(cut, answers=pl.len()).select(
         pl.lit("all").alias("group"), "cut", "answers"
     )
-    found = [*every.to_dicts(), *groups.to_dicts()]
-    assert found[0]["answers"] == sum(each["answers"] for each in found[1:]), "all != its groups"
-    return found
+    counts = [*every.to_dicts(), *groups.to_dicts()]
+    assert counts[0]["answers"] == sum(each["answers"] for each in counts[1:]), "all != its groups"
+    return counts
 
 
-def alarm(found: list[dict[str, Any]], max_tokens: int) -> str | None:
+def alarm(counts: list[dict[str, Any]], max_tokens: int) -> str | None:
     """Say which groups lose too many answers to the limit."""
     over = [
         f"{each['cut'] / each['answers']:.1%} of the {each['answers']:,} answers"
         + (f" to problems {each['group']}" if each["group"] != "all" else "")
-        for each in found
+        for each in counts
         if each["answers"] >= ENOUGH and each["cut"] > ALARM * each["answers"]
     ]
     if not over:

@@ -174,13 +174,13 @@ def read_gold(value: Any, reader: str) -> list[str]:
     golds = []
     for text in (str(item).strip() for item in values if item is not None):
         if reader == "gsm8k":
-            found = text.rpartition("####")[2].strip().replace(",", "") if "####" in text else None
+            gold = text.rpartition("####")[2].strip().replace(",", "") if "####" in text else None
         elif reader == "boxed":
-            found = last_answer_of(text)
+            gold = last_answer_of(text)
         else:
-            found = text
-        if found:
-            golds.append(found)
+            gold = text
+        if gold:
+            golds.append(gold)
     return list(dict.fromkeys(golds))
 
 

@@ -34,13 +34,13 @@ def key_of(stage: str, settings: dict[str, Any], inputs: dict[str, str]) -> str:
 
 def versions() -> dict[str, str]:
     """List the versions of what the numbers depend on."""
-    found = {}
+    installed = {}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 @dataclass(frozen=True)
@@ -106,16 +106,16 @@ class Run:
     def manifests(self) -> Iterator[dict[str, Any]]:
         """Read every manifest, by round."""
         for path in sorted((self.path / "manifest").glob("round-*/*.json")):
-            found = self.manifest(path.stem, int(path.parent.name.removeprefix("round-")))
-            assert found is not None
-            yield found
+            manifest = self.manifest(path.stem, int(path.parent.name.removeprefix("round-")))
+            assert manifest is not None
+            yield manifest
 
     def output_digest(self, stage: str, round: int, table: str) -> str:
         """Give the digest of a table that a finished stage wrote."""
-        found = self.manifest(stage, round)
-        if found is None:
+        manifest = self.manifest(stage, round)
+        if manifest is None:
             raise NotReady(f"{self.path}: round {round} has no finished `{stage}`; run that first")
-        return str(found["outputs"][table]["digest"])
+        return str(manifest["outputs"][table]["digest"])
 
     def outputs_intact(self, manifest: dict[str, Any]) -> bool:
         """Say whether every file of a manifest is there with its size."""

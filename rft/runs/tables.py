@@ -115,10 +115,10 @@ def read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
 
 def read(folder: Path, columns: list[str] | None = None) -> pl.DataFrame:
     """Read all shards of a folder, in order, as one frame."""
-    found = parts(folder)
-    if not found:
+    whole = parts(folder)
+    if not whole:
         raise RFTError(f"{folder}: no table here; run the stage that writes it first")
-    return pl.concat([read_file(path, columns) for path in found])
+    return pl.concat([read_file(path, columns) for path in whole])
 
 
 def empty(name: str) -> pl.DataFrame:

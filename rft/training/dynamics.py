@@ -171,8 +171,8 @@ class Dynamics:
 
 def number(value: "Tensor") -> float | None:
     """Give a mean as a number; None where it is over nothing."""
-    found = float(value)
-    return None if found != found else found
+    mean = float(value)
+    return None if mean != mean else mean
 
 
 def ratio(part: float, whole: float) -> float | None:

@@ -32,6 +32,12 @@ def lines_until_the_end(child):
     return lines
 
 
+def next_lines(child):
+    while not (lines := child.lines()):
+        assert lines is not None, "it ended without a word"
+    return lines
+
+
 def test_a_child_hears_json_lines_and_is_heard_in_whole_lines():
     child = child_of(ECHO)
     assert child.tell({"a": "b"})
@@ -59,12 +65,12 @@ def test_a_child_is_killed_and_reaped():
 
 def test_a_stop_is_passed_on_once_and_the_child_may_wind_down():
     child, stop = child_of(PATIENT), Stop(grace=60)
-    assert child.lines() == ["ready"]
+    assert next_lines(child) == ["ready"]
     stop.since, stop.reason = 0.0, "SIGTERM"  # as if a signal had come, without its timer
     told = []
 
     def close_when_asked():
-        told.extend(child.lines())
+        told.extend(next_lines(child))
         child.process.stdin.close()
 
     real = child.ask_to_stop
@@ -84,7 +90,11 @@ def test_a_child_has_a_session_of_its_own_and_knows_who_started_it():
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [(3, "ended with 3"), (-15, "killed by signal 15"), (-9, "killed by signal 9 (out of memory?)")],
+    [
+        (3, "ended with 3"),
+        (-15, "killed by signal 15"),
+        (-9, "killed by signal 9 (out of memory?)"),
+    ],
 )
 def test_how_a_process_ended_is_said(code, words):
     assert fate(code) == words
