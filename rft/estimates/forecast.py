@@ -3,15 +3,14 @@
 Pure arithmetic over what a few probe rollouts showed; every figure is for the whole run.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
+from rft.estimates.model_size import Shape
 from rft.recipe import Recipe, Until
 
 # Of each token ids, text and three statistics, compressed; a second time while compacting.
@@ -79,7 +78,7 @@ def forecast(
     *,
     problems: int,
     measured: dict[str, int],
-    model: Path,
+    model: Shape,
     engines: int = 1,
 ) -> Forecast:
     """Predict a run; `problems` there are to learn from, `measured` maps splits to answers each.
@@ -102,10 +101,9 @@ def forecast(
     measuring = times(mean, answers)
     budget = min(recipe.select.budget, accepted.value / max(rounds, 1))
     learnt = budget * rounds * recipe.sft.epochs * (length + probes.prompt_tokens)
-    weights, bytes_each = weights_of(model)
     steps = rounds * recipe.sft.epochs * math.ceil(budget / recipe.sft.batch)
-    work = OPERATIONS * weights / bytes_each * learnt / (TRAINING_SHARE * probes.matrix_speed)
-    kept = {"all": rounds, "adopted": 2, "last": 1}[recipe.keep.models]
+    work = OPERATIONS * (model.parameters or model.weights) * learnt
+    work /= TRAINING_SHARE * probes.matrix_speed
     return Forecast(
         probes=count,
         rollouts=rollouts,
@@ -117,18 +115,9 @@ def forecast(
         training_hours=Range((work + steps * STEP_SECONDS) / 3600),
         evaluation_tokens=measuring,
         evaluation_hours=times(measuring, 1 / speed / 3600),
-        disk_gb=(tokens.value * BYTES_PER_TOKEN * 2 + kept * weights) / 1e9,
-        # In float32: weights, gradients and Adam's two moments; an adapter adds next to nothing.
-        training_gb=(weights / bytes_each * 16 if recipe.sft.lora is None else weights) / 1e9,
+        disk_gb=(tokens.value * BYTES_PER_TOKEN * 2 + model.disk_bytes(recipe)) / 1e9,
+        training_gb=model.training_bytes(recipe, rows=0, size=4) / 1e9,
     )
-
-
-def weights_of(model: Path) -> tuple[int, int]:
-    """Give the bytes of a model's weights, and of each of them."""
-    size = sum(path.stat().st_size for path in model.glob("*.safetensors"))
-    config = json.loads((model / "config.json").read_text())
-    kind = config.get("dtype", config.get("torch_dtype"))
-    return size, 4 if kind in (None, "float32") else 2
 
 
 def per_problem(

@@ -12,7 +12,8 @@ import polars as pl
 from rft import devices
 from rft.engines import Engine, Finished, Fixed, Request
 from rft.errors import RFTError
-from rft.estimates.forecast import Forecast, Probes, forecast, weights_of
+from rft.estimates.forecast import Forecast, Probes, forecast
+from rft.estimates.model_size import shape_of
 from rft.grading.answers import first_box
 from rft.prompt import Prompter
 from rft.runs.atomic import atomic_text
@@ -54,7 +55,7 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
     if recipe.rounds and recipe.grpo is None:
         probes = learnt_from(job, plan, finished, speed)
         ahead = foreseen(run, probes)
-        refuse_too_much(ahead, Path(plan.model.path), shutil.disk_usage(run.path).free)
+        refuse_too_much(ahead, shutil.disk_usage(run.path).free)
         told = {"probes": asdict(probes), "forecast": asdict(ahead)}
     else:
         ahead, told = None, {}
@@ -156,7 +157,7 @@ def foreseen(run: Run, probes: Probes, *, engines: int | None = None) -> Forecas
         probes,
         problems=count,
         measured=measured,
-        model=Path(base_model(run).path),
+        model=shape_of(Path(base_model(run).path)),
         engines=engines or devices.count(run.recipe.engine),
     )
 
@@ -183,11 +184,9 @@ def matrix_speed() -> float:
     return 2 * size**3 / best
 
 
-def refuse_too_much(ahead: Forecast, model: Path, free: int) -> None:
+def refuse_too_much(ahead: Forecast, free: int) -> None:
     """Refuse what cannot fit on the disk."""
-    weights, _ = weights_of(model)
-    needed = ahead.disk_gb * 1e9 / 2 + weights
-    if free < needed:
+    if free < ahead.disk_gb * 1e9:
         raise RFTError(
             f"preflight: the run needs about {ahead.disk_gb:.1f} GB of disk and {free / 1e9:.1f} "
             "GB are free; make room, lower sample.n, or set keep.models: last"

@@ -18,12 +18,12 @@ from rft.estimates.forecast import (
     share,
     span,
     student,
-    weights_of,
 )
+from rft.estimates.model_size import shape_of
 from rft.recipe import Until
 from rft.recipe.loading import load_recipe
 
-TINY = bundled("data") / "tiny"
+TINY = shape_of(bundled("data") / "tiny")
 MEASURED = {"dev": 400, "test": 1600}
 
 
@@ -63,8 +63,8 @@ def test_expected_draws_equal_the_sum_over_every_course(until, rate):
 
 def test_the_share_is_wilsons():
     # Brown, Cai and DasGupta 2001: 7 of 25 and the edges.
-    found = share(7, 25)
-    assert (found.low, found.high) == pytest.approx((0.1428, 0.4758), abs=1e-4)
+    ahead = share(7, 25)
+    assert (ahead.low, ahead.high) == pytest.approx((0.1428, 0.4758), abs=1e-4)
     assert share(0, 8).low == 0.0
     assert share(0, 8).high == pytest.approx(0.3244, abs=1e-4)
     assert share(8, 8).high == 1.0
@@ -92,8 +92,8 @@ def test_intervals_of_lengths_cover():
     inside = 0
     for _ in range(400):
         problems = source.exponential(40, size=32)
-        found = average(list(problems), 0, 1000)
-        inside += found.low <= 40 <= found.high
+        ahead = average(list(problems), 0, 1000)
+        inside += ahead.low <= 40 <= ahead.high
     assert inside / 400 > 0.9
 
 
@@ -114,16 +114,16 @@ def test_hard_problems_take_more_and_promise_less_than_mean_times_mean():
 
 def test_the_whole_adds_up():
     recipe = load_recipe("quickstart")
-    found = forecast(recipe, probes(), problems=10_000, measured=MEASURED, model=TINY)
-    assert found.rollouts == Range(2 * 256 * 8)
-    assert found.tokens.value == 4096 * 50
-    assert found.tokens.low < found.tokens.value < found.tokens.high
-    assert found.sampling_hours.value == pytest.approx(4096 * 50 / 100 / 3600)
-    assert found.evaluation_tokens.value == (400 + 1600) * 3 * 50
-    assert found.training_tokens.value == 512 * 2 * 2 * (50 + 20)
-    assert found.grading_hours.value == pytest.approx(4096 * 0.001 / 3600)
-    hours = (found.sampling_hours, found.grading_hours, found.training_hours)
-    assert found.hours == sum(each.value for each in (*hours, found.evaluation_hours))
+    ahead = forecast(recipe, probes(), problems=10_000, measured=MEASURED, model=TINY)
+    assert ahead.rollouts == Range(2 * 256 * 8)
+    assert ahead.tokens.value == 4096 * 50
+    assert ahead.tokens.low < ahead.tokens.value < ahead.tokens.high
+    assert ahead.sampling_hours.value == pytest.approx(4096 * 50 / 100 / 3600)
+    assert ahead.evaluation_tokens.value == (400 + 1600) * 3 * 50
+    assert ahead.training_tokens.value == 512 * 2 * 2 * (50 + 20)
+    assert ahead.grading_hours.value == pytest.approx(4096 * 0.001 / 3600)
+    hours = (ahead.sampling_hours, ahead.grading_hours, ahead.training_hours)
+    assert ahead.hours == sum(each.value for each in (*hours, ahead.evaluation_hours))
 
 
 def test_several_engines_take_their_share_of_the_time_and_no_more_tokens():
@@ -137,35 +137,42 @@ def test_several_engines_take_their_share_of_the_time_and_no_more_tokens():
 
 def test_fewer_problems_than_asked_for_and_a_test_at_the_end_cost_less():
     recipe = load_recipe("quickstart", ["evaluate.test=end", "rounds=3"])
-    found = forecast(recipe, probes(), problems=10, measured=MEASURED, model=TINY)
-    assert found.rollouts == Range(3 * 10 * 8)
-    assert found.evaluation_tokens.value == (400 * 4 + 1600 * 2) * 50
+    ahead = forecast(recipe, probes(), problems=10, measured=MEASURED, model=TINY)
+    assert ahead.rollouts == Range(3 * 10 * 8)
+    assert ahead.evaluation_tokens.value == (400 * 4 + 1600 * 2) * 50
 
 
 def test_nothing_accepted_trains_on_nothing():
-    found = forecast(
+    ahead = forecast(
         load_recipe("quickstart"),
         probes(accepted=[[False]] * 4),
         problems=10,
         measured=MEASURED,
         model=TINY,
     )
-    assert found.training_tokens.value == 0
-    assert found.accepted.value == 0
-    assert found.accepted.high > 0
+    assert ahead.training_tokens.value == 0
+    assert ahead.accepted.value == 0
+    assert ahead.accepted.high > 0
 
 
 def test_training_memory_counts_weights_gradients_and_two_moments():
-    size, each = weights_of(TINY)
     full = forecast(load_recipe("quickstart"), probes(), problems=10, measured=MEASURED, model=TINY)
-    assert full.training_gb == pytest.approx(size / each * 16 / 1e9)
+    assert full.training_gb == pytest.approx(TINY.weights / 4 * 16 / 1e9)
+
+
+def test_disk_counts_rollouts_models_and_the_checkpoints_of_a_training():
+    recipe = load_recipe("quickstart")  # keeps all models, of two rounds
+    ahead = forecast(recipe, probes(), problems=10_000, measured=MEASURED, model=TINY)
+    # While the last one is written: three models, and two checkpoints of weights and two moments.
+    models = 3 * TINY.weights + 2 * 3 * TINY.weights
+    assert ahead.disk_gb == pytest.approx((ahead.tokens.value * 11 * 2 + models) / 1e9)
 
 
 def test_words_show_intervals_where_there_is_doubt():
-    found = forecast(
+    ahead = forecast(
         load_recipe("quickstart"), probes(), problems=10_000, measured=MEASURED, model=TINY
     )
-    lines = dict(described(found))
+    lines = dict(described(ahead))
     assert lines["sampling"].startswith("204,800 [")
     assert "in 4,096 rollouts" in lines["sampling"]
     assert [span(hours) for hours in (0.001, 0.5, 12)] == ["4 s", "30 min", "12.0 h"]
