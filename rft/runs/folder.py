@@ -81,7 +81,7 @@ class Run:
 
     def read(self, table: str, round: int, columns: list[str] | None = None) -> pl.DataFrame:
         """Read a whole table of a round."""
-        return tables.read(self.folder(table, round), columns)
+        return tables.read(self.folder(table, round), table, columns)
 
     # Manifests ---------------------------------------------------------------------------------
 

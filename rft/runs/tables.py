@@ -2,7 +2,8 @@
 
 import errno
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -96,8 +97,16 @@ def parts(folder: Path) -> list[Path]:
 
 def read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
     """Read one Parquet file, turning damage into one clear line."""
+    with _damage_told(path):
+        frame = pl.from_arrow(pq.read_table(path, columns=columns, page_checksum_verification=True))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
     try:
-        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
+        yield
     except FileNotFoundError:
         raise RFTError(f"{path}: no such file") from None
     except (pa.ArrowException, OSError) as error:
@@ -108,17 +117,27 @@ def read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
             f"{path}: not a readable Parquet file ({reason}); move it away and run again, "
             "the stage that wrote it is then done again"
         ) from None
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
 
 
-def read(folder: Path, columns: list[str] | None = None) -> pl.DataFrame:
-    """Read all shards of a folder, in order, as one frame."""
+def read(folder: Path, name: str, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read all shards of the named table in a folder, in order, as one frame.
+
+    A column that may be null is null where an earlier version, which had none, wrote the table.
+    """
     whole = parts(folder)
     if not whole:
         raise RFTError(f"{folder}: no table here; run the stage that writes it first")
-    return pl.concat([read_file(path, columns) for path in whole])
+    with _damage_told(whole[0]):
+        there = pq.read_schema(whole[0]).names
+    wanted = columns or TABLES[name].names
+    later = [column for column in wanted if column not in there]
+    required = [column for column in later if not TABLES[name].field(column).nullable]
+    assert not required, f"table {name}: no columns {required} in {folder}"
+    earlier = [column for column in wanted if column in there]
+    rows = pl.concat([read_file(path, earlier) for path in whole])
+    kinds = empty(name).schema
+    nulls = [pl.lit(None, kinds[column]).alias(column) for column in later]
+    return rows.with_columns(nulls).select(wanted)
 
 
 def empty(name: str) -> pl.DataFrame:

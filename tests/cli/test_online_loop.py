@@ -58,12 +58,12 @@ def run(tmp_path_factory) -> Path:
 def what_was_learnt(out: Path) -> tuple[str, pl.DataFrame]:
     """Give the model's digest, and the dynamics without what depends on the clock."""
     digest = json.loads((out / "models" / "model-0001" / MARK).read_text())["digest"]
-    frame = tables.read(out / "dynamics" / "round-0001")
+    frame = tables.read(out / "dynamics" / "round-0001", "dynamics")
     return digest, frame.drop("rollout_seconds", "seconds")
 
 
 def test_a_run_has_a_row_of_dynamics_for_each_step_and_counts_that_add_up(run):
-    frame = tables.read(run / "dynamics" / "round-0001")
+    frame = tables.read(run / "dynamics" / "round-0001", "dynamics")
     assert frame["step"].to_list() == [1, 2, 3, 4]
     assert frame["sign_flips"].sum() == frame["revived"].sum() == 0
     assert frame["largest_ratio"].max() <= 1.5 + 1e-6
@@ -82,7 +82,9 @@ def test_report_and_status_tell_of_the_training(run):
     words = command("status", run, "--json")
     stand = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
     assert stand["state"] == "done"
-    assert stand["tokens"] > tables.read(run / "dynamics" / "round-0001")["tokens"].sum()
+    assert (
+        stand["tokens"] > tables.read(run / "dynamics" / "round-0001", "dynamics")["tokens"].sum()
+    )
 
 
 def test_a_second_call_does_nothing_and_other_settings_are_refused(run):

@@ -41,7 +41,7 @@ def rollouts(count: int, tokens: int = 4) -> pl.DataFrame:
 def test_a_table_reads_back_as_it_was_but_for_rounding(tmp_path):
     frame = rollouts(5)
     assert tables.write(tmp_path, "rollouts", frame) == 5
-    back = tables.read(tmp_path)
+    back = tables.read(tmp_path, "rollouts")
     assert back.drop("logprobs", "entropies").equals(frame.drop("logprobs", "entropies"))
     for name in ("logprobs", "entropies"):
         for found, wanted in zip(back[name], frame[name], strict=True):
@@ -73,7 +73,23 @@ def test_shards_and_row_groups_close_by_bytes(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", list(TABLES))
 def test_an_empty_table_of_every_kind_keeps_its_columns(tmp_path, name):
     tables.write(tmp_path, name, tables.empty(name))
-    assert tables.read(tmp_path).columns == TABLES[name].names
+    assert tables.read(tmp_path, name).columns == TABLES[name].names
+
+
+def test_a_column_that_an_earlier_version_did_not_write_is_null(tmp_path):
+    frame = rollouts(3)
+    before = tables.conform(frame, "rollouts").drop_columns(["seed", "entropies"])
+    tables.write_file(tmp_path / "part-00000.parquet", before)
+    back = tables.read(tmp_path, "rollouts")
+    assert back.schema == frame.schema
+    assert back["seed"].null_count() == back["entropies"].null_count() == 3
+    assert tables.read(tmp_path, "rollouts", ["seed", "rollout_id"]).columns == [
+        *("seed", "rollout_id")
+    ]
+    without = tables.conform(frame, "rollouts").drop_columns(["completion"])
+    tables.write_file(tmp_path / "part-00000.parquet", without)
+    with pytest.raises(AssertionError, match="completion"):
+        tables.read(tmp_path, "rollouts")
 
 
 def test_a_null_in_a_required_column_is_refused(tmp_path):
@@ -90,7 +106,7 @@ def test_a_flipped_bit_is_found_and_named(tmp_path):
     content[300] ^= 0x40
     path.write_bytes(content)
     with pytest.raises(RFTError, match=r"part-00000\.parquet: not a readable Parquet file"):
-        tables.read(tmp_path)
+        tables.read(tmp_path, "rollouts")
 
 
 def test_a_torn_shard_is_found_and_named(tmp_path):
@@ -98,12 +114,12 @@ def test_a_torn_shard_is_found_and_named(tmp_path):
     path = tmp_path / "part-00000.parquet"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(RFTError, match=r"part-00000\.parquet"):
-        tables.read(tmp_path)
+        tables.read(tmp_path, "rollouts")
 
 
 def test_a_missing_table_says_which_stage_is_due(tmp_path):
     with pytest.raises(RFTError, match="run the stage"):
-        tables.read(tmp_path / "rollouts")
+        tables.read(tmp_path / "rollouts", "rollouts")
 
 
 def test_a_write_that_hits_the_size_limit_leaves_nothing_behind(tmp_path):
