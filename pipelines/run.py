@@ -19,7 +19,7 @@ from rft.runs.models import adopted, is_there, last_round
 from rft.runs.retention import prune
 from rft.runs.stages import Stage, Step
 from rft.sampling.preflight import recorded
-from rft.token_stats.forward import may_lack
+from rft.selection.ranking import may_lack
 
 ROUND = (
     sample.STAGE,

@@ -8,7 +8,6 @@ from click.testing import CliRunner
 
 from pipelines.readers.layout import one_line, visible
 from pipelines.readers.show import choose, fate, find, listing, text_list, text_whole, whole
-from pipelines.readers.why import left_out
 from rft.cli import cli
 from rft.errors import RFTError
 from rft.recipe.loading import load_recipe
@@ -91,7 +90,7 @@ def test_every_fate_has_its_sentence(run):
 )
 def test_reasons_are_counted_as_select_counted_them(tmp_path, settings):
     run = made(tmp_path / "run", *settings)
-    reasons = left_out(run, 1)["left_out"].value_counts().iter_rows()
+    reasons = listing(run)["left_out"].drop_nulls().value_counts().iter_rows()
     assert dict(reasons) == run.manifest("select", 1)["counts"]["dropped"]
 
 
@@ -182,7 +181,7 @@ def test_one_problem_is_headed_by_its_question(run):
         ({"problem": "p"}, r"2 problems \(p0, p1\) start with 'p'"),
     ],
 )
-def test_nothing_found_says_what_there_is(run, options, message):
+def test_what_matches_nothing_says_what_there_is(run, options, message):
     with pytest.raises(RFTError, match=message):
         choose(run, **options)
 
@@ -229,7 +228,8 @@ def test_a_changed_recipe_explains_nothing_wrongly(tmp_path):
     run = made(tmp_path / "run")
     again = new_run(run.path, "select.by=random", "select.budget=4")
     row = row_of(again, "p0", 2)
-    assert row["why"].endswith("not selected: selected with other settings than the recipe's now")
+    assert row["why"] == row_of(run, "p0", 2)["why"]
+    assert row["why"].endswith("2 samples of its problem rank higher (place 4 by entropy (0.250))")
 
 
 def test_the_command_lists_shows_and_refuses(run):
