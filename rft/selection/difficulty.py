@@ -40,10 +40,12 @@ def in_proportion(
     What a problem cannot fill goes to those that come next, the best-ranked of the others; no
     problem fills more than `per_problem` of its share.
     """
+    if ranked.is_empty():
+        return ranked
     share = shares(list(set(ranked["problem_id"])), pass_rates, budget)
     ranked = ranked.with_columns(
         share=pl.col("problem_id").replace_strict(share, return_dtype=pl.Int32)
     )
     position = pl.int_range(pl.len()).over("problem_id")
-    fills = position < pl.min_horizontal("share", pl.lit(per_problem))
+    fills = position < pl.min_horizontal("share", pl.lit(per_problem, pl.Int32))
     return pl.concat([ranked.filter(fills), ranked.filter(~fills)])
