@@ -122,8 +122,8 @@ def select_file(
 ) -> Selection:
     """Select from anyone's graded rows; their other columns pass through."""
     need(rows, ["verdict"], path)
-    taken = ["role", "rank", "ranked_by", "reason", "place", "share"]
-    refuse_taken(rows, taken, "select", path)
+    renamed = [f"their_{name}" for name in ("reason", "place", "share") if name in rows.columns]
+    refuse_taken(rows, ["role", "rank", "ranked_by", *renamed], "select", path)
     rows = identify(rows, path)
     for name, value in (("per_problem", choice.per_problem), ("difficulty", choice.difficulty)):
         if value is not None:

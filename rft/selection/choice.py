@@ -147,7 +147,7 @@ def carry_out(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split whole rows into the selected, by role and rank, and the passed over, by role and place.
 
-    Ours come first among their columns.
+    Ours come first among the columns; what has the name of one that we add becomes `their_NAME`.
     """
     ids = pl.col("rollout_id")
     taken = decided.filter(pl.col("reason").is_null()).with_columns(
@@ -158,9 +158,9 @@ def carry_out(
     )
     frames = []
     for table, rows in (("selected", taken), ("passed_over", left)):
-        whole = kept[rows["row"]]
         ours = [name for name in TABLES[table].names if name not in TABLES["kept"].names]
-        whole = whole.with_columns(rows[name] for name in ours)
+        theirs = {name: f"their_{name}" for name in ours if name in kept.columns}
+        whole = kept[rows["row"]].rename(theirs).with_columns(rows[name] for name in ours)
         known = [name for name in TABLES[table].names if name in whole.columns]
         frames.append(whole.select(*known, pl.exclude(known)))
     assert len(kept) == len(taken) + len(left), "kept != selected + passed over"
