@@ -9,7 +9,6 @@ import polars as pl
 from filters import RULES
 from pipelines.filter import apply_rules
 from pipelines.score import IDS, MEANS, score_row
-from pipelines.selection import Selection, select
 from rft.errors import RFTError
 from rft.grading.answers import first_box
 from rft.grading.grade import grade
@@ -35,6 +34,7 @@ from rft.runs.models import ModelRef
 from rft.runs.schemas import TABLES
 from rft.runs.tables import pad
 from rft.seeds import derive
+from rft.selection.choice import Selection, select
 from rft.token_stats.forward import load, longest, score_batches
 
 # What grading takes over from foreign rows; the rest of the graded columns are its own.
@@ -197,7 +197,8 @@ def select_file(
 ) -> Selection:
     """Select from anyone's graded rows; their other columns pass through."""
     need(rows, ["verdict"], path)
-    refuse_taken(rows, ["role", "rank", "ranked_by"], "select", path)
+    renamed = [f"their_{name}" for name in ("reason", "place", "share") if name in rows.columns]
+    refuse_taken(rows, ["role", "rank", "ranked_by", *renamed], "select", path)
     rows = identify(rows, path)
     for name, value in (("per_problem", choice.per_problem), ("difficulty", choice.difficulty)):
         if value is not None:

@@ -27,7 +27,7 @@ from rft.runs.folder import Run
 from rft.runs.models import adopted, last_round
 from rft.runs.retention import prune
 from rft.runs.stages import Stage, Step
-from rft.token_stats.forward import may_lack
+from rft.selection.ranking import may_lack
 
 
 def walk(recipe: Recipe, rounds: int) -> Iterator[tuple[int, Stage]]:

@@ -19,7 +19,8 @@ from rft.runs.folder import Run
 from rft.runs.models import ModelRef, model_before
 from rft.runs.stages import Job, Stage
 from rft.seeds import digest
-from rft.token_stats.forward import Scores, load, longest, ranked_by, score_batches
+from rft.selection.ranking import ranked_by
+from rft.token_stats.forward import Scores, load, longest, score_batches
 
 # Exact, and of one definition; `topk` is an estimate from the most likely tokens.
 EXACT = ("engine", "scored")

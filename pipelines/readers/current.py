@@ -18,6 +18,7 @@ WRITERS = {
     "kept": "filter",
     "scored": "score",
     "selected": "select",
+    "passed_over": "select",
     "evaluations": "evaluate",
 }
 

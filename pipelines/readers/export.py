@@ -256,11 +256,25 @@ def frames(
         dropped = () if token_stats else TOKEN_LISTS
         yield from (("rollouts", frame.drop(dropped)) for frame in read("rollouts"))
     elif stage == "filter":
-        by_none = pl.lit(None, pl.String).alias("rejected_by")
-        yield from (("graded", frame.with_columns(by_none)) for frame in read("kept"))
-        yield from (("graded", frame) for frame in read("rejected"))
+        reasons = passed_over(run, made, round)
+        for frame in read("kept"):
+            whole = frame.with_columns(rejected_by=pl.lit(None, pl.String))
+            yield "graded", whole.join(reasons, on="rollout_id", how="left", maintain_order="left")
+        for frame in read("rejected"):
+            yield "graded", frame.with_columns(passed_over=pl.lit(None, pl.String))
     elif stage == "select":
         yield "sft", sft_rows(run, round, pl.concat(read("selected")))
+
+
+def passed_over(run: Run, made: Manifests, round: int) -> pl.DataFrame:
+    """Read why kept rows of a round were not selected, as far as that was written down."""
+    frames = [tables.empty("passed_over").select("rollout_id", passed_over="reason")]
+    # Version 0.1 wrote no such table.
+    if "passed_over" in made.get((round, "select"), {}).get("outputs", ()):
+        for path in committed(run, made, "select", round, "passed_over"):
+            rows = tables.read_file(path, ["rollout_id", "reason"])
+            frames.append(rows.rename({"reason": "passed_over"}))
+    return pl.concat(frames)
 
 
 def committed(run: Run, made: Manifests, stage: str, round: int, table: str) -> list[Path]:

@@ -13,7 +13,7 @@ from rft.grading.answers import first_box
 from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.schemas import VERDICTS
-from rft.token_stats.forward import STATISTIC
+from rft.selection import orders
 
 
 def rounds_with(run: Run, stage: str) -> list[tuple[int, dict[str, Any]]]:
@@ -206,7 +206,7 @@ def exploration(run: Run) -> list[str]:
 
 def statistics(run: Run, round: int) -> Iterator[tuple[str, pl.DataFrame]]:
     """Give the statistics of each group of a round's rollouts that is there."""
-    columns = ["verdict", "stats_origin", *STATISTIC.values()]
+    columns = ["verdict", "stats_origin", *orders.statistics()]
     graded = _scored(run, round, run.read("graded", round, ["rollout_id", *columns]))
     yield "all", graded
     for verdict in ("correct", "wrong"):

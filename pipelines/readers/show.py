@@ -4,7 +4,6 @@ Reads whatever tables the finished stages left; writes nothing. What a model wro
 reaches the terminal only through `visible`.
 """
 
-import math
 import shlex
 from typing import Any
 
@@ -12,37 +11,26 @@ import polars as pl
 
 from pipelines.readers.current import sound
 from pipelines.readers.layout import NOTHING, block, entry, labelled, number, table
-from pipelines.readers.why import left_out, why
+from pipelines.readers.why import unrecorded, why
 from pipelines.selection import with_scores
 from rft.errors import RFTError
 from rft.foreign_text import one_line, visible
 from rft.runs import tables
 from rft.runs.folder import Run
+from rft.selection.orders import ORDERS, columns
 
 # How rows can be sorted, highest first.
-SORTS = {
-    "entropy": "mean_entropy",
-    "branching": "mean_branching",
-    "tokens": "num_tokens",
-    "perplexity": "mean_nll",
-}
+SORTS = {name: order.column for name, order in ORDERS.items() if order.column is not None}
+SORTS |= {"tokens": "num_tokens"}
 IDENTITY = ["rollout_id", "problem_id", "round", "sample_index", "finish_reason", "num_tokens"]
-GRADED = [
-    "rollout_id",
-    "num_response_tokens",
-    "answer",
-    "verdict",
-    "num_boxed",
-    "redundancy",
-    "mean_entropy",
-    "mean_branching",
-    "mean_nll",
-    "stats_origin",
-]
-# Later stages of the same rollout; each is joined where its stage is done.
+GRADED = ["rollout_id", "num_response_tokens", "answer", "verdict", "num_boxed", "redundancy"]
+GRADED += [name for name in columns() if name not in GRADED]
+GRADED += ["stats_origin"]
+# Later stages of the same rollout: table -> stage and columns; each is joined where it is there.
 LATER = {
     "rejected": ("filter", ["rollout_id", "rejected_by"]),
     "selected": ("select", ["rollout_id", "role", "rank", "ranked_by"]),
+    "passed_over": ("select", ["rollout_id", "reason", "place", "share"]),
 }
 
 
@@ -54,11 +42,11 @@ def sampled_rounds(run: Run) -> list[int]:
 
 def listing(run: Run, rounds: list[int] | None = None) -> pl.DataFrame:
     """Gather a row for every rollout of the run: what it is, its verdict, what became of it."""
-    found = sampled_rounds(run) if rounds is None else rounds
-    if not found:
+    rounds = sampled_rounds(run) if rounds is None else rounds
+    if not rounds:
         raise RFTError(f"{run.path}: {without_rollouts(run)}")
     problems = run.read("problems", 0, ["problem_id", "question", "gold"]).unique("problem_id")
-    rows = pl.concat([of_round(run, round) for round in found])
+    rows = pl.concat([of_round(run, round) for round in rounds])
     # As much of an id as no other of the run starts with.
     starts = (rows["rollout_id"].str.slice(0, digits) for digits in (8, 12, 16))
     short = next((ids for ids in starts if ids.n_unique() == len(rows)), rows["rollout_id"])
@@ -86,11 +74,13 @@ def of_round(run: Run, round: int) -> pl.DataFrame:
         if sound(run, "score", round):
             graded = with_scores(run, round, graded)
     rows = rows.join(graded, on="rollout_id", how="left", validate="1:1")
-    for name, (stage, columns) in LATER.items():
-        there = sound(run, stage, round) is not None
-        later = run.read(name, round, columns) if there else tables.empty(name).select(columns)
+    for name, (stage, names) in LATER.items():
+        made = sound(run, stage, round)
+        # Version 0.1 wrote no passed_over.
+        there = made is not None and name in made["outputs"]
+        later = run.read(name, round, names) if there else tables.empty(name).select(names)
         rows = rows.join(later, on="rollout_id", how="left", validate="1:1")
-    return rows.join(left_out(run, round), on="rollout_id", how="left", validate="1:1")
+    return rows.rename({"reason": "left_out"})
 
 
 # Choosing -----------------------------------------------------------------------------------------
@@ -115,15 +105,15 @@ def choose(
         if wanted is None:
             continue
         column = {"--rule": "rejected_by"}.get(option, option.removeprefix("--"))
-        found = rows.filter(pl.col(column) == wanted)
-        if found.is_empty():
+        matching = rows.filter(pl.col(column) == wanted)
+        if matching.is_empty():
             counts = rows[column].drop_nulls().value_counts().sort(column).iter_rows()
             there = ", ".join(f"{name} ({count})" for name, count in counts) or "none"
             raise RFTError(
                 f"{run.path}: no rollout for {option} {wanted!r}; among the {len(rows)} that are "
                 f"left there: {there}"
             )
-        rows = found
+        rows = matching
     if sort is not None:
         return rows.sort(SORTS[sort], "rollout_id", descending=[True, False], nulls_last=True)
     return rows.sort(
@@ -140,8 +130,8 @@ def choose(
 
 def of_problem(run: Run, rows: pl.DataFrame, name: str) -> pl.DataFrame:
     """Find the rollouts of the one problem whose id starts with a name."""
-    found = rows.filter(pl.col("problem_id").str.starts_with(name))
-    ids = sorted(set(found["problem_id"]))
+    matching = rows.filter(pl.col("problem_id").str.starts_with(name))
+    ids = sorted(set(matching["problem_id"]))
     if len(ids) > 1:
         raise RFTError(
             f"{run.path}: {_how_many(ids, 'problem')} start with {name!r}; give more of the id"
@@ -152,26 +142,24 @@ def of_problem(run: Run, rows: pl.DataFrame, name: str) -> pl.DataFrame:
             f"{run.path}: no problem with rollouts starts with {name!r}; there are {len(there)}, "
             f"such as {there[0]}"
         )
-    return found
+    return matching
 
 
 def find(run: Run, name: str) -> dict[str, Any]:
     """Find a rollout by its id, or by as much of it as no other starts with."""
     rows = listing(run)
-    found = rows.filter(pl.col("rollout_id") == name)
-    if found.is_empty() and name:
-        found = rows.filter(pl.col("rollout_id").str.starts_with(name))
-    if len(found) > 1:
-        raise RFTError(
-            f"{run.path}: {_how_many(sorted(found['rollout_id']), 'rollout')} start with {name!r}; "
-            "give more of the id"
-        )
-    if found.is_empty():
+    matching = rows.filter(pl.col("rollout_id") == name)
+    if matching.is_empty() and name:
+        matching = rows.filter(pl.col("rollout_id").str.starts_with(name))
+    if len(matching) > 1:
+        several = _how_many(sorted(matching["rollout_id"]), "rollout")
+        raise RFTError(f"{run.path}: {several} start with {name!r}; give more of the id")
+    if matching.is_empty():
         raise RFTError(
             f"{run.path}: no rollout {name!r}; there are {len(rows)}, such as "
             f"{rows['rollout_id'][0]} (`rft show {shlex.quote(str(run.path))}` lists them)"
         )
-    return found.row(0, named=True)
+    return matching.row(0, named=True)
 
 
 def _how_many(names: list[str], what: str) -> str:
@@ -204,7 +192,14 @@ def text_list(run: Run, rows: pl.DataFrame, limit: int, sort: str | None = None)
     same = rows["problem_id"].n_unique() == 1
     first = rows.row(0, named=True)
     top = labelled("question", first["question"]) + labelled("gold", golds(first))
-    return "\n".join([*([*top, ""] if same else []), *table(align, lines, 0), "", note, legend])
+    head = [*top, ""] if same else []
+    return "\n".join([*head, *table(align, lines, 0), "", note, legend, *silent_rounds(run, shown)])
+
+
+def silent_rounds(run: Run, shown: pl.DataFrame) -> list[str]:
+    """Name the rounds of which nobody wrote down why rows were passed over."""
+    made = (sound(run, "select", round) for round in sorted(set(shown["round"])))
+    return [words for chosen in made if chosen and (words := unrecorded(chosen))]
 
 
 def fate(row: dict[str, Any]) -> str:
@@ -242,13 +237,13 @@ def whole(run: Run, row: dict[str, Any]) -> dict[str, Any]:
     return row | {"verdicts_of_problem": verdicts, "why": why(run, row)}
 
 
-def read_row(run: Run, table: str, row: dict[str, Any], columns: list[str]) -> dict[str, Any]:
+def read_row(run: Run, table: str, row: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """Read a rollout's wide columns out of the one shard that holds it."""
     mine = pl.col("rollout_id") == row["rollout_id"]
     for path in tables.parts(run.folder(table, row["round"])):
         if len(tables.read_file(path, ["rollout_id"]).filter(mine)):
-            found = tables.read_file(path, ["rollout_id", *columns]).filter(mine)
-            return found.row(0, named=True)
+            whole_row = tables.read_file(path, ["rollout_id", *names]).filter(mine)
+            return whole_row.row(0, named=True)
     raise RFTError(f"{run.path}: rollout {row['rollout_id']} is gone from {table}; run again")
 
 
@@ -287,7 +282,7 @@ def _siblings(row: dict[str, Any]) -> str:
 
 def perplexity(row: dict[str, Any]) -> float | None:
     """Give a row's perplexity."""
-    return None if row["mean_nll"] is None else math.exp(row["mean_nll"])
+    return None if row["mean_nll"] is None else ORDERS["perplexity"].shown(row["mean_nll"])
 
 
 def _statistics(row: dict[str, Any]) -> str:

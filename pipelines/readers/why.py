@@ -1,7 +1,6 @@
 """Why a rollout was kept or dropped, in a sentence: the rule and its number, or its rank."""
 
 import inspect
-import math
 from typing import Any
 
 import numpy as np
@@ -9,68 +8,9 @@ import polars as pl
 
 from filters import RULES
 from pipelines.readers.current import sound
-from pipelines.selection import ROLES, rank, rates_of, too_long, with_scores
-from rft.recipe import Select
 from rft.runs.folder import Run
-from rft.token_stats.forward import STATISTIC
-
-
-def left_out(run: Run, round: int) -> pl.DataFrame:
-    """Give (rollout_id, left_out, place) of each kept rollout that was not selected: the reason as
-    `select` counts it, and its place in the ranking of its role.
-
-    Empty where the round was selected with other settings than the recipe's.
-    """
-    nothing = pl.DataFrame(
-        schema={"rollout_id": pl.String, "left_out": pl.String, "place": pl.UInt32}
-    )
-    chosen, choice = sound(run, "select", round), run.recipe.select
-    if chosen is None or chosen["settings"]["select"] != choice.model_dump(mode="json"):
-        return nothing
-    columns = ["rollout_id", "problem_id", "verdict", "num_response_tokens", "stats_origin"]
-    kept = run.read("kept", round, [*columns, *STATISTIC.values()])
-    if sound(run, "score", round):
-        kept = with_scores(run, round, kept)
-    rates = rates_of(run, round)
-    lengths = run.read("rollouts", round, ["rollout_id", "num_prompt_tokens"])
-    long = too_long(kept, lengths, chosen["settings"]["max_length"])
-    chances = pl.DataFrame({"problem_id": list(rates), "rate": list(rates.values())})
-    low, high = choice.difficulty if isinstance(choice.difficulty, tuple) else (0.0, 1.0)
-    verdict = pl.col("verdict")
-    early = kept.join(chances, on="problem_id", how="left").with_columns(
-        left_out=pl.when(~verdict.is_in(list(ROLES.values())))
-        .then(pl.lit("verdict ") + verdict)
-        .when(pl.col("rollout_id").is_in(list(long)))
-        .then(pl.lit("max_length"))
-        .when(~pl.col("rate").is_between(low, high))
-        .then(pl.lit("difficulty"))
-        .when((verdict == ROLES["noise"]) & (choice.noise == 0))
-        .then(pl.lit("noise not wanted"))
-        .when((verdict == ROLES["positive"]) & (choice.noise == 1))
-        .then(pl.lit("positive not wanted"))
-    )
-    unfit = pl.col("left_out").is_not_null()
-    found = [
-        nothing,
-        early.filter(unfit).select("rollout_id", "left_out", place=pl.lit(None, pl.UInt32)),
-    ]
-    pool = early.filter(~unfit).select(kept.columns)
-    found += [_ranked(pool, role, choice, chosen["seeds"]["select"]) for role in ROLES]
-    selected = run.read("selected", round, ["rollout_id"])
-    return pl.concat(found).join(selected, on="rollout_id", how="anti")
-
-
-def _ranked(pool: pl.DataFrame, role: str, choice: Select, seed: int) -> pl.DataFrame:
-    """Say of each of a role's rows that the cap or the budget would leave it out."""
-    by = choice.by if role == "positive" else choice.noise_by
-    ranked, _ = rank(pool.filter(pl.col("verdict") == ROLES[role]), by, seed)
-    within = pl.int_range(pl.len()).over("problem_id")
-    capped = pl.lit(False) if choice.per_problem is None else within >= choice.per_problem
-    return ranked.with_row_index("place", 1).select(
-        "rollout_id",
-        left_out=pl.when(capped).then(pl.lit("per_problem")).otherwise(pl.lit("budget")),
-        place="place",
-    )
+from rft.selection.choice import ROLES, SETTING
+from rft.selection.orders import ORDERS
 
 
 def why(run: Run, row: dict[str, Any]) -> str:
@@ -88,31 +28,39 @@ def why(run: Run, row: dict[str, Any]) -> str:
         return f"{kept}; nothing selected yet"
     if row["role"] is not None:
         of = chosen["counts"]["selected"][row["role"]]
-        how = "drawn at random, number" if row["ranked_by"] == "random" else "rank"
-        by = "" if row["ranked_by"] == "random" else f" by {row['ranked_by']}{value(row)}"
+        drawn = ORDERS[row["ranked_by"]].column is None
+        how = "drawn at random, number" if drawn else "rank"
+        by = "" if drawn else f" {order_words(row, row['ranked_by'])}"
         return f"{kept}; selected as {row['role']}, {how} {row['rank'] + 1} of {of}{by}"
-    return f"{kept}, but not selected: {passed_over(chosen, row)}"
+    return f"{kept}, but not selected: {unrecorded(chosen) or passed_over(chosen, row)}"
 
 
-def value(row: dict[str, Any], by: str | None = None) -> str:
-    """Write the statistic that a row was ranked by, in brackets."""
-    name = by or row["ranked_by"]
-    found = row[STATISTIC[name]]
-    if found is None:
-        return " (unknown)"
-    return f" ({math.exp(found) if name == 'perplexity' else found:.3f})"
+def unrecorded(chosen: dict[str, Any]) -> str | None:
+    """Say that nobody wrote down why rows were passed over, where the manifest is of such a run."""
+    if "passed_over" in chosen["outputs"]:
+        return None
+    version = chosen["versions"].get("rft-rounds", "0.1")
+    return (
+        f"round {chosen['round']} was selected by version {version}, which kept no record of why "
+        "others were not"
+    )
+
+
+def order_words(row: dict[str, Any], by: str) -> str:
+    """Write by what a row was ranked, and its value in brackets."""
+    order = ORDERS[by]
+    if order.column is None:
+        return "in a random order"
+    value = None if row[order.column] is None else order.shown(row[order.column])
+    shown = "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else value
+    return f"by {by} ({shown})"
 
 
 def passed_over(chosen: dict[str, Any], row: dict[str, Any]) -> str:
-    """Say why a kept rollout was not selected."""
-    settings, reason = chosen["settings"]["select"], row["left_out"]
-    role = "positive" if row["verdict"] == "correct" else "noise"
-    by = settings["by"] if role == "positive" else settings["noise_by"]
-    took = chosen["counts"]["selected"].get(role, 0)
-    order = "in a random order" if by == "random" else f"by {by}{value(row, by)}"
-    where = f"place {row['place']} {order}"
+    """Say why a kept rollout was not selected, as `select` wrote it down."""
+    reason, settings = row["left_out"], chosen["settings"]["select"]
+    assert reason is not None, "kept, and neither selected nor passed over"
     sentences = {
-        None: "selected with other settings than the recipe's now",
         "max_length": (
             f"max_length: prompt, response and end are over sft.max_length="
             f"{chosen['settings']['max_length']}"
@@ -120,12 +68,31 @@ def passed_over(chosen: dict[str, Any], row: dict[str, Any]) -> str:
         "difficulty": f"difficulty: its problem's pass rate is outside {settings['difficulty']}",
         "noise not wanted": "noise not wanted: it is wrong, and select.noise is 0",
         "positive not wanted": "positive not wanted: it is correct, and select.noise is 1",
-        "per_problem": (
-            f"per_problem: {settings['per_problem']} samples of its problem rank higher ({where})"
-        ),
-        "budget": f"budget: {where}, while the budget took {took} {role}",
     }
+    if row["place"] is not None:
+        return beaten(chosen, row)
     return sentences.get(reason, f"{reason}: only correct and wrong answers have a role")
+
+
+def beaten(chosen: dict[str, Any], row: dict[str, Any]) -> str:
+    """Say what a ranked row was not good enough for: its problem's part, or the whole budget."""
+    settings, share = chosen["settings"]["select"], row["share"]
+    role = next(role for role, verdict in ROLES.items() if verdict == row["verdict"])
+    order = order_words(row, settings[SETTING[role].removeprefix("select.")])
+    where = f"place {row['place'] + 1} {order}" + ("" if share is None else ", shares first")
+    took = f"{chosen['counts']['selected'].get(role, 0)} {role}"
+    if row["left_out"] == "per_problem":
+        return (
+            f"per_problem: {settings['per_problem']} samples of its problem rank higher ({where})"
+        )
+    if share is None:
+        return f"budget: {where}, while the budget took {took}"
+    full = f", which {share} better {'one fills' if share == 1 else 'ones fill'}" if share else ""
+    return (
+        f"budget: its problem's share of the {took} is {share}{full} "
+        "(difficulty: proportional); what other problems could not fill of theirs went to better "
+        f"ones ({where})"
+    )
 
 
 def defect(run: Run, row: dict[str, Any], rules: dict[str, dict[str, Any]]) -> str:
@@ -150,12 +117,12 @@ def defect(run: Run, row: dict[str, Any], rules: dict[str, dict[str, Any]]) -> s
     return f"the rule finds {first}" if first else "a rule that is not installed here"
 
 
-def over(found: float, limit: float) -> str:
+def over(value: float, limit: float) -> str:
     """Write that a value is above its limit with as many digits as it takes to see that."""
-    texts = (f"{found:.{digits}f}" for digits in range(2, 9))
+    texts = (f"{value:.{digits}f}" for digits in range(2, 9))
     # The column is float32, and so is the comparison.
     enough = (text for text in texts if np.float32(text) > np.float32(limit))
-    return f"{next(enough, found)} > {limit:g}"
+    return f"{next(enough, value)} > {limit:g}"
 
 
 def twin_of(run: Run, row: dict[str, Any], rules: list[str]) -> int | None:

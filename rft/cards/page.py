@@ -30,7 +30,8 @@ Rows = dict[str, dict[str, int]]  # config -> split -> rows
 HOLDS = {
     "sft": "the selected samples; `completion` is the trimmed response, without its end token",
     "rollouts": "every sample as it came from the model",
-    "graded": "every sample, trimmed and judged; `rejected_by` is the rule, null where it was kept",
+    "graded": "every sample, trimmed and judged; `rejected_by` is the rule, null where it was "
+    "kept; `passed_over` is why it was kept and not selected",
     "dynamics": "a row for every step of the training",
     "problems": "the questions with their known answers",
     "evaluations": "every answer that a model was measured by; `round` is the model, 0 the base",

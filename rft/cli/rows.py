@@ -34,6 +34,16 @@ class Rows:
 
         return read_foreign(self.source, self.columns)
 
+    def beside(self, kind: str) -> Path:
+        """Name the file beside the output for the other rows, which is not the input."""
+        path = self.output.with_suffix(f".{kind}.parquet")
+        if path.exists() and path.samefile(self.source):
+            words = kind.replace("_", " ")
+            raise RFTError(
+                f"--output {self.output}: the {words} rows would replace the input, {self.source}"
+            )
+        return path
+
 
 OverRows = Callable[[Rows], None]
 
@@ -137,11 +147,7 @@ def filter_(rows: Rows) -> None:
     from pipelines.rows import filter_file
     from rft.problems.foreign_rows import write_rows
 
-    beside = rows.output.with_suffix(".rejected.parquet")
-    if beside.exists() and beside.samefile(rows.source):
-        raise RFTError(
-            f"--output {rows.output}: the rejected rows would replace the input, {rows.source}"
-        )
+    beside = rows.beside("rejected")
     kept, rejected = filter_file(rows.read(), rows.source, rows.recipe.filter, say)
     write_rows(beside, rejected)
     write_rows(rows.output, kept)
@@ -186,6 +192,8 @@ def score(rows: Rows) -> None:
 def select(rows: Rows) -> None:
     """Pick what to train on from a round, or from anyone's rows.
 
+    The others go beside OUTPUT, into NAME.passed_over.parquet, each with the reason and its place.
+
     \b
     Example:
       rft select --input kept.parquet --output selected.parquet --set select.by=random
@@ -193,13 +201,15 @@ def select(rows: Rows) -> None:
     from pipelines.rows import select_file
     from rft.problems.foreign_rows import write_rows
 
-    recipe = rows.recipe
+    recipe, beside = rows.recipe, rows.beside("passed_over")
     chosen = select_file(rows.read(), rows.source, recipe.select, recipe.seed, say)
+    write_rows(beside, chosen.passed_over)
     write_rows(rows.output, chosen.rows)
     roles = ", ".join(f"{n} {r}" for r, n in sorted(chosen.rows["role"].value_counts().iter_rows()))
     dropped = ", ".join(f"{count} {reason}" for reason, count in chosen.dropped.items())
     click.echo(
-        f"{len(chosen.rows)} selected ({roles}); not selected: {dropped or 'none'} -> {rows.output}"
+        f"{len(chosen.rows)} selected ({roles}) -> {rows.output}; "
+        f"not selected: {dropped or 'none'} -> {beside}"
     )
     if chosen.shortfall:
         say(chosen.shortfall)

@@ -64,7 +64,7 @@ class Plan:
 
     def places(self) -> dict[str, str]:
         """Say where each stage works that needs an engine or a trainer, and in what numbers."""
-        from rft.token_stats.forward import may_lack
+        from rft.selection.ranking import may_lack
 
         recipe = self.recipe
         first = f"GPU {self.names[0]}" if self.names else "the CPU"

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from rft.recipe.evaluate import Evaluate, Gate, Stop
 from rft.recipe.grpo import Grpo
@@ -20,10 +21,20 @@ from rft.recipe.section import (
     refuse_equal_samples,
 )
 from rft.recipe.sft import Sft
+from rft.selection.orders import ORDERS
 
-Order = Literal["random", "entropy", "branching", "perplexity"]
+
+def an_order(name: object) -> object:
+    """Refuse what is no row of the table of orders."""
+    if isinstance(name, str) and name in ORDERS:
+        return name
+    *most, last = (repr(each) for each in ORDERS)
+    raise PydanticCustomError(
+        "order", "Input should be {names}", {"names": f"{', '.join(most)} or {last}"}
+    )
 
 
+Order = Annotated[str, BeforeValidator(an_order)]
 Rules = Annotated[dict[str, Open], BeforeValidator(empty_is_nothing)]
 
 

@@ -104,6 +104,19 @@ TABLES: dict[str, pa.Schema] = {
             _required("ranked_by", TEXT),
         ]
     ),
+    # `place` is where the row stood in the order of its role that the budget goes down, 0 the
+    # first, as `rank` is; null where it was never ranked. What `per_problem` holds back has a place
+    # too, and was skipped, so that the selected and these fill the places of a role without a gap.
+    # Under `difficulty: proportional`, positives that fill their problem's `share` come first.
+    "passed_over": pa.schema(
+        [
+            *_GRADED,
+            _optional("role", TEXT),
+            _required("reason", TEXT),
+            _optional("place", pa.int32()),
+            _optional("share", pa.int32()),
+        ]
+    ),
     "dynamics": pa.schema(
         [
             _required("step", pa.int32()),

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rft.errors import RFTError
-from rft.recipe import Recipe, Select
 from rft.recipe.section import Auto, Count
 from rft.token_stats.exact import token_statistics
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rft.runs.models import ModelRef
-
-# What each way of ranking reads, highest first; perplexity = exp(mean_nll) ranks as mean_nll does.
-STATISTIC = {"entropy": "mean_entropy", "branching": "mean_branching", "perplexity": "mean_nll"}
 
 # Padded tokens in a batch, which a 24 GB card and a laptop both take.
 BUDGET = 16384
@@ -41,31 +37,6 @@ class Scores:
     logprobs: list[float]
     entropies: list[float]
     branching: list[int]
-
-
-# When ---------------------------------------------------------------------------------------------
-
-
-def ranked_by(select: Select) -> dict[str, str]:
-    """Give the mean that ranks the rows of each verdict; those that chance ranks are left out."""
-    by = {
-        "correct": select.by if select.noise < 1 else "random",
-        "wrong": select.noise_by if select.noise > 0 else "random",
-    }
-    return {verdict: STATISTIC[order] for verdict, order in by.items() if order != "random"}
-
-
-def may_lack(recipe: Recipe) -> bool:
-    """Say whether a run of the recipe ranks by a statistic that its rollouts may not have."""
-    wanted, kept = set(ranked_by(recipe.select).values()), recipe.sample.statistics
-    if recipe.engine.kind in ("server", "replay"):
-        return bool(wanted)
-    there = {
-        "mean_entropy": kept.entropy,
-        "mean_branching": kept.branching,
-        "mean_nll": kept.entropy or kept.branching,
-    }
-    return not all(there[name] for name in wanted)
 
 
 # The forward --------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slow
 
 # Small units and a checkpoint after every step, so that there is something to lose half-way.
 SETTINGS = ["--set", "engine.args={batch: 8}", "--set", "sft.epochs=2", "--set", "sft.save_every=1"]
-TABLES = ("problems", "set_aside", "rollouts", "graded", "kept", "rejected", "selected", "verdicts")
+TABLES = ("problems", "set_aside", "rollouts", "graded", "kept", "rejected", "selected")
+TABLES += ("passed_over", "verdicts")
 
 
 def smoke(out: Path) -> list[str]:

@@ -74,6 +74,9 @@ def test_counts_add_up_and_every_trained_row_leads_back_to_its_rollout(run):
     }
     assert len(tables["rollouts"]) == len(tables["graded"]) == 96 * 6
     assert len(tables["kept"]) + len(tables["rejected"]) == len(tables["graded"])
+    others = run.read("passed_over", 1)
+    assert len(tables["selected"]) + len(others) == len(tables["kept"])
+    assert not set(tables["selected"]["rollout_id"]) & set(others["rollout_id"])
     back = tables["selected"].join(tables["rollouts"], on="rollout_id", validate="1:1")
     assert len(back) == len(tables["selected"])
     assert back["seed"].null_count() == 0

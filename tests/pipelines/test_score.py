@@ -444,7 +444,7 @@ def test_readers_show_what_was_scored(tmp_path, prompts):
         assert row["stats_origin"] == ("scored" if row["rollout_id"] in scored else "topk")
     left = rows.filter(pl.col("left_out") == "budget").sort("place")
     assert left["mean_entropy"].is_sorted(descending=True)
-    assert left["place"].to_list() == [4, 5, 6, 7, 8]
+    assert left["place"].to_list() == [3, 4, 5, 6, 7]
     told = whole(run, left.row(0, named=True))["why"]
     assert f"place 4 by entropy ({left['mean_entropy'][0]:.3f})" in told
     groups = dict(statistics(run, 1))

@@ -4,6 +4,7 @@ Nothing of theirs is lost: unknown columns pass through, and a name that we writ
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,10 @@ class Outcome:
     @property
     def rejected(self) -> list[dict[str, Any]]:
         return pl.read_parquet(self.output.with_suffix(".rejected.parquet")).to_dicts()
+
+    @property
+    def passed_over(self) -> list[dict[str, Any]]:
+        return pl.read_parquet(self.output.with_suffix(".passed_over.parquet")).to_dicts()
 
 
 def run(tmp_path: Path, stage: str, given: Any, *more: str) -> Outcome:
@@ -152,6 +157,12 @@ def test_the_input_is_never_written_over(tmp_path):
     found = run(tmp_path, "filter", tmp_path / "out.rejected.parquet")
     assert (found.code, "would replace the input" in found.told) == (2, True)
     assert pl.read_parquet(tmp_path / "out.rejected.parquet").equals(rows)
+    graded = rows.with_columns(verdict=pl.lit("correct"))
+    graded.write_parquet(tmp_path / "out.passed_over.parquet")
+    outcome = run(tmp_path, "select", tmp_path / "out.passed_over.parquet", *RANDOM)
+    assert outcome.code == 2
+    assert "the passed over rows would replace the input" in outcome.told
+    assert pl.read_parquet(tmp_path / "out.passed_over.parquet").equals(graded)
 
 
 def test_the_output_is_parquet():
@@ -525,6 +536,26 @@ def test_select_says_what_it_did_not_take_and_why(tmp_path):
     assert "2 selected (1 noise, 1 positive)" in found.said
     assert "3 budget, 2 per_problem, 1 verdict CORRECT, 1 verdict None" in found.said
     assert "took 2 of 512" in found.told
+    assert f"-> {found.output.with_suffix('.passed_over.parquet')}" in found.said
+    others = found.passed_over
+    counts = Counter(row["reason"] for row in others)
+    assert counts == {"budget": 3, "per_problem": 2, "verdict CORRECT": 1, "verdict None": 1}
+    texts = [row["completion"] for row in (*found.rows, *others)]
+    assert sorted(texts) == [str(n) for n in range(9)]
+    assert [row["place"] for row in others] == [*range(1, 6), None, None]
+
+
+def test_columns_named_as_those_of_the_passed_over_are_theirs_there(tmp_path):
+    theirs = {"reason": "mine", "place": "here", "share": None}
+    rows = [{"verdict": "correct", "completion": str(n), **theirs} for n in range(3)]
+    settings = [*RANDOM, "--set", "select.budget=1", "--set", "select.noise=0"]
+    outcome = run(tmp_path, "select", rows, *settings)
+    assert {name: outcome.rows[0][name] for name in theirs} == theirs
+    for place, row in enumerate(outcome.passed_over, 1):
+        assert (row["reason"], row["place"], row["share"]) == ("budget", place, None)
+        assert {name: row[f"their_{name}"] for name in theirs} == theirs
+    told = run(tmp_path, "select", [row | {"their_place": 1} for row in rows], *settings).told
+    assert "it has a column 'their_place', which `rft select` writes" in told
 
 
 @pytest.mark.parametrize(

@@ -10,19 +10,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines.selection import (
-    Selection,
-    in_proportion,
-    select,
-    shrink,
-    split_budget,
-    too_long,
-)
+from pipelines.selection import too_long
 from rft.errors import RFTError
 from rft.measuring.pass_rates import pass_rates
 from rft.recipe import Select
 from rft.runs.schemas import TABLES
 from rft.runs.tables import conform, empty
+from rft.selection.budget import shrink, split_budget
+from rft.selection.choice import Selection, select
+from rft.selection.difficulty import in_proportion
 
 PLAIN = {
     "problem_id": "p",
@@ -75,10 +71,10 @@ def chosen(frame: pl.DataFrame, seed: int = 0, **more: Any) -> Selection:
     names = {"pass_rates", "too_long"}
     given = {name: more.pop(name) for name in names & more.keys()}
     settings = choice(**more)
-    found = select(frame, settings=settings, seed=seed, **given)
-    rows = found.rows
-    assert len(rows) + sum(found.dropped.values()) == len(frame)
-    assert all(count > 0 for count in found.dropped.values())
+    made = select(frame, settings=settings, seed=seed, **given)
+    rows = made.rows
+    assert len(rows) + sum(made.dropped.values()) == len(frame)
+    assert all(count > 0 for count in made.dropped.values())
     assert rows["rollout_id"].is_unique().all()
     assert set(rows["rollout_id"]) <= set(frame["rollout_id"])
     assert set(rows.filter(role="positive")["verdict"]) <= {"correct"}
@@ -89,15 +85,36 @@ def chosen(frame: pl.DataFrame, seed: int = 0, **more: Any) -> Selection:
         assert set(part["ranked_by"]) <= {by}
     assert rows.columns == TABLES["selected"].names
     assert conform(rows, "selected").num_rows == len(rows)
-    return found
+    check_the_others(frame, made, settings)
+    return made
 
 
-def ids(found: Selection, role: str = "positive") -> list[str]:
-    return found.rows.filter(role=role).sort("rank")["rollout_id"].to_list()
+def check_the_others(frame: pl.DataFrame, made: Selection, settings: Select) -> None:
+    """Check that the selected and the passed over are the kept, and fill the places of a role."""
+    others = made.passed_over
+    assert others.columns == TABLES["passed_over"].names
+    if frame["verdict"].null_count() == 0:
+        assert conform(others, "passed_over").num_rows == len(others)
+    assert sorted([*made.rows["rollout_id"], *others["rollout_id"]]) == sorted(frame["rollout_id"])
+    reasons = dict(others["reason"].value_counts().iter_rows())
+    assert reasons == made.dropped
+    for role in ("positive", "noise"):
+        places = others.filter(role=role)["place"].drop_nulls()
+        ranked = len(places) + len(ids(made, role))
+        assert places.is_unique().all()
+        assert set(places) <= set(range(ranked))
+        beyond = others.filter(role=role, reason="budget")["place"]
+        assert all(place >= len(ids(made, role)) for place in beyond)
+    if settings.difficulty != "proportional":
+        assert others["share"].null_count() == len(others)
 
 
-def count(found: Selection) -> tuple[int, int]:
-    return len(ids(found, "positive")), len(ids(found, "noise"))
+def ids(made: Selection, role: str = "positive") -> list[str]:
+    return made.rows.filter(role=role).sort("rank")["rollout_id"].to_list()
+
+
+def count(made: Selection) -> tuple[int, int]:
+    return len(ids(made, "positive")), len(ids(made, "noise"))
 
 
 # The budget ---------------------------------------------------------------------------------------
@@ -121,9 +138,9 @@ def test_the_budget_includes_the_noise():
 
 
 def test_a_full_budget_has_no_shortfall():
-    found = chosen(many(50, 50), budget=20, noise=0.25)
-    assert found.wanted == {"positive": 15, "noise": 5}
-    assert found.shortfall == ""
+    made = chosen(many(50, 50), budget=20, noise=0.25)
+    assert made.wanted == {"positive": 15, "noise": 5}
+    assert made.shortfall == ""
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.3, 0.5, 0.95, 1.0])
@@ -146,13 +163,13 @@ def test_when_either_runs_short_the_most_rows_at_the_ratio_are_taken(noise):
 
 
 def test_a_shortfall_is_said_with_the_numbers():
-    found = chosen(many(50, 1), budget=20, noise=0.5)
-    assert count(found) == (1, 1)
-    assert found.wanted == {"positive": 10, "noise": 10}
-    assert "only 1 noise of 10 wanted; took 2 of 20" in found.shortfall
-    found = chosen(many(3, 50), budget=20, noise=0.5)
-    assert count(found) == (3, 4), "half of 7, rounded up"
-    assert "only 3 positive of 10 wanted" in found.shortfall
+    made = chosen(many(50, 1), budget=20, noise=0.5)
+    assert count(made) == (1, 1)
+    assert made.wanted == {"positive": 10, "noise": 10}
+    assert "only 1 noise of 10 wanted; took 2 of 20" in made.shortfall
+    made = chosen(many(3, 50), budget=20, noise=0.5)
+    assert count(made) == (3, 4), "half of 7, rounded up"
+    assert "only 3 positive of 10 wanted" in made.shortfall
 
 
 def test_a_budget_of_a_million_is_no_trouble():
@@ -191,9 +208,9 @@ def test_without_a_correct_sample_there_is_nothing_to_train_on(rows):
 def test_only_correct_and_wrong_have_a_role_and_the_rest_is_counted():
     verdicts = ["correct", "wrong", "no_answer", "unparseable", "timeout", "timeout", "bad_gold"]
     frame = kept(*({"verdict": verdict, "mean_entropy": 1.0} for verdict in verdicts))
-    found = chosen(frame, noise=0.5)
-    assert (ids(found), ids(found, "noise")) == (["r0000"], ["r0001"])
-    assert found.dropped == {
+    made = chosen(frame, noise=0.5)
+    assert (ids(made), ids(made, "noise")) == (["r0000"], ["r0001"])
+    assert made.dropped == {
         "verdict no_answer": 1,
         "verdict unparseable": 1,
         "verdict timeout": 2,
@@ -203,9 +220,9 @@ def test_only_correct_and_wrong_have_a_role_and_the_rest_is_counted():
 
 def test_with_noise_alone_correct_samples_are_left_out_and_need_no_statistic():
     frame = kept({"stats_origin": None}, {"verdict": "wrong"}, {"verdict": "wrong"})
-    found = chosen(frame, noise=1.0)
-    assert count(found) == (0, 2)
-    assert found.dropped == {"positive not wanted": 1}
+    made = chosen(frame, noise=1.0)
+    assert count(made) == (0, 2)
+    assert made.dropped == {"positive not wanted": 1}
 
 
 def test_an_unknown_verdict_is_counted_too():
@@ -214,9 +231,9 @@ def test_an_unknown_verdict_is_counted_too():
 
 
 def test_without_noise_wrong_samples_are_left_out_by_name():
-    found = chosen(many(3, 4), noise=0.0)
-    assert count(found) == (3, 0)
-    assert found.dropped == {"noise not wanted": 4}
+    made = chosen(many(3, 4), noise=0.0)
+    assert count(made) == (3, 0)
+    assert made.dropped == {"noise not wanted": 4}
 
 
 def test_noise_is_drawn_at_random_and_its_statistics_do_not_matter():
@@ -241,17 +258,17 @@ def test_the_highest_statistic_comes_first(by, column):
     frame = many(30, 5)
     rows = frame.filter(verdict="correct").select(column, "rollout_id").rows()
     wanted = [name for _, name in sorted(rows, reverse=True)]
-    found = chosen(frame, by=by, budget=12)
-    assert ids(found) == wanted[:12]
-    assert found.dropped["budget"] == 18
+    made = chosen(frame, by=by, budget=12)
+    assert ids(made) == wanted[:12]
+    assert made.dropped["budget"] == 18
 
 
 def test_noise_can_be_ranked_too():
     frame = many(30, 30)
     rows = frame.filter(verdict="wrong").select("mean_nll", "rollout_id").rows()
     wanted = [name for _, name in sorted(rows, reverse=True)]
-    found = chosen(frame, noise=0.5, noise_by="perplexity")
-    assert ids(found, "noise") == wanted[:5]
+    made = chosen(frame, noise=0.5, noise_by="perplexity")
+    assert ids(made, "noise") == wanted[:5]
 
 
 def test_ties_go_by_rollout_id_and_not_by_place():
@@ -262,9 +279,9 @@ def test_ties_go_by_rollout_id_and_not_by_place():
 def test_what_has_no_statistic_comes_last_and_is_counted():
     values = [None, 0.5, float("nan"), -1.0, float("inf"), float("-inf"), 2.0, None]
     frame = kept(*({"mean_entropy": value} for value in values))
-    found = chosen(frame)
-    assert ids(found) == ["r0006", "r0001", "r0003", "r0000", "r0002", "r0004", "r0005", "r0007"]
-    assert found.unranked == 5
+    made = chosen(frame)
+    assert ids(made) == ["r0006", "r0001", "r0003", "r0000", "r0002", "r0004", "r0005", "r0007"]
+    assert made.unranked == 5
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
@@ -322,16 +339,17 @@ def test_the_order_of_the_rows_does_not_matter(settings):
     wanted = chosen(frame, pass_rates=rates, **settings)
     for seed in range(5):
         shuffled = frame.sample(fraction=1, shuffle=True, seed=seed)
-        found = chosen(shuffled, pass_rates=dict(reversed(rates.items())), **settings)
-        assert found.rows.equals(wanted.rows)
-        assert (found.dropped, found.unranked) == (wanted.dropped, wanted.unranked)
+        made = chosen(shuffled, pass_rates=dict(reversed(rates.items())), **settings)
+        assert made.rows.equals(wanted.rows)
+        assert made.passed_over.equals(wanted.passed_over)
+        assert (made.dropped, made.unranked) == (wanted.dropped, wanted.unranked)
 
 
 @pytest.mark.parametrize("by", ["random", "branching"])
 def test_a_hundred_thousand_rows_are_selected_as_by_sorting(by):
     frame = many(80_000, 20_000, problems=5000)
-    found = chosen(frame, by=by, budget=50_000, noise=0.05, per_problem=12)
-    assert count(found) == (47_500, 2500)
+    made = chosen(frame, by=by, budget=50_000, noise=0.05, per_problem=12)
+    assert count(made) == (47_500, 2500)
     if by == "branching":
         seen: dict[str, int] = {}
         wanted = []
@@ -340,7 +358,7 @@ def test_a_hundred_thousand_rows_are_selected_as_by_sorting(by):
             seen[problem] = seen.get(problem, 0) + 1
             if seen[problem] <= 12:
                 wanted.append(name)
-        assert ids(found) == wanted[:47_500]
+        assert ids(made) == wanted[:47_500]
 
 
 # Limits -------------------------------------------------------------------------------------------
@@ -348,15 +366,15 @@ def test_a_hundred_thousand_rows_are_selected_as_by_sorting(by):
 
 def test_each_problem_gives_its_best_up_to_the_cap_for_each_role_apart():
     frame = many(60, 60)
-    found = chosen(frame, budget=100, noise=0.5, noise_by="entropy", per_problem=2)
+    made = chosen(frame, budget=100, noise=0.5, noise_by="entropy", per_problem=2)
     for role, verdict in (("positive", "correct"), ("noise", "wrong")):
         rows = frame.filter(verdict=verdict).sort("mean_entropy", descending=True).rows(named=True)
         best: dict[str, list[str]] = {}
         for row in rows:
             best.setdefault(row["problem_id"], []).append(row["rollout_id"])
         wanted = {name for names in best.values() for name in names[:2]}
-        assert set(ids(found, role)) == wanted
-    assert found.dropped["per_problem"] == 120 - 4 * 7
+        assert set(ids(made, role)) == wanted
+    assert made.dropped["per_problem"] == 120 - 4 * 7
 
 
 def test_what_is_too_long_for_training_is_dropped_by_name_before_anything_else():
@@ -365,9 +383,9 @@ def test_what_is_too_long_for_training_is_dropped_by_name_before_anything_else()
         {"verdict": "wrong"},
         {"verdict": "timeout"},
     )
-    found = chosen(frame, too_long=frozenset({"r0003", "r0004", "r0005", "other"}), per_problem=2)
-    assert ids(found) == ["r0002", "r0001"]
-    assert found.dropped == {"max_length": 2, "per_problem": 1, "verdict timeout": 1}
+    made = chosen(frame, too_long=frozenset({"r0003", "r0004", "r0005", "other"}), per_problem=2)
+    assert ids(made) == ["r0002", "r0001"]
+    assert made.dropped == {"max_length": 2, "per_problem": 1, "verdict timeout": 1}
     with pytest.raises(RFTError, match="no correct sample"):
         chosen(frame, too_long=frozenset(f"r{index:04d}" for index in range(4)))
 
@@ -398,11 +416,11 @@ def test_pass_rates_are_over_all_verdicts():
 def test_a_window_of_pass_rates_holds_its_borders():
     rates = {"a": 0.0, "b": 0.25, "c": 0.5, "d": 0.75, "e": 1.0}
     frame = kept(*({"problem_id": name, "mean_entropy": 1.0} for name in [*rates, "unknown"]))
-    found = chosen(frame, pass_rates=rates, difficulty=(0.25, 0.75))
-    assert set(found.rows["problem_id"]) == {"b", "c", "d"}
-    assert found.dropped == {"difficulty": 3}
-    found = chosen(frame, pass_rates=rates, difficulty=(1, 1))
-    assert set(found.rows["problem_id"]) == {"e"}
+    made = chosen(frame, pass_rates=rates, difficulty=(0.25, 0.75))
+    assert set(made.rows["problem_id"]) == {"b", "c", "d"}
+    assert made.dropped == {"difficulty": 3}
+    made = chosen(frame, pass_rates=rates, difficulty=(1, 1))
+    assert set(made.rows["problem_id"]) == {"e"}
 
 
 def test_the_window_is_of_what_was_sampled_and_not_of_what_is_left():
@@ -437,27 +455,27 @@ def test_harder_problems_get_more_by_largest_remainder():
         wanted = largest_remainder({n: Fraction(fail, 16) for n, fail in fails.items()}, budget)
         ranked = frame.sample(fraction=1, shuffle=True, seed=seed)
         first = in_proportion(ranked, rates, budget).head(budget)
-        found = dict(first["problem_id"].value_counts().iter_rows())
+        counts = dict(first["problem_id"].value_counts().iter_rows())
         total = sum(fails.values())
         shares = {n: Fraction(budget * f, total) if total else Fraction(budget, len(names))
                   for n, f in fails.items()}  # fmt: skip
         tied = len({share - int(share) for share in shares.values()}) < len(shares)
         if not tied:
-            assert {name: found.get(name, 0) for name in names} == wanted
+            assert {name: counts.get(name, 0) for name in names} == wanted
         for name in names:
-            assert abs(found.get(name, 0) - shares[name]) < 1, "not a rounding of the share"
+            assert abs(counts.get(name, 0) - shares[name]) < 1, "not a rounding of the share"
 
 
 def test_proportional_takes_the_best_of_each_problem():
     frame = many(60, 0, problems=3)
     rates = {"p0": 0.0, "p1": 0.5, "p2": 1.0}
-    found = chosen(frame, pass_rates=rates, difficulty="proportional", budget=9)
-    shares = dict(found.rows["problem_id"].value_counts().iter_rows())
+    made = chosen(frame, pass_rates=rates, difficulty="proportional", budget=9)
+    shares = dict(made.rows["problem_id"].value_counts().iter_rows())
     assert shares == {"p0": 6, "p1": 3}
     for name, share in shares.items():
         own = frame.filter(problem_id=name).sort("mean_entropy", descending=True)
         assert set(own["rollout_id"][:share]) == set(
-            found.rows.filter(problem_id=name)["rollout_id"]
+            made.rows.filter(problem_id=name)["rollout_id"]
         )
 
 
@@ -468,16 +486,16 @@ def test_what_a_problem_cannot_fill_goes_to_the_best_of_the_others():
         {"problem_id": "solved", "mean_entropy": 9.0},
     )
     rates = {"hard": 0.1, "easy": 0.9, "solved": 1.0}
-    found = chosen(frame, pass_rates=rates, difficulty="proportional", budget=4)
-    assert ids(found) == ["r0000", "r0005", "r0004", "r0003"]
-    assert found.shortfall == ""
+    made = chosen(frame, pass_rates=rates, difficulty="proportional", budget=4)
+    assert ids(made) == ["r0000", "r0005", "r0004", "r0003"]
+    assert made.shortfall == ""
 
 
 def test_where_every_problem_is_solved_all_share_alike():
     frame = many(60, 0, problems=4)
     rates = dict.fromkeys(frame["problem_id"], 1.0)
-    found = chosen(frame, pass_rates=rates, difficulty="proportional", budget=8)
-    assert set(dict(found.rows["problem_id"].value_counts().iter_rows()).values()) == {2}
+    made = chosen(frame, pass_rates=rates, difficulty="proportional", budget=8)
+    assert set(dict(made.rows["problem_id"].value_counts().iter_rows()).values()) == {2}
 
 
 # Columns ------------------------------------------------------------------------------------------
@@ -485,6 +503,7 @@ def test_where_every_problem_is_solved_all_share_alike():
 
 def test_what_else_the_rows_hold_passes_through_behind_our_columns():
     frame = many(5, 5).with_columns(pl.lit(7).alias("theirs"), pl.lit("x").alias("__draw"))
-    found = select(frame, settings=choice(by="random", noise=0.5), seed=0)
-    assert found.rows.columns == [*TABLES["selected"].names, "theirs", "__draw"]
-    assert set(found.rows["theirs"]) == {7}
+    made = select(frame, settings=choice(by="random", noise=0.5), seed=0)
+    assert made.rows.columns == [*TABLES["selected"].names, "theirs", "__draw"]
+    assert set(made.rows["theirs"]) == {7}
+    assert made.passed_over.columns == [*TABLES["passed_over"].names, "theirs", "__draw"]

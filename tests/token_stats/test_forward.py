@@ -17,10 +17,9 @@ from torch import nn
 
 from rft.bundled import bundled
 from rft.errors import Interrupted, RFTError
-from rft.recipe.loading import load_recipe
 from rft.runs.models import ModelRef
 from rft.token_stats import forward
-from rft.token_stats.forward import Halves, Row, Scores, may_lack, ranked_by, score, score_batches
+from rft.token_stats.forward import Halves, Row, Scores, score, score_batches
 
 MASS = 0.95
 BIG = 151_936  # the vocabulary of Qwen2.5 and Qwen3
@@ -367,38 +366,3 @@ def test_a_batch_needs_less_memory_than_its_logits_would():
     )
     logits = 4 * 200 * BIG * 4
     assert int(done.stdout) < logits / 2
-
-
-# When ---------------------------------------------------------------------------------------------
-
-
-def needed(*overrides: str) -> bool:
-    return may_lack(load_recipe("smoke", overrides))
-
-
-def test_scoring_is_needed_only_where_rows_are_ranked_by_what_they_may_lack():
-    replay = ("engine.kind=replay", "engine.path=x")
-    assert not needed("select.by=entropy")
-    assert not needed("select.by=perplexity", "sample.statistics.entropy=false")
-    assert not needed("select.by=random", *replay)
-    assert not needed("select.by=random", "select.noise_by=entropy", "select.noise=0", *replay)
-    assert needed("select.by=random", "select.noise_by=entropy", *replay)
-    assert needed("select.by=perplexity", *replay)
-    assert needed("select.by=entropy", "engine={kind: server, url: http://x/v1}")
-    assert needed("select.by=branching", "sample.statistics.branching=false")
-    off = ("sample.statistics.branching=false", "sample.statistics.entropy=false")
-    assert needed("select.by=perplexity", *off)
-    assert not needed("select.by=random", *off)
-
-
-def test_rows_that_have_no_role_are_ranked_by_nothing():
-    by = {"select.by": "entropy", "select.noise_by": "branching"}
-    named = [f"{key}={value}" for key, value in by.items()]
-
-    def found(*more: str) -> dict[str, str]:
-        return ranked_by(load_recipe("smoke", [*named, *more]).select)
-
-    assert found() == {"correct": "mean_entropy", "wrong": "mean_branching"}
-    assert found("select.noise=0") == {"correct": "mean_entropy"}
-    assert found("select.noise=1") == {"wrong": "mean_branching"}
-    assert found("select.by=random") == {"wrong": "mean_branching"}

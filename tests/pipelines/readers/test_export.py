@@ -56,7 +56,13 @@ def make_run(folder: Path, *, rounds: int = 2, noise: bool = True, gate: str = "
         chosen = with_(chosen, ranked_by="branching").with_columns(
             rank=pl.int_range(pl.len(), dtype=pl.Int32).over("role")
         )
-        commit(run, "select", round, {"selected": chosen})
+        others = kept.join(chosen, on="rollout_id", how="anti").with_columns(
+            role=pl.lit("noise"),
+            reason=pl.lit("noise not wanted"),
+            place=pl.lit(None, pl.Int32),
+            share=pl.lit(None, pl.Int32),
+        )
+        commit(run, "select", round, {"selected": chosen, "passed_over": others})
         commit(run, "sft", round, {})
         commit(run, "evaluate", round, {"evaluations": evaluations(round)})
     return run
@@ -264,6 +270,25 @@ def test_graded_rows_say_which_rule_rejected_them(tmp_path):
     rows = load(tmp_path / "out", "graded", tmp_path / "cache")["train"].to_pandas()
     assert rows["rejected_by"].isna().sum() == 24
     assert set(rows[rows["verdict"] == "no_answer"]["rejected_by"]) == {"no_box"}
+
+
+def test_graded_rows_say_why_they_were_kept_and_not_selected(tmp_path):
+    run = make_run(tmp_path / "run", rounds=1, noise=False)
+    export(run, tmp_path / "out")
+    rows = pl.read_parquet(tmp_path / "out" / "graded" / "*.parquet")
+    assert dict(rows["passed_over"].drop_nulls().value_counts().iter_rows()) == {
+        "noise not wanted": 4
+    }
+    assert set(rows.filter(pl.col("passed_over").is_not_null())["verdict"]) == {"wrong"}
+    # What version 0.1 selected has no such table.
+    path = run.manifest_path("select", 1)
+    manifest = json.loads(path.read_text())
+    del manifest["outputs"]["passed_over"]
+    path.write_text(json.dumps(manifest))
+    shutil.rmtree(run.folder("passed_over", 1))
+    export(run, tmp_path / "again")
+    rows = pl.read_parquet(tmp_path / "again" / "graded" / "*.parquet")
+    assert rows["passed_over"].null_count() == len(rows) == 16
 
 
 def test_token_lists_stay_out_on_request(tmp_path):

@@ -1,19 +1,32 @@
 """Rollouts are shown in full, with why each was kept or dropped, and hostile text is only text."""
 
 import json
+import shutil
 
 import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from pipelines.readers.show import choose, fate, find, listing, text_list, text_whole, whole
-from pipelines.readers.why import left_out
+from pipelines.perform import STAGES
+from pipelines.readers.show import (
+    SORTS,
+    choose,
+    fate,
+    find,
+    listing,
+    text_list,
+    text_whole,
+    whole,
+)
+from pipelines.readers.why import why
 from rft.cli import cli
 from rft.errors import RFTError
 from rft.foreign_text import one_line, visible
 from rft.recipe.loading import load_recipe
 from rft.runs import tables
 from rft.runs.folder import Run, save_recipe
+from rft.runs.stages import is_current
+from rft.selection.orders import ORDERS
 from tests.small_run import RIGHT, WRONG, do, grade, new_run, prepare, sample
 
 HOSTILE = (
@@ -91,8 +104,118 @@ def test_every_fate_has_its_sentence(run):
 )
 def test_reasons_are_counted_as_select_counted_them(tmp_path, settings):
     run = made(tmp_path / "run", *settings)
-    reasons = left_out(run, 1)["left_out"].value_counts().iter_rows()
+    reasons = listing(run)["left_out"].drop_nulls().value_counts().iter_rows()
     assert dict(reasons) == run.manifest("select", 1)["counts"]["dropped"]
+
+
+# Of 4 positives, by fail rates of 1/2, 0 and 1/4, p0 is due 3, p1 none and p2 1; p0 has only 2.
+SHARED = [
+    *(("p0", f"a{index} {text}", "stop", 0.1 + index / 10)
+      for index, text in enumerate([RIGHT, RIGHT, WRONG, WRONG])),
+    *(("p1", f"b{index} {RIGHT}", "stop", 0.6 + index / 10) for index in range(4)),
+    *(("p2", f"c{index} {text}", "stop", 0.3 + index / 10)
+      for index, text in enumerate([RIGHT, RIGHT, RIGHT, WRONG])),
+]  # fmt: skip
+PROPORTIONAL = ("select.difficulty=proportional", "select.by=entropy", "select.budget=4")
+
+
+def shared(path, *settings: str) -> Run:
+    run = new_run(path, *PROPORTIONAL, *settings)
+    prepare(run, train=("p0", "p1", "p2"), answers={})
+    sample(run, 1, SHARED)
+    grade(run, 1, SHARED)
+    do(run, "filter", 1)
+    do(run, "select", 1)
+    return run
+
+
+def test_a_full_share_is_told_with_its_numbers(tmp_path):
+    run = shared(tmp_path / "run", "select.noise=0", "select.per_problem=3")
+    told = {
+        (row["problem_id"], row["sample_index"]): why(run, row).partition("duplicate")[2][2:]
+        for row in listing(run).to_dicts()
+    }
+    left = "what other problems could not fill of theirs went to better ones"
+    none = "but not selected: budget: its problem's share of the 4 positive is 0 (difficulty: "
+    none += f"proportional); {left}"
+    one = none.replace("is 0", "is 1, which 1 better one fills")
+    assert told == {
+        ("p0", 0): "selected as positive, rank 3 of 4 by entropy (0.100)",
+        ("p0", 1): "selected as positive, rank 2 of 4 by entropy (0.200)",
+        ("p0", 2): "but not selected: noise not wanted: it is wrong, and select.noise is 0",
+        ("p0", 3): "but not selected: noise not wanted: it is wrong, and select.noise is 0",
+        ("p1", 0): (
+            "but not selected: per_problem: 3 samples of its problem rank higher "
+            "(place 7 by entropy (0.600), shares first)"
+        ),
+        ("p1", 1): f"{none} (place 6 by entropy (0.700), shares first)",
+        ("p1", 2): f"{none} (place 5 by entropy (0.800), shares first)",
+        ("p1", 3): "selected as positive, rank 4 of 4 by entropy (0.900)",
+        ("p2", 0): f"{one} (place 9 by entropy (0.300), shares first)",
+        ("p2", 1): f"{one} (place 8 by entropy (0.400), shares first)",
+        ("p2", 2): "selected as positive, rank 1 of 4 by entropy (0.500)",
+        ("p2", 3): "but not selected: noise not wanted: it is wrong, and select.noise is 0",
+    }
+
+
+@pytest.mark.parametrize("difficulty", ["null", "proportional", "[0.5, 0.75]"])
+def test_every_sentence_has_the_numbers_of_its_row(tmp_path, difficulty):
+    settings = ("select.noise=0.3", "select.noise_by=branching", f"select.difficulty={difficulty}")
+    run = shared(tmp_path / "run", *settings, "select.per_problem=2")
+    selected, others = run.read("selected", 1), run.read("passed_over", 1)
+    assert len(selected) + len(others) == len(SHARED)
+    taken = dict(selected["role"].value_counts().iter_rows())
+    rows = {row["rollout_id"]: row for row in listing(run).to_dicts()}
+    for other in others.to_dicts():
+        row = rows[other["rollout_id"]]
+        told = why(run, row)
+        assert f"not selected: {other['reason']}: " in told
+        assert (row["left_out"], row["place"]) == (other["reason"], other["place"])
+        if other["place"] is None:
+            continue
+        by, shown = ("entropy", row["mean_entropy"])
+        if other["role"] == "noise":
+            by, shown = "branching", row["mean_branching"]
+        assert f"place {other['place'] + 1} by {by} ({shown:.3f})" in told
+        of = f"{taken[other['role']]} {other['role']}"
+        if other["share"] is None:
+            assert ("share" in told, f"took {of}" in told) == (False, other["reason"] == "budget")
+        elif other["reason"] == "budget":
+            better = selected.filter(problem_id=row["problem_id"], role="positive")
+            assert len(better) >= other["share"]
+            assert f"share of the {of} is {other['share']}" in told
+
+
+def selected_by_the_first_version(run: Run) -> None:
+    """Take away what version 0.1 did not write."""
+    path = run.manifest_path("select", 1)
+    manifest = json.loads(path.read_text())
+    del manifest["outputs"]["passed_over"]
+    manifest["versions"]["rft-rounds"] = "0.1.0"
+    path.write_text(json.dumps(manifest))
+    shutil.rmtree(run.folder("passed_over", 1))
+
+
+def test_a_round_of_the_first_version_has_no_reasons_and_that_is_said(tmp_path):
+    run = made(tmp_path / "run")
+    before = {row["rollout_id"]: why(run, row) for row in listing(run).to_dicts()}
+    selected_by_the_first_version(run)
+    assert is_current(STAGES["select"], run, 1), "it would be selected again"
+    clause = "round 1 was selected by version 0.1.0, which kept no record of why others were not"
+    for row in listing(run).to_dicts():
+        told = why(run, row)
+        if "but not selected" in before[row["rollout_id"]]:
+            assert told.endswith(f"but not selected: {clause}")
+        else:
+            assert told == before[row["rollout_id"]]
+    shown = CliRunner().invoke(cli, ["show", str(run.path)])
+    assert (shown.exit_code, shown.stdout.splitlines()[-1]) == (0, clause)
+
+
+def test_rows_can_be_sorted_by_every_order_and_by_their_tokens():
+    (option,) = (each for each in cli.get_command(None, "show").params if each.name == "sort")
+    assert set(option.type.choices) == set(SORTS)
+    assert SORTS.keys() == {name for name, order in ORDERS.items() if order.column} | {"tokens"}
 
 
 def test_hostile_text_cannot_act_on_the_terminal(run):
@@ -182,7 +305,7 @@ def test_one_problem_is_headed_by_its_question(run):
         ({"problem": "p"}, r"2 problems \(p0, p1\) start with 'p'"),
     ],
 )
-def test_nothing_found_says_what_there_is(run, options, message):
+def test_what_matches_nothing_says_what_there_is(run, options, message):
     with pytest.raises(RFTError, match=message):
         choose(run, **options)
 
@@ -229,7 +352,8 @@ def test_a_changed_recipe_explains_nothing_wrongly(tmp_path):
     run = made(tmp_path / "run")
     again = new_run(run.path, "select.by=random", "select.budget=4")
     row = row_of(again, "p0", 2)
-    assert row["why"].endswith("not selected: selected with other settings than the recipe's now")
+    assert row["why"] == row_of(run, "p0", 2)["why"]
+    assert row["why"].endswith("2 samples of its problem rank higher (place 4 by entropy (0.250))")
 
 
 def test_the_command_lists_shows_and_refuses(run):

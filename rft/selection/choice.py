@@ -1,0 +1,168 @@
+"""The choice itself: each kept row is selected, or passed over with the reason for that.
+
+Correct ones that explore most, and a pinch of wrong ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from rft.errors import RFTError
+from rft.recipe import Select
+from rft.runs.schemas import TABLES
+from rft.selection.budget import shortfall, shrink, split_budget
+from rft.selection.difficulty import in_proportion, within
+from rft.selection.orders import columns
+from rft.selection.ranking import rank
+
+ROLES = {"positive": "correct", "noise": "wrong"}
+SETTING = {"positive": "select.by", "noise": "select.noise_by"}
+
+
+@dataclass
+class Selection:
+    """The rows that were selected, those that were passed over, and the numbers about both."""
+
+    rows: pl.DataFrame
+    passed_over: pl.DataFrame
+    wanted: dict[str, int]
+    unranked: int
+    shortfall: str
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Count the rows that were passed over for each reason."""
+        return dict(sorted(self.passed_over["reason"].value_counts().iter_rows()))
+
+
+def select(
+    kept: pl.DataFrame,
+    *,
+    settings: Select,
+    seed: int,
+    pass_rates: Mapping[str, float] | None = None,
+    too_long: frozenset[str] = frozenset(),
+) -> Selection:
+    """Choose `budget` rows: round(noise * budget) wrong ones, the best correct ones for the rest.
+
+    When either runs short both shrink, so that the ratio stays. `per_problem` caps each role apart.
+    The result does not depend on the order of the rows.
+    """
+    rows = judge(kept, settings, pass_rates, too_long)
+    decided = [rows.filter(pl.col("reason").is_not_null())]
+    ranked, unranked = {}, 0
+    for role, by in orders_of(settings).items():
+        pool = rows.filter(pl.col("reason").is_null(), role=role)
+        pool, nulls = rank(pool, by, seed, setting=SETTING[role])
+        ranked[role] = cap(pool, settings.per_problem)
+        unranked += nulls
+    available = {role: pool["reason"].null_count() for role, pool in ranked.items()}
+    refuse_nothing(kept, available["positive"], settings)
+    wanted = split_budget(settings.budget, settings.noise)
+    take = shrink(wanted, available, settings)
+    if settings.difficulty == "proportional":
+        assert pass_rates is not None, "a proportional choice needs pass rates"
+        ranked["positive"] = in_proportion(
+            ranked["positive"], pass_rates, take["positive"], settings.per_problem
+        )
+    decided += [spend(pool, take[role]) for role, pool in ranked.items()]
+    selected, passed_over = carry_out(kept, pl.concat(decided, how="diagonal"), settings)
+    return Selection(selected, passed_over, wanted, unranked, shortfall(wanted, take, available))
+
+
+def orders_of(settings: Select) -> dict[str, str]:
+    """Name the order of each role."""
+    return {"positive": settings.by, "noise": settings.noise_by}
+
+
+def judge(
+    kept: pl.DataFrame,
+    settings: Select,
+    pass_rates: Mapping[str, float] | None,
+    too_long: frozenset[str],
+) -> pl.DataFrame:
+    """Give each row its role, and the reason why it cannot be ranked, if there is one.
+
+    Narrow: what the choice looks at, and `row`, where the whole row is.
+    """
+    names = ["rollout_id", "problem_id", "verdict", "stats_origin", *columns()]
+    # A null verdict has no role either; unnamed, it would leave uncounted.
+    verdict = pl.col("verdict").fill_null("None")
+    role = pl.col("role")
+    unwanted = [name for name, share in (("positive", 1), ("noise", 0)) if settings.noise == share]
+    reason = (
+        pl.when(role.is_null())
+        .then(pl.lit("verdict ") + verdict)
+        .when(pl.col("rollout_id").is_in(list(too_long)))
+        .then(pl.lit("max_length"))
+    )
+    if isinstance(settings.difficulty, tuple):
+        assert pass_rates is not None, "a pass-rate window needs pass rates"
+        inside = within(pass_rates, settings.difficulty)
+        reason = reason.when(~pl.col("problem_id").is_in(inside)).then(pl.lit("difficulty"))
+    roles = {name: role for role, name in ROLES.items()}
+    return kept.select(
+        *(name for name in dict.fromkeys(names) if name in kept.columns),
+        row=pl.int_range(pl.len()),
+        role=verdict.replace_strict(roles, default=None, return_dtype=pl.String),
+        share=pl.lit(None, pl.Int32),
+    ).with_columns(reason=reason.when(role.is_in(unwanted)).then(role + " not wanted"))
+
+
+def cap(ranked: pl.DataFrame, per_problem: int | None) -> pl.DataFrame:
+    """Name the rows that are held back since enough of their problem rank higher."""
+    if per_problem is None:
+        return ranked
+    held = pl.int_range(pl.len()).over("problem_id") >= per_problem
+    return ranked.with_columns(reason=pl.when(held).then(pl.lit("per_problem")))
+
+
+def refuse_nothing(kept: pl.DataFrame, positives: int, settings: Select) -> None:
+    """Refuse a selection without a single correct sample."""
+    if positives or settings.noise == 1:
+        return
+    verdicts = dict(sorted(kept["verdict"].fill_null("null").value_counts().iter_rows()))
+    raise RFTError(
+        f"select: no correct sample to train on that sft.max_length and select.difficulty let pass "
+        f"(kept by verdict: {verdicts or 'none at all'}); sample more per problem, choose easier "
+        "problems, or widen the two"
+    )
+
+
+def spend(ranked: pl.DataFrame, budget: int) -> pl.DataFrame:
+    """Go down the ranked rows and take what is not held back, until the budget is spent."""
+    free = pl.col("reason").is_null()
+    number = free.cum_sum().cast(pl.Int32)
+    taken = free & (number <= budget)
+    return ranked.with_columns(
+        place=pl.int_range(pl.len(), dtype=pl.Int32),
+        rank=pl.when(taken).then(number - 1),
+        reason=pl.when(~taken).then(pl.coalesce("reason", pl.lit("budget"))),
+    )
+
+
+def carry_out(
+    kept: pl.DataFrame, decided: pl.DataFrame, settings: Select
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split whole rows into the selected, by role and rank, and the passed over, by role and place.
+
+    Ours come first among the columns; what has the name of one that we add becomes `their_NAME`.
+    """
+    ids = pl.col("rollout_id")
+    taken = decided.filter(pl.col("reason").is_null()).with_columns(
+        ranked_by=pl.col("role").replace_strict(orders_of(settings))
+    )
+    left = decided.filter(pl.col("reason").is_not_null()).sort(
+        "role", "place", ids, descending=[True, False, False], nulls_last=True
+    )
+    frames = []
+    for table, rows in (("selected", taken), ("passed_over", left)):
+        ours = [name for name in TABLES[table].names if name not in TABLES["kept"].names]
+        theirs = {name: f"their_{name}" for name in ours if name in kept.columns}
+        whole = kept[rows["row"]].rename(theirs).with_columns(rows[name] for name in ours)
+        known = [name for name in TABLES[table].names if name in whole.columns]
+        frames.append(whole.select(*known, pl.exclude(known)))
+    assert len(kept) == len(taken) + len(left), "kept != selected + passed over"
+    assert decided["row"].is_unique().all(), "a row was decided twice"
+    return frames[0], frames[1]
