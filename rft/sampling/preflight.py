@@ -12,13 +12,12 @@ import polars as pl
 
 from rft import devices
 from rft.engines import Engine, Finished, Fixed, Request
-from rft.errors import RFTError
+from rft.errors import RFTError, suggestion
 from rft.estimates.forecast import Forecast, Probes, forecast, weights_of
 from rft.grading.answers import first_box
 from rft.problems.foreign_rows import pad
 from rft.prompt import Prompter
 from rft.recipe import Recipe
-from rft.recipe.complaints import nearest
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run, key_of, now
 from rft.runs.models import base_model
@@ -225,9 +224,10 @@ def check_trainer_arguments(recipe: Recipe) -> None:
     hints = get_type_hints(config)
     for name, value in args.items():
         if name not in known:
-            guess = nearest(name, known)
-            advice = f'; did you mean "{guess}"?' if guess else ""
-            raise RFTError(f'{recipe.maker}.args: TRL\'s {config.__name__} has no "{name}"{advice}')
+            advice = suggestion(name, known, otherwise="remove it")
+            raise RFTError(
+                f'{recipe.maker}.args: TRL\'s {config.__name__} has no "{name}"; {advice}'
+            )
         try:
             TypeAdapter(hints[name]).validate_python(value)
         except ValidationError as error:
