@@ -9,7 +9,7 @@ import polars as pl
 
 from filters import RULES
 from pipelines.readers.status import sound
-from pipelines.selection import ROLES, rank, rates_of, too_long, with_scores
+from pipelines.selection import ROLES, rank, rates_of, settings, too_long, with_scores
 from rft.recipe import Select
 from rft.runs.folder import Run
 from rft.token_stats.forward import STATISTIC
@@ -25,7 +25,7 @@ def left_out(run: Run, round: int) -> pl.DataFrame:
         schema={"rollout_id": pl.String, "left_out": pl.String, "place": pl.UInt32}
     )
     chosen, choice = sound(run, "select", round), run.recipe.select
-    if chosen is None or chosen["settings"]["select"] != choice.model_dump(mode="json"):
+    if chosen is None or chosen["settings"]["select"] != settings(run, round)["select"]:
         return nothing
     columns = ["rollout_id", "problem_id", "verdict", "num_response_tokens", "stats_origin"]
     kept = run.read("kept", round, [*columns, *STATISTIC.values()])

@@ -13,15 +13,14 @@ if TYPE_CHECKING:
 
 def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[Run, Recipe | None]":
     """Find the run that a RECIPE argument means, and the recipe that it was begun with."""
-    from rft.recipe.loading import load_recipe
-    from rft.recipe.paths import rooted
+    from rft.recipe.loading import load_recipe, load_stored, rooted
     from rft.runs.folder import Run, is_run, open_run
 
     if is_run(Path(recipe)):
         if out is not None and out.resolve() != Path(recipe).resolve():
             raise RFTError(f"--out {out}: {recipe} is a run folder already; leave --out away")
         path = Path(recipe)
-        wanted = load_recipe(str(path / "recipe.yaml"), overrides)
+        wanted = load_stored(path, overrides)
     else:
         wanted = load_recipe(recipe, overrides)
         path = out or folder_for(recipe)
@@ -55,17 +54,14 @@ def only_begun(path: Path) -> bool:
     return all(child.name.startswith((".lock", "lock")) for child in path.iterdir())
 
 
-def check_recipe(recipe: "Recipe", *, engine: bool = True) -> None:
-    """Refuse what only the stages know to be wrong, and what is not built yet."""
+def check_recipe(recipe: "Recipe") -> None:
+    """Refuse what only the stages know to be wrong: rules, and plug-ins of online training."""
     from pipelines.filter import check_rules
     from rft.exploration.compose import plugins_of
-    from rft.recipe.loading import not_yet
 
     check_rules(recipe.filter)
     if recipe.grpo is not None:
         plugins_of(recipe.grpo)
-    if engine and (missing := not_yet(recipe)):
-        raise RFTError(missing[0])
 
 
 def agree(

@@ -99,7 +99,7 @@ def rows_of(
     if output.exists() and source.exists() and output.samefile(source):
         raise RFTError(f"--output {output}: that is the input; name another file")
     found = load_recipe(recipe or "quickstart", overrides)
-    check_recipe(found, engine=False)
+    check_recipe(found)
     return Rows(source, output, columns, found, model)
 
 

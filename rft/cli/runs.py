@@ -180,14 +180,14 @@ def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     import json
 
     from rft.doctor import examine, text_report
-    from rft.recipe.loading import load_recipe
+    from rft.recipe.loading import load_recipe, load_stored
     from rft.runs.folder import is_run
 
     path = Path(recipe)
-    found = load_recipe(str(path / "recipe.yaml") if is_run(path) else recipe, overrides)
-    check_recipe(found, engine=False)
+    wanted = load_stored(path, overrides) if is_run(path) else load_recipe(recipe, overrides)
+    check_recipe(wanted)
     place = path if is_run(path) else folder_for(recipe)
-    told = examine(found, place)
+    told = examine(wanted, place)
     click.echo(json.dumps(told) if as_json else f"recipe {recipe}\n{text_report(told)}")
     if not told["sound"]:
         raise SystemExit(2)
