@@ -10,8 +10,7 @@ from typing import Any
 import polars as pl
 
 from filters import RULES
-from rft.errors import RFTError
-from rft.recipe.complaints import nearest
+from rft.errors import RFTError, suggestion
 from rft.runs.folder import Run
 from rft.runs.stages import Job, Stage
 
@@ -44,8 +43,7 @@ def check_rules(rules: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse unknown rules, unknown parameters, and values that the rule does not take."""
     for name, parameters in rules.items():
         if name not in RULES:
-            guess = nearest(name, RULES)
-            advice = f'did you mean "{guess}"?' if guess else f"the rules are {', '.join(RULES)}"
+            advice = suggestion(name, RULES, otherwise=f"the rules are {', '.join(RULES)}")
             raise RFTError(f'filter: unknown rule "{name}"; {advice}')
         known = inspect.signature(RULES[name]).parameters
         for given, value in parameters.items():

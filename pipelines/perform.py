@@ -15,7 +15,6 @@ from rft.estimates.forecast import Forecast
 from rft.exploration.compose import plugins_of
 from rft.processes.stopping import Stop
 from rft.recipe import Recipe
-from rft.recipe.loading import not_yet
 from rft.runs import stages
 from rft.runs.folder import Run, open_run, save_recipe
 from rft.runs.models import adopted, is_there
@@ -156,13 +155,11 @@ def next_of(stage: Stage, run: Run) -> int:
 # What is refused before anything is done ----------------------------------------------------------
 
 
-def check_recipe(recipe: Recipe, *, engine: bool = True) -> None:
-    """Refuse what only the stages know to be wrong, and what is not built yet."""
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse what only the stages know to be wrong: rules, and plug-ins of online training."""
     filter.check_rules(recipe.filter)
     if recipe.grpo is not None:
         plugins_of(recipe.grpo)
-    if engine and (missing := not_yet(recipe)):
-        raise RFTError(missing[0])
 
 
 def refuse_absent(stage: Stage, run: Run) -> None:

@@ -21,7 +21,8 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
     """List what the choice depends on."""
     return {
         "seed": run.recipe.seed,
-        "select": run.recipe.select.model_dump(mode="json"),
+        # Not built; 0.1 wrote it all the same, and what it selected stays current.
+        "select": run.recipe.select.model_dump(mode="json") | {"diverse": False},
         "max_length": run.recipe.sft.max_length,
     }
 

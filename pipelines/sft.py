@@ -25,7 +25,7 @@ from rft.training.checkpoints import guard, last_checkpoint, track_into
 DEFAULTS = policy.DEFAULTS | {"loss_type": "nll", "packing_strategy": "bfd"}
 
 # What changes memory and speed but not what is learnt.
-EXECUTION = {"micro_batch", "save_every", "launch"}
+EXECUTION = {"micro_batch", "save_every"}
 
 
 def settings(run: Run, _round: int) -> dict[str, Any]:

@@ -1,6 +1,41 @@
-"""The two ways in which a command ends on purpose: somebody must act, or run it again."""
+"""The error model: how a command can end, who says so, and what is left behind.
+
+| end         | exit | what it means                                                    |
+|-------------|------|------------------------------------------------------------------|
+| done        | 0    | all is done, or there was nothing to do                          |
+| RFTError    | 2    | a person must change something: one line, no traceback           |
+| Interrupted | 75   | stopped with its state saved: the same command goes on           |
+| a bug       | 1    | anything else, an `assert` that fails included: a traceback      |
+
+Who raises: whoever sees the mistake, as early as it can be seen, so that nothing is accepted that
+is refused hours later. An RFTError's line says what, where, the value seen, and what to do.
+Interrupted is raised where the work can be left: after a signal, --stop-after, or the loss of a
+process that others depended on.
+
+Who translates: rft/cli/terminal.py alone turns both into words on standard error and an exit code.
+What is wrong with a command line itself, click words in its own way, with 2 as well.
+What a full disk, missing permissions or too little memory make other libraries raise goes through
+`explained` there, and ends as an RFTError does.
+
+Children: a stage's process or a worker that fails says why by itself, through the same
+terminal.py; whoever started it ends with its code and adds no word, so that a failure is told once.
+Where a child could not speak since it was killed, or was told to stop, its parent speaks: it raises
+Interrupted, or has another worker take over.
+
+Model output is data, never an error: a bad rollout is a row with a verdict, and what is dropped is
+dropped by name.
+
+What fails leaves nothing half-written: files are renamed into place when they are whole, the
+outputs of a stage take their place when all of it is done, its manifest last. What was finished
+of an unfinished stage waits in `work/` and is used again.
+"""
 
 import errno
+import json
+from collections.abc import Iterable
+from typing import Any
+
+LONGEST_SHOWN = 60
 
 
 class RFTError(Exception):
@@ -19,7 +54,7 @@ FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def explained(error: BaseException) -> str | None:
-    """Say in one line what the disk refused, if that is what an error is about.
+    """Say in one line what the disk or the memory refused, if that is what an error is about.
 
     Writers of weights wrap the system's error in exceptions of their own, so their words count too.
     """
@@ -36,3 +71,29 @@ def explained(error: BaseException) -> str | None:
             "micro_batch (of sft or grpo) or the longest row while training, or use lora"
         )
     return None
+
+
+def shown(value: Any) -> str:
+    """Show a value as it might be typed, and not too much of it."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """Find the name that a misspelled word most likely stands for."""
+    import difflib  # here, since most commands misspell nothing
+
+    close = difflib.get_close_matches(word, list(names), n=1)
+    return close[0] if close else None
+
+
+def did_you_mean(*guesses: str, kind: str = "") -> str:
+    """Ask whether one of these names was meant."""
+    named = " or ".join(f'"{guess}"' for guess in guesses)
+    return f"did you mean {kind}{named}?"
+
+
+def suggestion(word: str, names: Iterable[str], *, otherwise: str, kind: str = "") -> str:
+    """Ask whether the name nearest to a misspelled word was meant, or say something else."""
+    guess = nearest(word, names)
+    return did_you_mean(guess, kind=kind) if guess else otherwise

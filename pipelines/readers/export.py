@@ -32,6 +32,7 @@ from rft.cards.page import (
 )
 from rft.cards.rounds import ROUNDS
 from rft.errors import RFTError
+from rft.recipe.loading import dump
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run
@@ -88,7 +89,8 @@ def export_run(
     with new_folder(to, run) as folder:
         rows = write_tables(run, kind, made, folder, token_stats=token_stats, say=say)
         shutil.copytree(run.path / "manifest", folder / "run" / "manifest")
-        shutil.copy(run.path / "recipe.yaml", folder / "run")
+        # Not copied: an earlier version's recipe.yaml is read in a run folder only.
+        atomic_text(folder / "run" / "recipe.yaml", dump(run.recipe))
         facts = gather(run, kind, made, folder)
         options = " --model" * with_model + " --no-token-stats" * (not token_stats)
         options += f" --license {license_id}" if license_id else ""

@@ -171,9 +171,7 @@ ONLINE = Kind(
     product="trained model",
     learnt=trained,
     words=WORDS,
-    untold=frozenset(
-        {"prompt", "score", "keep", "track", "notify", "sample", "filter", "select", "sft"}
-    ),
+    untold=frozenset({"prompt", "score", "keep", "track", "sample", "filter", "select", "sft"}),
     facts=facts,
     taught=taught,
 )

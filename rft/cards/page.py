@@ -100,7 +100,7 @@ Tokenizer and `generation_config` end an answer with that token.
 ## Limits
 
 It learnt from answers of its own, and was measured on the benchmarks above and nothing else. \
-Overlap between training and test problems: `prepare.decontaminate: {decontaminate}`.
+Overlap between training and test problems was not looked for.
 """
 
 STATISTICS = """\
@@ -241,7 +241,6 @@ def gather(run: Run, kind: Kind, made: Manifests, folder: Path) -> dict[str, Any
                 ).items()
             ],
         ),
-        "decontaminate": recipe.prepare.decontaminate,
     }
 
 

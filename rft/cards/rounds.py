@@ -125,7 +125,7 @@ ROUNDS = Kind(
     product="selected sample",
     learnt=selected_any,
     words=WORDS,
-    untold=frozenset({"prompt", "score", "keep", "track", "notify"}),
+    untold=frozenset({"prompt", "score", "keep", "track"}),
     facts=facts,
     taught=taught,
 )

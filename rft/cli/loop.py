@@ -10,7 +10,7 @@ from rft.cli.one_stage import stage_command
 from rft.cli.opening import agree, begin, make_folder, planned
 from rft.cli.options import HERE, Duration, grace_option, set_option
 from rft.cli.terminal import say
-from rft.errors import Interrupted, RFTError
+from rft.errors import Interrupted, RFTError, suggestion
 
 if TYPE_CHECKING:
     from rft.processes.stopping import Stop
@@ -133,11 +133,9 @@ def described_plugin(name: str) -> str:
     import inspect
 
     from rft.exploration import PLUGINS
-    from rft.recipe.complaints import nearest
 
     if name not in PLUGINS:
-        guess = nearest(name, PLUGINS)
-        advice = f'did you mean "{guess}"?' if guess else "`rft grpo --list` lists them"
+        advice = suggestion(name, PLUGINS, otherwise="`rft grpo --list` lists them")
         raise RFTError(f'there is no plug-in "{name}"; {advice}')
     plugin = PLUGINS[name]
     lines = [name, "", inspect.getdoc(plugin) or "", "", "Parameters:"]

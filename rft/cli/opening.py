@@ -14,15 +14,14 @@ if TYPE_CHECKING:
 def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[Run, Recipe | None]":
     """Find the run that a RECIPE argument means, and the recipe that it was begun with."""
     from pipelines.perform import check_recipe
-    from rft.recipe.loading import load_recipe
-    from rft.recipe.paths import rooted
+    from rft.recipe.loading import load_recipe, load_stored, rooted
     from rft.runs.folder import Run, is_run, open_run
 
     if is_run(Path(recipe)):
         if out is not None and out.resolve() != Path(recipe).resolve():
             raise RFTError(f"--out {out}: {recipe} is a run folder already; leave --out away")
         path = Path(recipe)
-        wanted = load_recipe(str(path / "recipe.yaml"), overrides)
+        wanted = load_stored(path, overrides)
     else:
         wanted = load_recipe(recipe, overrides)
         path = out or folder_for(recipe)

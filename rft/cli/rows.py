@@ -109,7 +109,7 @@ def rows_of(
     if output.exists() and source.exists() and output.samefile(source):
         raise RFTError(f"--output {output}: that is the input; name another file")
     settings = load_recipe(recipe or "quickstart", overrides)
-    check_recipe(settings, engine=False)
+    check_recipe(settings)
     return Rows(source, output, columns, settings, model)
 
 

@@ -181,14 +181,14 @@ def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
     from pipelines.perform import check_recipe
     from rft.doctor import examine, text_report
-    from rft.recipe.loading import load_recipe
+    from rft.recipe.loading import load_recipe, load_stored
     from rft.runs.folder import is_run
 
     path = Path(recipe)
-    settings = load_recipe(str(path / "recipe.yaml") if is_run(path) else recipe, overrides)
-    check_recipe(settings, engine=False)
+    wanted = load_stored(path, overrides) if is_run(path) else load_recipe(recipe, overrides)
+    check_recipe(wanted)
     place = path if is_run(path) else folder_for(recipe)
-    told = examine(settings, place)
+    told = examine(wanted, place)
     click.echo(json.dumps(told) if as_json else f"recipe {recipe}\n{text_report(told)}")
     if not told["sound"]:
         raise SystemExit(2)

@@ -10,7 +10,6 @@ from rft.doctor.facts import Facts
 from rft.doctor.plan import Plan, gb
 from rft.engines import NEEDS
 from rft.estimates.model_size import OVERHEAD, Found, eight_bit
-from rft.recipe.loading import not_yet
 
 # Of a GPU's memory: what vLLM claims if nobody says.
 UTILISATION = 0.92
@@ -107,9 +106,8 @@ def about_devices(plan: Plan) -> Iterator[Finding]:
         yield from _without_bfloat16(plan, old[0])
     else:
         yield Finding("ok", "devices", f"{count} GPU{'s' * (count > 1)}, bfloat16 on all")
-    if count > 1 and (plan.recipe.grpo or plan.recipe.sft.launch is None):
-        why = "grpo" if plan.recipe.grpo else "sft.launch is null: sft"
-        text = f"{count} GPUs are visible and {why} trains on the first alone"
+    if count > 1:
+        text = f"{count} GPUs are visible and {plan.recipe.maker} trains on the first alone"
         yield Finding("warn", "devices", text)
 
 
@@ -156,8 +154,6 @@ def _without_bfloat16(plan: Plan, name: str) -> Iterator[Finding]:
 def about_recipe(plan: Plan, model: Found) -> Iterator[Finding]:
     """Judge what the recipe asks for, and whether its model is here."""
     recipe = plan.recipe
-    for sentence in not_yet(recipe):
-        yield Finding("error", "recipe", sentence)
     if model.trouble:
         yield Finding(model.level, "model", model.trouble)
     limit, own = plan.shape.longest if plan.shape else None, recipe.engine.max_model_len
@@ -240,8 +236,6 @@ def about_training(plan: Plan) -> Iterator[Finding]:
     """Judge whether training fits the first accelerator, or the machine's memory."""
     recipe, shape, facts = plan.recipe, plan.shape, plan.facts
     if shape is None or not recipe.rounds or not facts.memory:
-        return
-    if recipe.grpo is None and recipe.sft.launch:
         return
     size = 4 if plan.training == "float32" else 2
     needed = shape.training_bytes(recipe, plan.micro_batch if facts.gpus else 0, size)

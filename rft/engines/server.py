@@ -33,9 +33,8 @@ from rft.engines.endpoint import (
     one_line,
     served_models,
 )
-from rft.errors import Interrupted, RFTError
+from rft.errors import Interrupted, RFTError, suggestion
 from rft.prompt import Prompter
-from rft.recipe.complaints import nearest
 from rft.recipe.sample import Engine as Settings
 from rft.runs.models import MARK, ModelRef
 from rft.token_stats.topk import Unusable, estimates
@@ -436,9 +435,8 @@ def arguments(args: dict[str, Any]) -> Arguments:
     names = list(Arguments.__dataclass_fields__)
     for name, value in args.items():
         if name not in names:
-            guess = nearest(name, names)
-            told = f'did you mean "{guess}"?' if guess else f"they are {', '.join(names)}"
-            raise RFTError(f'engine.args: the server engine has no "{name}"; {told}')
+            advice = suggestion(name, names, otherwise=f"they are {', '.join(names)}")
+            raise RFTError(f'engine.args: the server engine has no "{name}"; {advice}')
         if name == "api_key_env":
             good = isinstance(value, str) and value != ""
             wanted = "the name of an environment variable"

@@ -1,6 +1,5 @@
 """vLLM in this process: many requests in flight, exact statistics taken where tokens are drawn."""
 
-import difflib
 import os
 import re
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 
 from rft.engines import Feed, Finished, Request, Sampling
 from rft.engines.capture import EXTRA, Ledger
-from rft.errors import Interrupted, RFTError
+from rft.errors import Interrupted, RFTError, suggestion
 from rft.prompt import Prompter
 from rft.recipe import Engine
 
@@ -396,9 +395,8 @@ def _know(given: dict[str, Any], known: set[str]) -> None:
     """Refuse arguments that this version of vLLM does not have."""
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            meant = f"; did you mean {close[0]}?" if close else "; see vLLM's engine arguments"
-            raise RFTError(f"engine.args: vLLM {_version()} does not know {name!r}{meant}")
+            advice = suggestion(name, known, otherwise="see vLLM's engine arguments")
+            raise RFTError(f"engine.args: vLLM {_version()} does not know {name!r}; {advice}")
 
 
 def _refuse(args: dict[str, Any]) -> None:

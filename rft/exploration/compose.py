@@ -7,11 +7,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from rft.errors import RFTError
+from rft.errors import RFTError, shown, suggestion
 from rft.exploration import PLUGINS
 from rft.exploration.plugin import Plugin
 from rft.recipe import Grpo
-from rft.recipe.complaints import nearest, shown
 
 # Losses whose policy term is TRL's clipped surrogate, which `replace` takes the place of.
 SURROGATES = ("grpo", "bnpo", "dr_grpo", "dapo")
@@ -57,8 +56,7 @@ def options_of(grpo: Grpo, plugins: Sequence[Plugin]) -> dict[str, Any]:
 
 def _made(name: str, parameters: dict[str, Any]) -> Plugin:
     if name not in PLUGINS:
-        guess = nearest(name, PLUGINS)
-        advice = f'did you mean "{guess}"?' if guess else "`rft grpo --list` lists them"
+        advice = suggestion(name, PLUGINS, otherwise="`rft grpo --list` lists them")
         raise RFTError(f'grpo.plugins: there is no "{name}"; {advice}')
     kind = PLUGINS[name]
     try:
@@ -71,8 +69,8 @@ def _complaint(kind: type[Plugin], detail: ErrorDetails) -> str:
     place = ".".join(["grpo.plugins", kind.name, *map(str, detail["loc"])])
     known = ", ".join(kind.model_fields)
     if detail["type"] == "extra_forbidden":
-        guess = nearest(str(detail["loc"][0]), kind.model_fields)
-        return f"{place}: unknown; " + (f'did you mean "{guess}"?' if guess else f"it has {known}")
+        name, fields = str(detail["loc"][0]), kind.model_fields
+        return f"{place}: unknown; {suggestion(name, fields, otherwise=f'it has {known}')}"
     if detail["type"] == "missing":
         return f"{place}: missing; it has no default"
     reason = detail["msg"].removeprefix("Value error, ")

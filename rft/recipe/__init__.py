@@ -1,11 +1,11 @@
 """Every setting of a run, strict: a module for each section, and how recipes are loaded."""
 
-from rft.recipe.evaluate import Evaluate, Gate, Stop
+from rft.recipe.evaluate import Evaluate, Gate
 from rft.recipe.grpo import Grpo, Length, Reward
 from rft.recipe.prepare import Columns, Holdout, Prepare, Source
 from rft.recipe.recipe import Grade, Keep, Recipe, Score, Select
 from rft.recipe.sample import Engine, Example, Model, Prompt, Sample, Statistics, Until
-from rft.recipe.sft import Launch, Lora, Sft
+from rft.recipe.sft import Lora, Sft
 
 __all__ = [
     "Columns",
@@ -17,7 +17,6 @@ __all__ = [
     "Grpo",
     "Holdout",
     "Keep",
-    "Launch",
     "Length",
     "Lora",
     "Model",
@@ -31,6 +30,5 @@ __all__ = [
     "Sft",
     "Source",
     "Statistics",
-    "Stop",
     "Until",
 ]

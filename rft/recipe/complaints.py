@@ -1,18 +1,15 @@
 """What is wrong with a recipe, in one line: where, which key, the value seen, what to do."""
 
-import difflib
-import json
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from rft.errors import did_you_mean, nearest, shown
 from rft.recipe.recipe import Recipe
-
-LONGEST_SHOWN = 60
 
 # pydantic's words -> those of people who write YAML.
 WORDS = {
@@ -91,18 +88,6 @@ def complaint(error: ValidationError, settings: Mapping[str, Any], origin: Origi
     return f"{origin.place(path)}: {text}{rest}"
 
 
-def shown(value: Any) -> str:
-    """Show a value as it might be typed, and not too much of it."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
-
-
-def nearest(word: str, names: Iterable[str]) -> str | None:
-    """Find the name that a misspelled word most likely stands for."""
-    close = difflib.get_close_matches(word, list(names), n=1)
-    return close[0] if close else None
-
-
 def _path(detail: ErrorDetails, settings: Any) -> tuple[str, ...]:
     """Follow a problem's location through the settings, past the names that only pydantic uses."""
     path: list[str] = []
@@ -156,32 +141,28 @@ def _unknown(path: tuple[str, ...], settings: Any) -> tuple[tuple[str, ...], str
     deeper = (next(iter(value)),) if isinstance(value, Mapping) and value else ()
     known = list(dict.fromkeys(_dotted_keys(Recipe)))
     *above, word = path
+    dotted = ".".join(path)
     siblings = [name for name in _siblings(path) if name != word]
     guess = nearest(word, siblings)
     if guess:
         meant = ".".join([*above, guess, *deeper])
         if meant in known:
-            return (*path, *deeper), _did_you_mean((*path, *deeper), [meant])
-        return path, _did_you_mean(path, [".".join([*above, guess])])
-    dotted = ".".join(path)
+            deep = (*path, *deeper)
+            return deep, f'unknown key "{".".join(deep)}"; {did_you_mean(meant)}'
+        return path, f'unknown key "{dotted}"; {did_you_mean(".".join([*above, guess]))}'
     used = [key for key in known if key != dotted and not _left_out(key, settings)]
     elsewhere = [key for key in used if key.rpartition(".")[2] == word]
     close = nearest(dotted, used)
     if elsewhere or close:
-        return path, _did_you_mean(path, elsewhere or [str(close)])
+        return path, f'unknown key "{dotted}"; {did_you_mean(*(elsewhere or [str(close)]))}'
     return path, f'unknown key "{dotted}"; the keys here are {", ".join(siblings)}'
 
 
 def _left_out(key: str, settings: Any) -> bool:
     """Say whether a key is of a section that is nothing by default, and that nobody asked for."""
-    top, found, _ = key.partition(".")
-    optional = bool(found) and Recipe.model_fields[top].default is None
+    top, dot, _ = key.partition(".")
+    optional = bool(dot) and Recipe.model_fields[top].default is None
     return optional and settings.get(top) is None
-
-
-def _did_you_mean(path: Sequence[str], guesses: Sequence[str]) -> str:
-    named = " or ".join(f'"{guess}"' for guess in guesses)
-    return f'unknown key "{".".join(path)}"; did you mean {named}?'
 
 
 def _sections(annotation: Any) -> list[type[BaseModel]]:

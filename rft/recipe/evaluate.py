@@ -1,10 +1,10 @@
-"""The recipe's `evaluate`, `gate` and `stop` sections: what is measured, and what follows."""
+"""The recipe's `evaluate` and `gate` sections: what is measured, and what follows from it."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rft.recipe.section import Amount, Count, Section, refuse_equal_samples
+from rft.recipe.section import Count, Section, refuse_equal_samples
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -67,18 +67,3 @@ class Gate(Section):
     def k(self) -> int:
         """Give the K of the metric."""
         return int(self.metric.removeprefix("pass@"))
-
-
-class Stop(Section):
-    """When a run ends before its rounds are done; whatever comes first."""
-
-    rounds: Count | None = None
-    """Rounds."""
-    gpu_hours: Amount | None = None
-    """Hours times accelerators."""
-    tokens: Count | None = None
-    """Sampled tokens."""
-    hours: Amount | None = None
-    """Hours by the clock."""
-    plateau: Count | None = None
-    """Rounds without a better dev metric."""

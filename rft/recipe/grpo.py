@@ -61,9 +61,6 @@ OWN_ARGUMENTS = {
     "eval_strategy": None,
     "do_eval": None,
     "push_to_hub": None,
-    "deepspeed": None,
-    "fsdp": None,
-    "fsdp_config": None,
     "multi_objective_aggregation": None,
     "max_tool_calling_iterations": None,
 }

@@ -1,4 +1,4 @@
-"""Recipes as files: found by name or path, extended once, overridden, and written back."""
+"""Recipes as files: looked up by name or path, extended once, overridden, and written back."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,12 +7,24 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rft.bundled import bundled
-from rft.errors import RFTError
+from rft.errors import RFTError, did_you_mean, nearest, shown, suggestion
 from rft.recipe import yaml12
-from rft.recipe.complaints import Origin, Override, complaint, nearest, section_below, shown
+from rft.recipe.complaints import Origin, Override, complaint, section_below
+from rft.recipe.prepare import Prepare, Source
 from rft.recipe.recipe import Recipe
 
 SUFFIXES = (".yaml", ".yml")
+
+# 0.1 wrote these keys, which nothing read, into every run folder, and took no other values.
+# Without them a run folder of 0.1 is one of ours; in a recipe they are unknown like any other.
+WRITTEN_BY_0_1 = {
+    "prepare.decontaminate": "off",
+    "prepare.near_duplicates": None,
+    "select.diverse": False,
+    "sft.launch": None,
+    "stop": None,
+    "notify": None,
+}
 
 
 def recipe_names() -> list[str]:
@@ -28,8 +40,24 @@ def recipe_text(name: str) -> str:
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """Load a bundled recipe (`smoke`) or a file, with `a.b=c` overrides, or say what is wrong."""
     path = _find(name_or_path)
-    own = yaml12.read(path, name_or_path)
-    base_name, base = _base(own, name_or_path, path)
+    return _overridden(yaml12.read(path, name_or_path), name_or_path, path, overrides)
+
+
+def load_stored(folder: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Load the recipe of a run folder, which an earlier version may have written."""
+    path = folder / "recipe.yaml"
+    settings = yaml12.read(path, str(path))
+    for dotted, value in WRITTEN_BY_0_1.items():
+        *above, key = dotted.split(".")
+        section = settings.get(above[0]) if above else settings
+        if isinstance(section, dict) and section.get(key, ...) == value:
+            del section[key]
+    return _overridden(settings, str(path), path, overrides)
+
+
+def _overridden(own: dict[str, Any], label: str, path: Path, overrides: Sequence[str]) -> Recipe:
+    """Lay settings over those that they extend and overrides over both, and check the whole."""
+    base_label, base = _base(own, label, path)
     settings = _laid_over(base, own, Recipe)
     changes = [_override(text) for text in overrides]
     for change in changes:
@@ -37,7 +65,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate(settings)
     except ValidationError as error:
-        origin = Origin(name_or_path, own, base_name, base, changes)
+        origin = Origin(label, own, base_label, base, changes)
         raise RFTError(complaint(error, settings, origin)) from None
 
 
@@ -48,7 +76,7 @@ def dump(recipe: Recipe) -> str:
 
 def settings_differences(old: Recipe, new: Recipe) -> list[tuple[str, Any, Any]]:
     """List (dotted key, old value, new value) where two recipes differ; None where it is absent."""
-    found = list(_differences(old.model_dump(mode="json"), new.model_dump(mode="json")))
+    differences = list(_differences(old.model_dump(mode="json"), new.model_dump(mode="json")))
     # Rules see each other's survivors, and plug-ins each other's advantages: their order is a
     # setting too.
     ordered = [("filter", old.filter, new.filter)]
@@ -56,23 +84,20 @@ def settings_differences(old: Recipe, new: Recipe) -> list[tuple[str, Any, Any]]
         ordered.append(("grpo.plugins", old.grpo.plugins, new.grpo.plugins))
     for key, before, after in ordered:
         if [name for name in before if name in after] != [name for name in after if name in before]:
-            found.append((key, list(before), list(after)))
-    return found
+            differences.append((key, list(before), list(after)))
+    return differences
 
 
-def not_yet(recipe: Recipe) -> list[str]:
-    """List in one sentence each the settings that this release does not honour yet."""
-    wanted = {
-        f"prepare.decontaminate: {recipe.prepare.decontaminate} is not built yet; set off": (
-            recipe.prepare.decontaminate != "off"
-        ),
-        "prepare.near_duplicates is not built yet; set null": recipe.prepare.near_duplicates,
-        "select.diverse is not built yet; set false": recipe.select.diverse,
-        "sft.launch is not built yet; set null": recipe.sft.launch,
-        "stop is not built yet; set null": recipe.stop,
-        "notify is not built yet; set null": recipe.notify,
+def rooted(recipe: Recipe) -> Recipe:
+    """Make local paths absolute: what a run means must not depend on where it is called from."""
+    changes: dict[str, Any] = {
+        "model": recipe.model.model_copy(update={"path": _absolute(recipe.model.path)}),
+        "prepare": recipe.prepare.model_copy(update=_rooted_sources(recipe.prepare)),
     }
-    return [sentence for sentence, asked in wanted.items() if asked]
+    if recipe.engine.path is not None:
+        path = _absolute(recipe.engine.path)
+        changes["engine"] = recipe.engine.model_copy(update={"path": path})
+    return recipe.model_copy(update=changes)
 
 
 def _find(name_or_path: str, folder: Path = Path()) -> Path:
@@ -81,23 +106,18 @@ def _find(name_or_path: str, folder: Path = Path()) -> Path:
     if "/" not in name_or_path and not name_or_path.endswith(SUFFIXES):
         if name_or_path in names:
             return bundled("configs") / f"{name_or_path}.yaml"
-        guess = nearest(name_or_path, names)
-        advice = f'did you mean "{guess}"?' if guess else f"there are {', '.join(names)}"
+        advice = suggestion(name_or_path, names, otherwise=f"there are {', '.join(names)}")
         raise RFTError(f'no bundled recipe "{name_or_path}"; {advice} (a file ends in .yaml)')
     path = folder / name_or_path
     if path.is_file():
         return path
     if path.exists():
         raise RFTError(f"{name_or_path}: not a file; name a recipe such as {path / 'recipe.yaml'}")
-    guess = nearest(path.stem, names)
-    nearby = nearest(path.name, (file.name for file in path.parent.glob("*.y*ml")))
-    advice = (
-        f'did you mean "{path.with_name(nearby)}"?'
-        if nearby
-        else f'did you mean the bundled recipe "{guess}"?'
-        if guess
-        else f"bundled recipes are {', '.join(names)}"
-    )
+    if nearby := nearest(path.name, (file.name for file in path.parent.glob("*.y*ml"))):
+        advice = did_you_mean(str(path.with_name(nearby)))
+    else:
+        others = f"bundled recipes are {', '.join(names)}"
+        advice = suggestion(path.stem, names, kind="the bundled recipe ", otherwise=others)
     raise RFTError(f"{name_or_path}: no such file; {advice}")
 
 
@@ -139,9 +159,9 @@ def _laid_over(
 
 def _override(text: str) -> Override:
     """Read `a.b=c`, where c is YAML."""
-    dotted, found, value = text.partition("=")
+    dotted, equals, value = text.partition("=")
     key = tuple(dotted.strip().split("."))
-    if not found or not all(key):
+    if not equals or not all(key):
         raise RFTError(f"--set {text}: write a key, = and a value, such as --set sample.n=4")
     if key == ("extends",):
         raise RFTError(f"--set {text}: extends is for recipe files; name {value} as the recipe")
@@ -180,3 +200,23 @@ def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, 
                 yield below, old.get(name), new.get(name)
     elif old != new:
         yield key, old, new
+
+
+def _absolute(place: str) -> str:
+    """Make a path absolute if it is one, keeping the number of RUN@2."""
+    path, at, number = place.partition("@")
+    return f"{Path(path).resolve()}{at}{number}" if Path(path).exists() else place
+
+
+def _rooted_sources(prepare: Prepare) -> dict[str, Any]:
+    """Make the paths of all sources absolute."""
+
+    def one(source: Any) -> Any:
+        if not isinstance(source, Source):
+            return source
+        return source.model_copy(update={"source": _absolute(source.source)})
+
+    def any_of(given: Any) -> Any:
+        return {k: one(v) for k, v in given.items()} if isinstance(given, dict) else one(given)
+
+    return {split: any_of(getattr(prepare, split)) for split in ("train", "dev", "test")}

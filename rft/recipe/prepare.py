@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Tag, field_validator, model_validator
 
-from rft.recipe.section import Count, Inside, Section, Text
+from rft.recipe.section import Count, Section, Text
 
 BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 BUNDLED_NAME = re.compile(r"bundled:[\w-]+")
@@ -118,13 +118,9 @@ class Prepare(Section):
         ]
         | None
     ) = None
-    """The problems that decide (gate, plateau): source(s), {holdout: N} out of train, or null."""
+    """The problems that decide (gate): source(s), {holdout: N} out of train, or null."""
     test: Annotated[_One | _Many, _expecting("a source or name -> source")]
     """The benchmarks, which decide nothing: one source, or name -> source."""
-    decontaminate: Literal["report", "drop", "off"] = "report"
-    """What to do about training problems that share long word sequences with dev or test."""
-    near_duplicates: Inside | None = None
-    """Similarity above which only one of several training problems stays."""
 
     @field_validator("train", "dev", "test")
     @classmethod

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from rft.recipe.evaluate import Evaluate, Gate, Stop
+from rft.recipe.evaluate import Evaluate, Gate
 from rft.recipe.grpo import Grpo
 from rft.recipe.prepare import Prepare
 from rft.recipe.sample import Engine, Model, Prompt, Sample
@@ -16,7 +16,6 @@ from rft.recipe.section import (
     Open,
     Section,
     Share,
-    Text,
     empty_is_nothing,
     refuse_equal_samples,
 )
@@ -71,8 +70,6 @@ class Select(Section):
         Annotated[tuple[Share, Share], Field(strict=False)] | Literal["proportional"] | None
     ) = None
     """Only problems whose pass rate is within [lo, hi]; proportional gives harder ones more."""
-    diverse: bool = False
-    """Prefer samples unlike those already selected for the same problem."""
 
     @field_validator("difficulty")
     @classmethod
@@ -130,10 +127,6 @@ class Recipe(Section):
     """What stays on disk."""
     track: Literal["none", "trackio", "wandb", "tensorboard"] = "none"
     """Where training curves go."""
-    stop: Stop | None = None
-    """What ends a run early; null is nothing."""
-    notify: Text | None = None
-    """A command that gets each event as JSON on stdin."""
 
     @property
     def learns_from(self) -> Sample | Grpo:
@@ -171,17 +164,13 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _decisions_have_problems(self) -> Self:
-        """Refuse a gate or plateau that nothing would decide."""
+        """Refuse a gate that nothing would decide."""
         if self.prepare.dev is None:
-            for name, on in (
-                ("gate", self.gate),
-                ("stop.plateau", self.stop and self.stop.plateau),
-            ):
-                if on:
-                    raise ValueError(
-                        f"{name} decides on the dev split, and prepare.dev is null; set {name} to "
-                        "null, or add dev problems such as prepare.dev: {holdout: 300}"
-                    )
+            if self.gate:
+                raise ValueError(
+                    "gate decides on the dev split, and prepare.dev is null; set gate to null, or "
+                    "add dev problems such as prepare.dev: {holdout: 300}"
+                )
             return self
         refuse_equal_samples(self.evaluate.temperature, "evaluate.dev_n", self.evaluate.dev_n)
         if self.gate and self.gate.k > self.evaluate.dev_n:

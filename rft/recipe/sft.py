@@ -1,4 +1,4 @@
-"""The recipe's `sft` section: what is trained, how, and on how many accelerators."""
+"""The recipe's `sft` section: what is trained, and how."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -29,12 +29,8 @@ OWN_ARGUMENTS = {
     "save_strategy": "sft.save_every",
     "save_total_limit": "keep.optimizer",
     "save_only_model": "keep.optimizer",
-    "deepspeed": "sft.launch",
-    "fsdp": "sft.launch",
-    "fsdp_config": "sft.launch",
-    "parallelism_config": "sft.launch",
-    "accelerator_config": "sft.launch",
     "report_to": "track",
+    "accelerator_config": None,
     "output_dir": None,
     "do_train": None,
     "max_steps": None,
@@ -53,12 +49,20 @@ OWN_ARGUMENTS = {
     "push_to_hub": None,
 }
 
+# TRL's keys that spread training over several accelerators: our trainers see the first GPU only.
+SPREADING = ("deepspeed", "fsdp", "fsdp_config", "parallelism_config")
+
 
 def refuse_arguments(
     args: Mapping[str, Any], own: Mapping[str, str | None], stage: str, bf16: bool | str
 ) -> None:
     """Refuse keys of TRL's that a stage sets itself, and two kinds of half precision."""
     for name in args:
+        if name in SPREADING:
+            raise ValueError(
+                f"args.{name} spreads training over several accelerators, and the {stage} stage "
+                f"trains on one; remove it, and use {stage}.lora where memory is short"
+            )
         if name in own or name.startswith("hub_"):
             key = own.get(name)
             advice = f"set {key} instead" if key else "remove it"
@@ -78,33 +82,6 @@ class Lora(Section):
     """The modules to adapt: all-linear, or their names."""
 
 
-class Launch(Section):
-    """Training on several accelerators."""
-
-    strategy: Literal["ddp", "fsdp2", "zero3"]
-    """How parameters and optimizer are spread."""
-    processes: Count | None = None
-    """How many processes; null is one per GPU."""
-    sequence_parallel: Count = 1
-    """How many processes share one sequence."""
-    config: Text | None = None
-    """An accelerate configuration file to use as it is."""
-
-    @model_validator(mode="after")
-    def _processes_divide(self) -> Self:
-        if self.sequence_parallel > 1 and self.strategy == "ddp":
-            raise ValueError(
-                f"sequence_parallel is {self.sequence_parallel}, which ddp cannot do; "
-                "set strategy: zero3 or fsdp2"
-            )
-        if self.processes and self.processes % self.sequence_parallel:
-            raise ValueError(
-                f"processes is {self.processes}, no multiple of sequence_parallel "
-                f"({self.sequence_parallel}); change one of them"
-            )
-        return self
-
-
 class Sft(Section):
     """How the selected samples are trained on."""
 
@@ -115,9 +92,9 @@ class Sft(Section):
     epochs: Count = 1
     """How often each sample is seen."""
     batch: Count = 32
-    """Samples per optimizer step, over all processes."""
+    """Samples per optimizer step."""
     micro_batch: Count | Auto = "auto"
-    """Samples per forward pass and process."""
+    """Samples per forward pass; auto fits them into 16k tokens."""
     learning_rate: Amount
     """The peak learning rate."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
@@ -134,8 +111,6 @@ class Sft(Section):
     """Compute in bfloat16; auto does where the device can."""
     save_every: Count = 20
     """Steps between training checkpoints, which is all that a kill can cost."""
-    launch: Launch | None = None
-    """Several accelerators; null uses the first."""
     args: Open = Field(default_factory=dict)
     """Further keys of TRL's SFTConfig."""
 
@@ -151,13 +126,10 @@ class Sft(Section):
 
     @model_validator(mode="after")
     def _batch_divides(self) -> Self:
-        launch = self.launch
-        ranks = launch.processes // launch.sequence_parallel if launch and launch.processes else 1
-        at_once = ranks * (1 if self.micro_batch == "auto" else self.micro_batch)
-        if self.batch % at_once:
+        if self.micro_batch != "auto" and self.batch % self.micro_batch:
             raise ValueError(
-                f"batch is {self.batch}, no multiple of the {at_once} samples of a forward pass "
-                f"(micro_batch {self.micro_batch} on {ranks} data-parallel processes); change one"
+                f"batch is {self.batch}, no multiple of the {self.micro_batch} samples of a "
+                "forward pass (micro_batch); change one"
             )
         return self
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from rft.errors import RFTError
 from rft.recipe import Recipe
-from rft.recipe.loading import dump, load_recipe
+from rft.recipe.loading import dump, load_stored
 from rft.runs import lock, tables
 from rft.runs.atomic import atomic_text
 from rft.runs.schemas import SCHEMA_VERSION
@@ -184,7 +184,7 @@ def open_run(path: Path) -> Run:
             f"{path}: not a run folder (no recipe.yaml in it); "
             f"`rft run RECIPE --out {path}` makes one"
         )
-    return Run(path, load_recipe(str(path / "recipe.yaml")))
+    return Run(path, load_stored(path))
 
 
 def save_recipe(run: Run) -> None:

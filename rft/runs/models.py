@@ -111,7 +111,7 @@ def _snapshot(name: str, revision: str | None, known: bool) -> str:
         reason = str(error).strip().splitlines()[0]
         raise RFTError(
             f"model.path: {name!r} is neither a folder nor a model on the Hub that can be "
-            f"read ({reason})"
+            f"read ({reason}); check its name and the network"
         ) from None
 
 

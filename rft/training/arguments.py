@@ -1,8 +1,7 @@
 """What TRL is told: refused before anything is spent, where TRL would not take it."""
 
-from rft.errors import RFTError
+from rft.errors import RFTError, suggestion
 from rft.recipe import Recipe
-from rft.recipe.complaints import nearest
 
 
 def check_trainer_arguments(recipe: Recipe) -> None:
@@ -30,9 +29,10 @@ def check_trainer_arguments(recipe: Recipe) -> None:
     hints = get_type_hints(config)
     for name, value in args.items():
         if name not in known:
-            guess = nearest(name, known)
-            advice = f'; did you mean "{guess}"?' if guess else ""
-            raise RFTError(f'{recipe.maker}.args: TRL\'s {config.__name__} has no "{name}"{advice}')
+            advice = suggestion(name, known, otherwise="remove it")
+            raise RFTError(
+                f'{recipe.maker}.args: TRL\'s {config.__name__} has no "{name}"; {advice}'
+            )
         try:
             TypeAdapter(hints[name]).validate_python(value)
         except ValidationError as error:

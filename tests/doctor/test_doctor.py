@@ -39,9 +39,6 @@ HALF = Shape(988_097_824, "bfloat16", 494_032_768, 24, 896, 24 * 2 * 2 * 64, 32_
 SEVEN = Shape(15_231_233_024, "bfloat16", 7_615_616_512, 28, 3584, 28 * 2 * 4 * 128, 32_768)
 LARGE = Shape(65_527_752_704, "bfloat16", 32_763_876_352, 64, 5120, 64 * 2 * 8 * 128, 131_072)
 
-# What the shipped recipes for GPUs ask for and is not built yet would be an error of its own.
-BUILT = ["prepare.decontaminate=off", "sft.launch=null"]
-
 
 def facts(*gpus, **changes):
     """Give a sound machine with these GPUs."""
@@ -63,9 +60,8 @@ def facts(*gpus, **changes):
     return replace(sound, **changes)
 
 
-def report(name, there, shape=None, *settings, built=BUILT):
-    recipe = load_recipe(name, [*(built if name not in ("quickstart", "smoke") else []), *settings])
-    plan = Plan(recipe, there, shape)
+def report(name, there, shape=None, *settings):
+    plan = Plan(load_recipe(name, settings), there, shape)
     return SimpleNamespace(**doctor.told(plan, Found(shape)))
 
 
@@ -141,12 +137,13 @@ def test_thirty_two_billion_on_one_card_do_not_fit_and_on_a_node_they_do():
     assert "2 engines on GPU 0+1+2+3, 4+5+6+7" in found.places["sample, evaluate"]
     room = int((0.9 * 85e9 * 4 - 65_527_752_704 - 8e9) / 262_144)
     assert f"{room:,} tokens" in one(found, "ok", "KV cache")
-    assert one(found, "warn", "sft.launch").startswith("8 GPUs are visible and sft.launch is null")
+    assert "8 GPUs are visible and sft trains on the first alone" in texts(found, "warn")
 
 
-def test_what_is_not_built_is_an_error_as_it_is_for_a_run():
-    found = report("qwen2.5-32b-still3", facts(H100), LARGE, built=[])
-    assert "sft.launch is not built yet; set null" in texts(found, "error")
+def test_full_fine_tuning_of_thirty_two_billion_is_an_error_since_one_card_trains():
+    found = report("qwen2.5-32b-still3", facts(*[H100] * 8), LARGE)
+    needed = 16 * 32_763_876_352 + 64 * 20_000 * 5120 * 2
+    assert f"sft: needs at least {needed / 1e9:.1f} GB" in one(found, "error", "or use sft.lora")
 
 
 @pytest.mark.parametrize("gpus", [0, 1, 2, 3, 8])
@@ -344,7 +341,7 @@ def test_the_transformers_engine_on_a_gpu_needs_room_for_weights_and_batch():
 def test_an_optimizer_of_eight_bits_needs_its_package_and_less_memory():
     found = report("gsm8k-math-1.5b-24gb", facts(H100), SEVEN)
     assert one(found, "error", "pip install bitsandbytes")
-    rows = micro_batch(load_recipe("gsm8k-math-1.5b-24gb", BUILT).sft)
+    rows = micro_batch(load_recipe("gsm8k-math-1.5b-24gb").sft)
     tokens = rows * load_recipe("gsm8k-math-1.5b-24gb").sft.max_length
     needed = 10 * 7_615_616_512 + 28 * tokens * 3584 * 2
     assert f"at least {needed / 1e9:.1f} GB" in one(found, "ok", "sft:")

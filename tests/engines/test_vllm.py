@@ -385,7 +385,7 @@ def test_an_engine_that_dies_is_an_interruption(monkeypatch):
         ({"override_generation_config": {"repetition_penalty": 1.1}}, "engine.args.override_gen"),
         ({"generation_config": "auto"}, "engine.args.generation_config"),
         ({"data_parallel_size": 2}, "set engine.workers"),
-        ({"max_num_seq": 8}, "did you mean max_num_seqs?"),
+        ({"max_num_seq": 8}, 'did you mean "max_num_seqs"?'),
         ({"dtype": "float7"}, "does not load the model"),
     ],
     ids=str,

@@ -15,7 +15,7 @@ from rft.bundled import bundled
 from rft.engines.vllm import CHECKED, PREFIXES, REFUSED, TOLERANCE
 from rft.estimates import model_size as sizes
 from rft.recipe import Recipe
-from rft.recipe.loading import load_recipe, not_yet, recipe_names
+from rft.recipe.loading import load_recipe, recipe_names
 
 ROOT = bundled("configs").parent
 PAGE = (ROOT / "GPU.md").read_text()
@@ -154,7 +154,7 @@ def test_every_dotted_key_of_the_page_exists():
     spans = [span.partition(":")[0] for span in re.findall(r"`([^`\n]+)`", PAGE)]
     keys = {span for span in spans if re.fullmatch(r"[a-z_]+(\.[a-z_]\w*)+", span)}
     keys -= {span for span in keys if span.endswith((".yaml", ".json", ".md"))}
-    assert {"engine.workers", "sft.launch", "sample.statistics.mass"} <= keys
+    assert {"engine.workers", "sft.bf16", "sample.statistics.mass"} <= keys
     for key in keys:
         check(key)
     for block in re.findall(r"(?s)```yaml\n(.*?)```", PAGE):
@@ -166,11 +166,8 @@ def test_every_recipe_of_the_page_ships_and_what_is_not_built_is_said():
     rows = table("card")
     named = {name for row in rows for name in re.findall(r"`([^`]+)`", row["start from"])}
     assert named == set(recipe_names()) - {"quickstart", "smoke", "grpo-quickstart"}
-    if any("sft.launch" in sentence for sentence in not_yet(load_recipe("qwen2.5-32b-still3"))):
-        assert "not built yet" in rows[-1]["training"]
-        assert "`sft.launch` is not built yet" in PAGE
-    else:
-        assert "not built yet**" not in PAGE
+    assert "not built yet" in rows[-1]["training"]
+    assert "Training on several GPUs is not built yet" in PAGE
 
 
 def test_every_setting_that_is_said_to_be_refused_is():

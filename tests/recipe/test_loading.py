@@ -1,16 +1,17 @@
 """Recipe files: names, typos, overrides, extends and YAML end in a recipe or in one line."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from rft.errors import RFTError
+from rft.bundled import bundled
+from rft.errors import RFTError, nearest
 from rft.recipe import Source
-from rft.recipe.complaints import nearest
-from rft.recipe.loading import dump, load_recipe, recipe_names, recipe_text
+from rft.recipe.loading import dump, load_recipe, recipe_names, recipe_text, rooted
 
 MINIMAL: dict[str, Any] = {
     "model": {"path": "some/model"},
@@ -110,7 +111,7 @@ def test_overrides_are_yaml_and_the_last_one_wins() -> None:
             "prompt.template='{question} = ?'",
             "sft.lora.r=8",
             "sft.lora.alpha=16",
-            "notify=a=b",
+            "engine.args.x=a=b",
         ],
     )
     assert (recipe.sample.n, recipe.sft.learning_rate, recipe.evaluate.k) == (4, 1e-5, (1, 2))
@@ -119,7 +120,7 @@ def test_overrides_are_yaml_and_the_last_one_wins() -> None:
     assert (recipe.prompt.system, recipe.prompt.template) == (None, "{question} = ?")
     assert recipe.sft.lora is not None
     assert (recipe.sft.lora.r, recipe.sft.lora.alpha) == (8, 16)
-    assert recipe.notify == "a=b"
+    assert recipe.engine.args == {"x": "a=b"}
 
 
 def test_an_override_replaces_a_mapping_wholly() -> None:
@@ -344,11 +345,11 @@ def test_yaml_values_are_what_they_look_like(text: str, value: object) -> None:
 
 
 def test_on_and_off_are_words_as_keys_and_values(tmp_path: Path) -> None:
-    text = "extends: quickstart\ngate: {on: dev}\nprepare: {decontaminate: off}\n"
+    text = "extends: quickstart\ngate: {on: dev}\nmodel: {path: off}\n"
     recipe = load_recipe(written(tmp_path, text))
     assert recipe.gate is not None
     assert (recipe.gate.on, recipe.gate.metric) == ("dev", "pass@1")
-    assert recipe.prepare.decontaminate == "off"
+    assert recipe.model.path == "off"
 
 
 def test_recipe_text_is_the_commented_source() -> None:
@@ -360,3 +361,30 @@ def test_recipe_text_is_the_commented_source() -> None:
 def test_nearest_gives_up_on_strangers() -> None:
     assert nearest("smok", ["smoke", "quickstart"]) == "smoke"
     assert nearest("zzz", ["smoke"]) is None
+
+
+# -- local paths ----------------------------------------------------------------------------------
+
+
+def test_paths_that_are_there_become_absolute_and_names_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(bundled("data") / "tiny", tmp_path / "model")
+    (tmp_path / "train.jsonl").write_text("{}\n")
+    settings = [
+        "model.path=model@2",
+        "prepare.train={mine: {source: ./train.jsonl}, other: {source: hub:a/b, split: train}}",
+        "prepare.dev={holdout: 4}",
+    ]
+    recipe = rooted(load_recipe("smoke", settings))
+    assert recipe.model.path == f"{tmp_path}/model@2"
+    train = recipe.prepare.benchmarks("train")
+    assert train["mine"].source == f"{tmp_path}/train.jsonl"
+    assert train["other"].source == "hub:a/b"
+    assert recipe.prepare.benchmarks("test")["test"].source == "bundled:arithmetic"
+    assert recipe.prepare.holdout == 4
+    (tmp_path / "again.yaml").write_text(dump(recipe))
+    assert load_recipe(str(tmp_path / "again.yaml")) == recipe
+    monkeypatch.chdir("/")
+    assert rooted(recipe) == recipe

@@ -1,0 +1,101 @@
+"""A run folder that 0.1 made is one of ours: done where it was done, read, and handed on."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipelines.run import plan
+from rft.errors import RFTError
+from rft.recipe.loading import WRITTEN_BY_0_1, load_recipe, load_stored
+from rft.runs.folder import open_run
+from tests.command import ROOT, rft
+from tests.small_run import RIGHT, evaluate, new_run, prepare, whole_round
+
+STORED = Path(__file__).parents[1] / "data" / "run-of-0.1"
+WEIGHTS = "models/model-0001/model.safetensors"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Copy the run, with a hole for weights: nothing here loads them, their size alone matters."""
+    folder = tmp_path / "run"
+    shutil.copytree(STORED, folder)
+    manifest = json.loads((folder / "manifest/round-0001/sft.json").read_text())
+    (folder / WEIGHTS).touch()
+    os.truncate(folder / WEIGHTS, manifest["outputs"]["model"]["files"][WEIGHTS])
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Read all that a run is, without what remembers digests and who holds the lock."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "work" not in path.parts and not path.name.startswith(".lock")
+    }
+
+
+def test_a_finished_run_has_nothing_to_do_and_stays_as_it_is(run: Path) -> None:
+    before = contents(run)
+    assert "nothing to do, 1 rounds are done" in rft("run", run)
+    assert contents(run) == before
+
+
+def test_every_stage_is_used_again_and_another_round_is_all_that_is_new(run: Path) -> None:
+    steps = plan(open_run(run), 2)
+    assert {step.state for step in steps if step.round < 2} == {"reuse"}
+    assert {step.state for step in steps if step.round == 2} == {"run"}
+
+
+@pytest.mark.parametrize("words", [["report"], ["status"], ["show"], ["doctor"]])
+def test_it_is_read(run: Path, words: list[str]) -> None:
+    before = contents(run)
+    rft(*words, run)
+    assert contents(run) == before
+
+
+def test_its_export_holds_a_recipe_of_today(run: Path, tmp_path: Path) -> None:
+    rft("export", run, "--to", tmp_path / "exported")
+    assert load_recipe(str(tmp_path / "exported/run/recipe.yaml")) == load_stored(run)
+
+
+def test_a_key_that_nothing_reads_is_dropped_with_the_value_of_0_1_alone(run: Path) -> None:
+    path = run / "recipe.yaml"
+    text = path.read_text()
+    for dotted in WRITTEN_BY_0_1:
+        assert f"{dotted.rpartition('.')[2]}: " in text, "the stored run shows every such key"
+    for theirs, other in [
+        ("decontaminate: off", "decontaminate: drop"),
+        ("diverse: false", "diverse: true"),
+        ("notify: null", "notify: true.sh"),
+    ]:
+        path.write_text(text.replace(theirs, other))
+        with pytest.raises(RFTError, match=f"unknown key .*{other.split(':')[0]}"):
+            open_run(run)
+
+
+def test_a_recipe_has_these_keys_no_more_even_where_it_is_a_run_folders(run: Path) -> None:
+    with pytest.raises(RFTError, match="unknown key"):
+        load_recipe(str(run / "recipe.yaml"))
+
+
+def test_a_run_folder_names_no_module_of_ours(run: Path, tmp_path: Path) -> None:
+    # Modules move; what a run folder says has to outlive that.
+    ours = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for package in ("rft", "pipelines", "filters")
+        for path in (ROOT / package).rglob("*.py")
+    ]
+    dotted = re.compile("|".join(re.escape(name) for name in ours if "." in name))
+    of_today = new_run(tmp_path / "new")
+    answers = {("test", "test", "t0"): [RIGHT] * 4}
+    prepare(of_today, answers=answers)
+    evaluate(of_today, 0, answers)
+    whole_round(of_today, 1, [("p0", RIGHT, "stop", 0.5), ("p1", RIGHT, "stop", 0.75)], answers)
+    for folder in (run, of_today.path):
+        for name, content in contents(folder).items():
+            assert not dotted.search(content.decode(errors="replace")), name
