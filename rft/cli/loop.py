@@ -222,7 +222,7 @@ def foreseen(found: "Run", stop: "Stop") -> str:
         drawn = grpo.steps * grpo.problems * grpo.n
         most = f"at most {drawn:,} answers and {drawn * grpo.max_tokens:,} tokens to learn from"
         return f"  {most}; what that takes is not forecast"
-    if not found.recipe.rounds or found.recipe.engine.kind == "replay":
+    if not found.recipe.rounds or not found.recipe.engine.traits.draws:
         return "  nothing is sampled to learn from, so there is nothing to forecast"
     if is_current(found):
         ahead, how = recorded(found), "from its preflight"

@@ -40,6 +40,6 @@ def text_report(report: dict[str, Any]) -> str:
     lines = ["versions", f"  {shown}", "machine", *(f"  {line}" for line in report["machine"])]
     lines += ["what runs where", *(f"  {stage:17} {text}" for stage, text in places.items())]
     order = ["error", "warn", "ok"]
-    found = sorted(report["findings"], key=lambda each: order.index(each["level"]))
+    findings = sorted(report["findings"], key=lambda each: order.index(each["level"]))
     row = "  {level:5}  {about:9} {text}"
-    return "\n".join([*lines, "verdicts", *(row.format(**each) for each in found)])
+    return "\n".join([*lines, "verdicts", *(row.format(**each) for each in findings)])

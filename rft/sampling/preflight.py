@@ -37,7 +37,7 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
     Done once per sampling settings; None where it was done before, or nothing will be learnt from.
     """
     run, recipe, prompts = job.run, job.run.recipe, plan.prompts
-    if recipe.engine.kind == "replay" or not plan.probes or is_current(run):
+    if not recipe.engine.traits.draws or not plan.probes or is_current(run):
         return None
     check_trainer_arguments(recipe)
     if recipe.track != "none" and importlib.util.find_spec(recipe.track) is None:
@@ -178,7 +178,7 @@ def matrix_speed() -> float:
     """Measure a device's operations per second in matrix products, where training will run."""
     import torch
 
-    where = "cuda" if torch.cuda.is_available() else "cpu"
+    where = devices.device()
     kind = torch.bfloat16 if where == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     size, best = (4096 if where == "cuda" else 512), float("inf")
     square = torch.ones(size, size, dtype=kind, device=where)

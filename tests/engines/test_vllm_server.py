@@ -24,8 +24,7 @@ from rft.engines import Fixed, Request, Sampling
 from rft.engines.server import Server
 from rft.errors import Interrupted, RFTError
 from rft.prompt import load_tokenizer, prompter
-from rft.recipe import Prompt
-from rft.recipe.sample import Engine
+from rft.recipe import EngineSettings, Prompt
 from rft.runs.models import ModelRef
 from rft.seeds import derive
 
@@ -91,7 +90,7 @@ def served(tmp_path_factory) -> Iterator[Served]:
 
 
 def engine(served, how=PLAIN, *, trained=None, args=None, longest=200, **prompt) -> Server:
-    recipe = Engine(kind="server", url=served.url, served_model="tiny", args=args or {})
+    recipe = EngineSettings(kind="server", url=served.url, served_model="tiny", args=args or {})
     return Server(
         prompter(TOKENIZER, Prompt(**prompt)),
         recipe,
