@@ -1,7 +1,7 @@
 """`rft doctor`: what is here, what of a recipe would run where, and what is in the way.
 
-Looked up: facts.py (asking ask.py, a process of its own) and shape.py. Concluded: plan.py, what
-runs where, and findings.py, the verdicts.
+Looked up: facts.py (asking ask.py, a process of its own) and rft/estimates/model_size.py.
+Concluded: plan.py, what runs where, and findings.py, the verdicts.
 """
 
 from dataclasses import asdict
