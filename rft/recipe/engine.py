@@ -26,7 +26,7 @@ class EngineKind:
     called: str
     """Its name in a sentence."""
     statistics: Literal["exact", "estimated", "recorded"]
-    """What its per-token statistics are, where it has any; only exact ones always rank."""
+    """What its per-token statistics are; all but exact ones may be missing where rows are ranked."""
     package: str | None = None
     """The package it needs, beside what every installation has."""
     extra: str = ""
