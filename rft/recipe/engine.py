@@ -26,7 +26,7 @@ class EngineKind:
     called: str
     """Its name in a sentence."""
     statistics: Literal["exact", "estimated", "recorded"]
-    """What its per-token statistics are; other than exact ones may be missing when rows are ranked."""
+    """What its per-token statistics are; any but exact ones may be missing when rows are ranked."""
     package: str | None = None
     """The package it needs, beside what every installation has."""
     extra: str = ""
