@@ -4,20 +4,24 @@ import os
 from collections.abc import Sequence
 
 from rft.errors import RFTError
-from rft.recipe import Engine
-
-# Engines that run on accelerators of this machine.
-LOCAL = ("transformers", "vllm")
+from rft.recipe import EngineSettings
 
 
-def count(engine: Engine) -> int:
+def device() -> str:
+    """Pick where to compute; MPS is left out, being slower than the CPU on small models."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def count(engine: EngineSettings) -> int:
     """Count the engines: one for each accelerator, or group of them, if nobody says."""
     return engines(engine, len(accelerators(engine)))
 
 
-def accelerators(engine: Engine) -> list[str]:
+def accelerators(engine: EngineSettings) -> list[str]:
     """List groups of accelerators, one for each engine, as CUDA_VISIBLE_DEVICES names them."""
-    if engine.kind not in LOCAL:
+    if not engine.traits.local:
         return []
     import torch
 
@@ -30,7 +34,7 @@ def names(there: int, visible: str | None) -> list[str]:
     return visible.split(",")[:there] if visible else [str(number) for number in range(there)]
 
 
-def grouped(engine: Engine, devices: Sequence[str]) -> list[str]:
+def grouped(engine: EngineSettings, devices: Sequence[str]) -> list[str]:
     """Share accelerators out in groups as large as one engine wants, leaving a rest idle."""
     size = 1
     for name in ("tensor_parallel_size", "pipeline_parallel_size"):
@@ -47,7 +51,7 @@ def grouped(engine: Engine, devices: Sequence[str]) -> list[str]:
     return [",".join(devices[at : at + size]) for at in range(0, there - size + 1, size)]
 
 
-def engines(engine: Engine, groups: int) -> int:
+def engines(engine: EngineSettings, groups: int) -> int:
     """Count the engines for this many groups of accelerators; with none they share the CPU."""
     if engine.workers == "auto":
         return max(1, groups)

@@ -222,7 +222,7 @@ def foreseen(run: "Run", stop: "Stop") -> str:
         drawn = grpo.steps * grpo.problems * grpo.n
         most = f"at most {drawn:,} answers and {drawn * grpo.max_tokens:,} tokens to learn from"
         return f"  {most}; what that takes is not forecast"
-    if not run.recipe.rounds or run.recipe.engine.kind == "replay":
+    if not run.recipe.rounds or not run.recipe.engine.traits.draws:
         return "  nothing is sampled to learn from, so there is nothing to forecast"
     if is_current(run):
         ahead, how = recorded(run), "from its preflight"

@@ -1,7 +1,7 @@
 """`rft doctor`: what is here, what of a recipe would run where, and what is in the way.
 
-Looked up: facts.py (asking ask.py, a process of its own) and shape.py. Concluded: plan.py, what
-runs where, and findings.py, the verdicts.
+Looked up: facts.py (asking ask.py, a process of its own) and rft/estimates/model_size.py.
+Concluded: plan.py, what runs where, and findings.py, the verdicts.
 """
 
 from dataclasses import asdict
@@ -40,6 +40,6 @@ def text_report(report: dict[str, Any]) -> str:
     lines = ["versions", f"  {shown}", "machine", *(f"  {line}" for line in report["machine"])]
     lines += ["what runs where", *(f"  {stage:17} {text}" for stage, text in places.items())]
     order = ["error", "warn", "ok"]
-    found = sorted(report["findings"], key=lambda each: order.index(each["level"]))
+    findings = sorted(report["findings"], key=lambda each: order.index(each["level"]))
     row = "  {level:5}  {about:9} {text}"
-    return "\n".join([*lines, "verdicts", *(row.format(**each) for each in found)])
+    return "\n".join([*lines, "verdicts", *(row.format(**each) for each in findings)])

@@ -16,20 +16,21 @@ def devices() -> dict[str, Any]:
     """Describe every accelerator, and have it add two numbers: torch may lack kernels for it."""
     import torch
 
-    found: dict[str, Any] = {"cuda": torch.version.cuda or torch.version.hip, "gpus": [], "why": ""}
+    built_for, gpus = torch.version.cuda or torch.version.hip, []
+    why = ""
     try:
-        if found["cuda"]:
+        if built_for:
             torch.empty(1, device="cuda")  # says why there is none
         for number in range(torch.cuda.device_count()):
             free, total = torch.cuda.mem_get_info(number)
             with torch.cuda.device(number):
                 bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-            gpu = {"name": torch.cuda.get_device_name(number), "total": total, "free": free}
-            found["gpus"].append(gpu | {"bf16": bf16})
+            name = torch.cuda.get_device_name(number)
+            gpus.append({"name": name, "total": total, "free": free, "bf16": bf16})
             torch.ones(1, device=f"cuda:{number}").add(1).item()
     except Exception as error:  # noqa: BLE001  a driver's may be any
-        found["why"] = str(error)
-    return found
+        why = str(error)
+    return {"cuda": built_for, "gpus": gpus, "why": why}
 
 
 def trouble(package: str, parts: list[str]) -> str:

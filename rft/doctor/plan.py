@@ -7,6 +7,13 @@ from rft.estimates.model_size import Shape
 from rft.recipe import Recipe
 from rft.training.policy import micro_batch
 
+# How a report tells what an engine's statistics are.
+STATISTICS = {
+    "exact": "statistics exact",
+    "estimated": "statistics are estimates from the likeliest tokens",
+    "recorded": "statistics as recorded",
+}
+
 
 class Plan:
     """A recipe on a machine."""
@@ -19,7 +26,7 @@ class Plan:
         self.gpus = dict(zip(self.names, facts.gpus, strict=False))
         self.groups: list[list[str]] = []
         self.engines, self.wrong = 1, ""
-        if engine.kind in devices.LOCAL:
+        if engine.traits.local:
             try:
                 groups = devices.grouped(engine, self.names)
                 self.engines = devices.engines(engine, len(groups))
@@ -42,8 +49,8 @@ class Plan:
         if asked != "auto":
             return {"half": "float16", "float": "float32"}.get(asked, asked)
         stored = self.shape.dtype if self.shape else ""
-        if self.recipe.engine.kind == "vllm" and self.groups and stored in ("float32", "bfloat16"):
-            # vLLM's own rule for `auto`; our engine keeps float32 on the CPU.
+        halves = self.recipe.engine.traits.halves and self.groups
+        if halves and stored in ("float32", "bfloat16"):
             return "bfloat16" if all(gpu.bf16 for gpu in self.facts.gpus) else "float16"
         return stored
 
@@ -68,26 +75,24 @@ class Plan:
 
         recipe = self.recipe
         first = f"GPU {self.names[0]}" if self.names else "the CPU"
-        found = {"sample, evaluate": self._engine_place()}
+        places = {"sample, evaluate": self._engine_place()}
         if recipe.rounds and recipe.grpo is None and may_lack(recipe):
-            found["score"] = f"{first}; exact statistics of the rows that select ranks"
+            places["score"] = f"{first}; exact statistics of the rows that select ranks"
         if recipe.rounds:
             lora = recipe.trains.lora
             method = f"LoRA of rank {lora.r}" if lora else "full, in float32"
-            found[recipe.maker] = f"{first}; {method}, computed in {self.training}, "
-            found[recipe.maker] += f"micro-batch {self.micro_batch}"
-        return found
+            where = f"{first}; {method}, computed in {self.training}"
+            places[recipe.maker] = f"{where}, micro-batch {self.micro_batch}"
+        return places
 
     def _engine_place(self) -> str:
         engine, wanted = self.recipe.engine, self.recipe.sample.statistics
-        if engine.kind == "server":
-            return f"server at {engine.url}; statistics are estimates from the likeliest tokens"
-        if engine.kind == "replay":
-            return f"replay of {engine.path}; statistics as recorded"
-        if engine.kind == "vllm" and not self.groups and not self.facts.vllm_on_cpu:
-            return "nowhere: vLLM needs GPUs, as many as engine.args ask for"
+        traits, how = engine.traits, STATISTICS[engine.traits.statistics]
+        if not traits.local:
+            return f"{traits.place.format(**engine.model_dump())}; {how}"
+        if not self.groups and self.facts.needs_gpu(traits):
+            return f"nowhere: {traits.called} needs GPUs, as many as engine.args ask for"
         shares = ", ".join("+".join(group) for group in self.groups)
-        how = "statistics exact"
         if not (wanted.entropy or wanted.branching):
             how = "no statistics"
         elif engine.runner == "v2":

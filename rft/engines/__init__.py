@@ -1,14 +1,21 @@
-"""Engines turn requests into finished rollouts; one small protocol, chosen by `engine.kind`."""
+"""Engines turn requests into finished rollouts; one small protocol, chosen by `engine.kind`.
 
-import importlib.util
+An engine of kind K is a file, rft/engines/K.py with `open_for(plan, seed)`, and a row, K in
+rft/recipe/engine.py. A row with identity keys has the file say what they come to, by `identity`.
+"""
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rft.errors import RFTError
+from rft.recipe.engine import KINDS
 
-# Engine -> the package it needs and the extra of ours that brings it.
-NEEDS = {"vllm": ("vllm", "vllm"), "server": ("openai", "server")}
+if TYPE_CHECKING:
+    from rft.recipe import Recipe
+    from rft.sampling.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -104,11 +111,31 @@ class Fixed:
         return next(self.units, None)
 
 
+def open_engine(plan: "Plan", seed: int) -> Engine:
+    """Load the recipe's engine with the plan's model."""
+    engine: Engine = _file_of(plan.run.recipe.engine.kind).open_for(plan, seed)
+    return engine
+
+
+def engine_identity(recipe: "Recipe") -> dict[str, Any]:
+    """Give the engine settings on which the sampled tokens depend."""
+    engine, traits = recipe.engine, recipe.engine.traits
+    own = {name: engine.args[name] for name in traits.identity_args if name in engine.args}
+    if traits.identity_keys:
+        own |= _file_of(engine.kind).identity(recipe)
+    return {"kind": engine.kind, **own}
+
+
+def _file_of(kind: str) -> Any:
+    return import_module(f"rft.engines.{kind}")
+
+
 def refuse_missing(kind: str, asked: str = "", otherwise: str = "") -> None:
     """Say at once that an engine's package is not installed, before anything is begun."""
-    package, extra = NEEDS.get(kind, ("", ""))
-    if package and importlib.util.find_spec(package) is None:
+    traits = KINDS[kind]
+    if traits.package and find_spec(traits.package) is None:
         raise RFTError(
-            f"{asked or f'engine.kind: {kind}'}, but {package} is not installed here; pip install "
-            f"'rft-rounds[{extra}]', or set {otherwise or 'engine.kind: transformers'}"
+            f"{asked or f'engine.kind: {kind}'}, but {traits.package} is not installed here; "
+            f"pip install 'rft-rounds[{traits.extra}]', or set "
+            f"{otherwise or 'engine.kind: transformers'}"
         )

@@ -7,7 +7,6 @@ import os
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -181,15 +180,15 @@ def address(url: str) -> str:
 
 def key(named: str | None) -> str:
     """Take the key from the environment, which no recipe and no manifest records."""
-    found = os.environ.get(named or "OPENAI_API_KEY", "").strip()
-    if named and not found:
+    secret = os.environ.get(named or "OPENAI_API_KEY", "").strip()
+    if named and not secret:
         raise RFTError(f"engine.args.api_key_env: the environment variable {named} is not set")
-    if not (found.isascii() and found.isprintable()):
+    if not (secret.isascii() and secret.isprintable()):
         raise RFTError(
             f"the environment variable {named or 'OPENAI_API_KEY'} holds no key: it has characters "
             "that no HTTP header can have"
         )
-    return found or "none"  # local servers ask for none, and the client insists on one
+    return secret or "none"  # local servers ask for none, and the client insists on one
 
 
 def retry_after(header: str | None) -> float | None:
@@ -205,31 +204,6 @@ def retry_after(header: str | None) -> float | None:
             return None
         seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
     return min(max(0.0, seconds), LONGEST_WAIT)
-
-
-@dataclass(frozen=True)
-class Served:
-    """A model in a server's list."""
-
-    root: str | None
-    """The folder or Hub id that it was loaded from; vLLM tells."""
-    limit: int | None
-    """The tokens that it takes, prompt and completion together."""
-
-
-def served_models(answer: Any) -> dict[str, Served]:
-    """Read the list of models, by name; what a server does not tell is None."""
-    data = answer.get("data") if isinstance(answer, dict) else None
-    if not isinstance(data, list):
-        raise Failed("no list of models", broken=True)
-    found = {}
-    for entry in data:
-        if isinstance(entry, dict) and isinstance(entry.get("id"), str):
-            root, limit = entry.get("root"), entry.get("max_model_len")
-            found[entry["id"]] = Served(
-                root if isinstance(root, str) else None, limit if type(limit) is int else None
-            )
-    return found
 
 
 def one_line(words: Any, longest: int = 200) -> str:

@@ -1,17 +1,54 @@
 """Recorded rollouts in place of an engine: another run's, or anyone's table of the same columns."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from rft.engines import Feed, Finished, Request, Sampling
 from rft.errors import RFTError
+from rft.recipe import Recipe
 from rft.runs import tables
 from rft.runs.schemas import TABLES
+from rft.seeds import digest
+
+if TYPE_CHECKING:
+    from rft.sampling.plan import Plan
 
 UNIT = 1024
+
+
+def open_for(plan: "Plan", _seed: int) -> "Replay":
+    """Open the recording that the recipe names."""
+    return Replay(path_of(plan.run.recipe))
+
+
+def identity(recipe: Recipe) -> dict[str, Any]:
+    """Tell answers by what is recorded, wherever it lies."""
+    return {"recording": recording_digest(Path(path_of(recipe)))}
+
+
+def path_of(recipe: Recipe) -> str:
+    """Give the place of the recording."""
+    assert recipe.engine.path is not None, "the recipe refuses replay without a path"
+    return recipe.engine.path
+
+
+def recording_digest(path: Path) -> str:
+    """Hash what a replay answers from."""
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    files = [file for file in files if not {"stale", "work"} & set(file.relative_to(path).parts)]
+    if not files:
+        raise RFTError(f"engine.path: {path}: no recorded rollouts (Parquet) here")
+    return digest(*(file_digest_of(str(file), file.stat().st_mtime_ns) for file in files))
+
+
+@cache
+def file_digest_of(path: str, _modified: int) -> str:
+    """Hash a file once per process, unless it changes."""
+    return tables.file_digest(Path(path))
 
 
 class Replay:
@@ -85,14 +122,14 @@ def recorded(source: Path, path: str) -> dict[tuple[Any, ...], dict[str, Any]]:
         index = pl.int_range(pl.len()).over("problem_id")
         frame = frame.with_columns(sample_index=index)
     known = {*TABLES["rollouts"].names, "split", "benchmark"}
-    found = {}
+    answers = {}
     for row in frame.select(name for name in frame.columns if name in known).iter_rows(named=True):
         measured = f"{row['split']}/{row['benchmark']}" if row.get("benchmark") else None
         place = (measured, row["problem_id"], row["sample_index"], row.get("round"))
-        if place in found:
+        if place in answers:
             raise RFTError(
                 f"engine.path: {path}: two recorded answers {row['sample_index']} to problem "
                 f"{row['problem_id']} in round {row.get('round')}; keep one"
             )
-        found[place] = row
-    return found
+        answers[place] = row
+    return answers

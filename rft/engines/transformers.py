@@ -1,24 +1,44 @@
 """The embedded default: batched decoding with transformers, one forward a step, on any device."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache, GenerationConfig
 
+from rft.devices import device
 from rft.engines import Feed, Finished, Request, Sampling
 from rft.engines.gumbel import choose
 from rft.errors import RFTError
 from rft.prompt import Prompter
 from rft.token_stats.exact import token_statistics
 
+if TYPE_CHECKING:
+    from rft.sampling.plan import Plan
+
 BATCH = 256
 
 
-def device() -> str:
-    """Pick where to compute; MPS is left out, being slower than the CPU on small models."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def open_for(plan: "Plan", _seed: int) -> "Transformers":
+    """Load the plan's model into this process."""
+    check_context(plan)
+    model, args = plan.model, plan.run.recipe.engine.args
+    return Transformers(model.path, plan.prompts, args, **model.options)
+
+
+def check_context(plan: "Plan") -> None:
+    """Refuse completions that would run out of the model's positions."""
+    config = json.loads((Path(plan.model.path) / "config.json").read_text())
+    limit = config.get("max_position_embeddings") or plan.longest
+    limit = min(limit, plan.run.recipe.engine.max_model_len or limit)
+    if plan.longest > limit:
+        raise RFTError(
+            f"{plan.stage}.max_tokens: {plan.section.max_tokens} and the longest prompt "
+            f"({plan.longest - plan.section.max_tokens} tokens) are {plan.longest} tokens, more "
+            f"than the {limit} of the model or engine.max_model_len; lower max_tokens"
+        )
 
 
 class Transformers:

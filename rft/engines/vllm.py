@@ -1,21 +1,21 @@
 """vLLM in this process: many requests in flight, exact statistics taken where tokens are drawn."""
 
-import os
-import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from importlib.metadata import packages_distributions, version
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rft.engines import Feed, Finished, Request, Sampling
 from rft.engines.capture import EXTRA, Ledger
-from rft.errors import Interrupted, RFTError, suggestion
+from rft.engines.vllm_start import LESS, end_tokens, is_memory, load, vllm_version
+from rft.errors import Interrupted, RFTError
 from rft.prompt import Prompter
-from rft.recipe import Engine
+from rft.recipe import EngineSettings
+
+if TYPE_CHECKING:
+    from rft.sampling.plan import Plan
 
 # Rollouts whose logprobs are held against vLLM's own, and how far they may be apart.
 CHECKED = 64
@@ -24,40 +24,22 @@ TOLERANCE = 1e-3
 ENOUGH = 64
 PATIENCE = 2.0
 
-# Arguments that are ours to give, or that change what a token is drawn from.
-REFUSED = {
-    "speculative_config": "statistics are taken of one token a step",
-    "logits_processors": "they would change the policy that is measured",
-    "worker_extension_cls": "rft needs it for the statistics",
-    "logprobs_mode": "logprobs are the policy's own, at temperature 1",
-    "generation_config": "sampling is what the recipe says, nothing is inherited",
-    "data_parallel_size": "set engine.workers",
-    "disable_log_stats": "rft sets it",
-    "served_model_name": "nothing is served",
-    "runner": "set engine.runner for vLLM's model runner (v1, v2)",
-    "return_sampling_mask": "set sample.statistics for the branching factor",
-    "tokenizer": "the prompt is the recipe's, with the model's own tokenizer",
-    "tokenizer_revision": "set model.revision",
-    "model_weights": "set model.path",
-    "override_generation_config": "sampling is what the recipe says",
-}
-PREFIXES = {"spec_": REFUSED["speculative_config"], "data_parallel_": "set engine.workers"}
-
-# What vLLM says when something does not fit, and when it is no more.
-MEMORY = (
-    "out of memory",
-    "cache blocks",
-    "KV cache is needed",
-    "Free memory on device",
-    "No available memory",
-    "larger than the available KV cache",
-    "can't allocate memory",
-)
+# What vLLM says when it is no more.
 DEAD = ("Executor failed", "Worker failed", "CUDA error", "died", "cancelled", "timed out")
-LESS = (
-    "lower engine.args.max_num_seqs or sample.max_tokens, change engine.args."
-    "gpu_memory_utilization or kv_cache_memory_bytes, or set engine.args.tensor_parallel_size"
-)
+
+
+def open_for(plan: "Plan", seed: int) -> "Vllm":
+    """Start vLLM with the plan's model, in this process."""
+    model = plan.model
+    return Vllm(
+        model.path,
+        plan.prompts,
+        plan.run.recipe.engine,
+        sampling=plan.sampling,
+        longest=plan.room,
+        seed=seed,
+        **model.options,
+    )
 
 
 class Vllm:
@@ -67,7 +49,7 @@ class Vllm:
         self,
         path: Path | str,
         prompter: Prompter,
-        engine: Engine,
+        engine: EngineSettings,
         *,
         sampling: Sampling,
         longest: int,
@@ -78,10 +60,17 @@ class Vllm:
         self.capturing = sampling.entropy or sampling.branching
         self.v2 = engine.runner == "v2"
         self.seed = seed % 2**32  # numpy, which vLLM seeds too, takes no more
-        self.llm = _load(path, engine, self.capturing, longest, self.seed, options)
+        self.llm = load(
+            path,
+            engine,
+            capturing=self.capturing,
+            longest=longest,
+            seed=self.seed,
+            options=options,
+        )
         config = self.llm.vllm_config
         self.room = 2 * config.scheduler_config.max_num_seqs
-        eos = _generation_eos(path, config.model_config.hf_config, options.get("revision"))
+        eos = end_tokens(path, config.model_config.hf_config, options.get("revision"))
         self.stops = prompter.stop_ids(eos)
         self.ledger = Ledger()
         self.keys = 0
@@ -105,7 +94,7 @@ class Vllm:
         # Work on a GPU goes on while the host does other things, so there it is the host's share.
         share = "capture_share" if device == "cpu" else "capture_share_of_host_time"
         own: dict[str, Any] = {
-            "vllm": _version(),
+            "vllm": vllm_version(),
             "torch": version("torch"),
             "runner": "v2" if self.v2 else "v1",
             "device": device,
@@ -266,9 +255,10 @@ class Vllm:
         self.worst = max(self.worst, apart)
         if not apart <= TOLERANCE:
             raise RFTError(
-                f"engine: the logprobs recorded inside vLLM {_version()} differ from vLLM's own by "
-                f"{apart:.2g} (more than {TOLERANCE}), so its statistics cannot be trusted; use "
-                "another version of vLLM, or set sample.statistics.entropy and branching to false"
+                f"engine: the logprobs recorded inside vLLM {vllm_version()} differ from vLLM's "
+                f"own by {apart:.2g} (more than {TOLERANCE}), so its statistics cannot be trusted; "
+                "use another version of vLLM, or set sample.statistics.entropy and branching to "
+                "false"
             )
 
     def _workers(self, method: str, *args: Any) -> list[Any]:
@@ -296,137 +286,11 @@ class _Flight:
     """Whether vLLM is asked for its own logprobs too."""
 
 
-def _load(
-    path: Path | str,
-    engine: Engine,
-    capturing: bool,
-    longest: int,
-    seed: int,
-    options: dict[str, Any],
-) -> Any:
-    """Start vLLM with a model, or say in one line what is in its way."""
-    _refuse(engine.args)
-    limit = engine.max_model_len
-    if limit is not None and longest > limit:
-        raise RFTError(
-            f"engine.max_model_len is {limit}, but the longest prompt with its completion may have "
-            f"{longest} tokens; raise it, or lower sample.max_tokens"
-        )
-    _environment(engine)
-    try:
-        from vllm import EngineArgs
-        from vllm.platforms import current_platform
-        from vllm.v1.engine.llm_engine import LLMEngine
-    except ImportError as error:
-        raise RFTError(
-            f"engine.kind: vllm, but vLLM cannot be imported ({error}); "
-            "pip install 'rft-rounds[vllm]', or set engine.kind: transformers"
-        ) from error
-    _know(engine.args, {field.name for field in fields(EngineArgs)})
-    args: dict[str, Any] = {
-        "max_model_len": limit or longest,
-        "generation_config": "vllm",
-        "disable_log_stats": True,
-        "use_tqdm_on_load": False,
-    }
-    if current_platform.is_cpu():
-        args["enforce_eager"] = True
-        args |= _as_stored(path, options)
-        chosen = {"gpu_memory_utilization", "kv_cache_memory_bytes"} & set(engine.args)
-        if not chosen and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-            args["kv_cache_memory_bytes"] = 2**30  # the default is most of the machine
-    if capturing:
-        args["worker_extension_cls"] = "rft.engines.capture.Extension"
-        if engine.runner == "v2":
-            args["logits_processors"] = ["rft.engines.capture:RunnerV2"]
-    if options.get("revision"):
-        args["tokenizer_revision"] = options["revision"]
-    try:
-        made = EngineArgs(model=str(path), seed=seed, **(args | options | engine.args))
-        with _out_of_sight("llvmlite.binding.ffi"):
-            return LLMEngine.from_engine_args(made)
-    except Exception as error:
-        raise RFTError(_why_not(path, error, args["max_model_len"])) from error
-
-
-def _environment(engine: Engine) -> None:
-    """Set what vLLM reads from the environment while it is imported; what is set stays."""
-    # On a CPU it warns, a dozen lines at each start, of what does not matter there.
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR" if _cpu_build() else "WARNING")
-    # One process holds engine and scheduler: no copies of requests, and its RNG is seeded once.
-    # Ranks of a tensor-parallel group are processes of their own all the same.
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    # Runner V2 is the default on GPUs; its statistics have not been shown on hardware.
-    os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "1" if engine.runner == "v2" else "0"
-    if _cpu_build():
-        # Compiling costs more than it gives there, and spinning threads starve the others.
-        os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
-@contextmanager
-def _out_of_sight(name: str) -> Iterator[None]:
-    """Hide a module for a while.
-
-    A starting CPU worker of vLLM 0.32 looks at every object of every module, and falls over one of
-    numba's, which is there once another engine of this process has recorded statistics.
-    """
-    module = sys.modules.pop(name, None)
-    try:
-        yield
-    finally:
-        if module is not None:
-            sys.modules[name] = module
-
-
-def _as_stored(path: Path | str, options: dict[str, Any]) -> dict[str, Any]:
-    """Keep a float32 model what it is, which vLLM's `auto` would round to bfloat16."""
-    import torch
-    from transformers import AutoConfig
-
-    try:
-        stored = getattr(AutoConfig.from_pretrained(str(path), **options), "dtype", None)
-    except (OSError, ValueError):  # vLLM says what is wrong with the model
-        return {}
-    return {"dtype": "float32"} if stored == torch.float32 else {}
-
-
-def _know(given: dict[str, Any], known: set[str]) -> None:
-    """Refuse arguments that this version of vLLM does not have."""
-    for name in given:
-        if name not in known:
-            advice = suggestion(name, known, otherwise="see vLLM's engine arguments")
-            raise RFTError(f"engine.args: vLLM {_version()} does not know {name!r}; {advice}")
-
-
-def _refuse(args: dict[str, Any]) -> None:
-    """Refuse arguments that are not the user's to give."""
-    for name in args:
-        reasons = [why for prefix, why in PREFIXES.items() if name.startswith(prefix)]
-        if why := REFUSED.get(name) or next(iter(reasons), None):
-            raise RFTError(f"engine.args.{name} cannot be set: {why}; remove it")
-
-
-def _why_not(path: Path | str, error: Exception, asked: int) -> str:
-    """Say in one line why vLLM did not start."""
-    text = " ".join(str(error).split())
-    if "derived max_model_len" in text:
-        own = re.search(r"derived max_model_len \(\w+=(\d+)", text)
-        return (
-            f"{path}: the model takes {own[1] if own else 'fewer'} tokens, but prompt and "
-            f"completion may have {asked}; lower sample.max_tokens"
-        )
-    short = text if len(text) <= 300 else f"{text[:300]}..."
-    if _is_memory(error):
-        return f"{path}: the model or its KV cache does not fit in memory ({short}); {LESS}"
-    return f"{path}: vLLM {_version()} does not load the model ({type(error).__name__}: {short})"
-
-
 def _explain_stop(error: Exception) -> None:
     """Say in one line that the engine is gone, if that is what an error means."""
     text = str(error)
     name = type(error).__name__
-    if _is_memory(error):
+    if is_memory(error):
         raise Interrupted(
             f"vLLM ran out of memory; finished rollouts are kept. Run again, or {LESS}"
         ) from error
@@ -435,35 +299,3 @@ def _explain_stop(error: Exception) -> None:
             f"vLLM's engine died ({name}: {' '.join(text.split())[:200]}); finished rollouts are "
             "kept, run again to go on"
         ) from error
-
-
-def _is_memory(error: Exception) -> bool:
-    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or any(words in str(error) for words in MEMORY)
-
-
-def _generation_eos(path: Path | str, hf_config: Any, revision: str | None) -> list[int]:
-    """List the end tokens that the model's own generation config names."""
-    from transformers import GenerationConfig
-
-    from rft.engines.transformers import generation_eos
-
-    try:
-        config = GenerationConfig.from_pretrained(str(path), revision=revision or "main")
-    except OSError:
-        config = GenerationConfig.from_model_config(hf_config)
-    return generation_eos(config)
-
-
-def _cpu_build() -> bool:
-    """Tell the CPU's build of vLLM from the others before it is imported."""
-    if sys.platform == "darwin":
-        return True
-    installed = {name.lower() for name in packages_distributions().get("vllm", [])}
-    return any("cpu" in name or "cpu" in version(name) for name in installed)
-
-
-def _version() -> str:
-    import vllm
-
-    return str(vllm.__version__)

@@ -1,15 +1,16 @@
 """Every setting of a run, strict: a module for each section, and how recipes are loaded."""
 
+from rft.recipe.engine import EngineSettings
 from rft.recipe.evaluate import Evaluate, Gate
 from rft.recipe.grpo import Grpo, Length, Reward
 from rft.recipe.prepare import Columns, Holdout, Prepare, Source
 from rft.recipe.recipe import Grade, Keep, Recipe, Score, Select
-from rft.recipe.sample import Engine, Example, Model, Prompt, Sample, Statistics, Until
+from rft.recipe.sample import Example, Model, Prompt, Sample, Statistics, Until
 from rft.recipe.sft import Lora, Sft
 
 __all__ = [
     "Columns",
-    "Engine",
+    "EngineSettings",
     "Evaluate",
     "Example",
     "Gate",

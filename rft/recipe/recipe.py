@@ -5,10 +5,11 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from rft.recipe.engine import EngineSettings
 from rft.recipe.evaluate import Evaluate, Gate
 from rft.recipe.grpo import Grpo
 from rft.recipe.prepare import Prepare
-from rft.recipe.sample import Engine, Model, Prompt, Sample
+from rft.recipe.sample import Model, Prompt, Sample
 from rft.recipe.section import (
     Amount,
     Auto,
@@ -103,7 +104,7 @@ class Recipe(Section):
     """How questions are put."""
     prepare: Prepare
     """Where problems come from."""
-    engine: Engine = Engine()
+    engine: EngineSettings = EngineSettings()
     """What samples."""
     sample: Sample
     """How many answers are drawn each round."""
@@ -150,10 +151,10 @@ class Recipe(Section):
                 f"rounds is {self.rounds}, and online training (grpo) makes one model; set "
                 "rounds: 1, or grpo: null"
             )
-        if self.grpo is not None and self.engine.kind == "replay":
+        if self.grpo is not None and not self.engine.traits.draws:
             raise ValueError(
-                "engine.kind is replay, and what online training (grpo) makes was never recorded; "
-                "set engine.kind: transformers"
+                f"engine.kind is {self.engine.kind}, and what online training (grpo) makes was "
+                "never recorded; set engine.kind: transformers"
             )
         if self.grpo is not None and self.prompt.stop:
             raise ValueError(

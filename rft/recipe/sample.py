@@ -1,20 +1,10 @@
-"""The recipe's `model`, `prompt`, `engine` and `sample` sections: who answers what, and how."""
+"""The recipe's `model`, `prompt` and `sample` sections: who answers what, and how."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rft.recipe.section import Auto, Count, Inside, Open, Section, Text, Texts, refuse_equal_samples
-
-# Engine arguments that have a place of their own in the recipe.
-ENGINE_SETTINGS = {
-    "model": "model.path",
-    "revision": "model.revision",
-    "trust_remote_code": "model.trust_remote_code",
-    "max_model_len": "engine.max_model_len",
-    "seed": "seed",
-}
-ENGINE_KINDS = {"path": "replay", "url": "server", "served_model": "server", "runner": "vllm"}
+from rft.recipe.section import Count, Inside, Open, Section, Text, Texts, refuse_equal_samples
 
 
 class Model(Section):
@@ -59,46 +49,6 @@ class Prompt(Section):
     def _template_asks(self) -> Self:
         if self.template.count("{question}") != 1:
             raise ValueError(f"template must hold {{question}} exactly once; got {self.template!r}")
-        return self
-
-
-class Engine(Section):
-    """What samples, for `sample` and `evaluate` alike."""
-
-    kind: Literal["transformers", "vllm", "server", "replay"] = "transformers"
-    """In this process, vLLM, an OpenAI-compatible server, or recorded rollouts."""
-    workers: Count | Auto = "auto"
-    """How many engines; auto is one per GPU or tensor-parallel group."""
-    max_model_len: Count | None = None
-    """The longest prompt plus completion, in tokens; null is what the stage needs."""
-    runner: Literal["v1", "v2"] | None = None
-    """vLLM's model runner; null chooses the one whose statistics are known to be right."""
-    url: Text | None = None
-    """The server's address, up to and with /v1."""
-    served_model: Text | None = None
-    """The model's name on the server; null is model.path."""
-    path: Text | None = None
-    """The recorded rollouts, a Parquet file or folder, for kind: replay."""
-    args: Open = Field(default_factory=dict)
-    """Further arguments of the engine, such as vLLM's gpu_memory_utilization."""
-
-    @model_validator(mode="after")
-    def _settings_are_this_kinds(self) -> Self:
-        for name, kind in ENGINE_KINDS.items():
-            value = getattr(self, name)
-            if value is not None and kind != self.kind:
-                raise ValueError(
-                    f"{name} is {value!r}, for kind: {kind} only, and kind is {self.kind}; "
-                    f"remove {name} or change kind"
-                )
-            if value is None and kind == self.kind and name in ("path", "url"):
-                raise ValueError(f"kind: {kind} needs {name}; add it")
-        # It is not shown: people put keys into addresses.
-        if self.url and not self.url.lower().startswith(("http://", "https://")):
-            raise ValueError("url begins with http:// or https://, as in http://localhost:8000/v1")
-        for name in self.args:
-            if name in ENGINE_SETTINGS:
-                raise ValueError(f"args.{name} has a key of its own; set {ENGINE_SETTINGS[name]}")
         return self
 
 

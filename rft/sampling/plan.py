@@ -3,54 +3,19 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import polars as pl
 
-from rft.engines import Engine, Finished, Request, Sampling
-from rft.errors import RFTError
+from rft.engines import Finished, Request, Sampling, engine_identity
 from rft.prompt import Prompter
 from rft.recipe import Evaluate, Grpo, Recipe, Sample, Until
 from rft.runs import tables
 from rft.runs.folder import Run
-from rft.runs.models import MARK, ModelRef
+from rft.runs.models import ModelRef
 from rft.runs.stages import Stage
 from rft.seeds import derive, digest
-
-# What decides an engine's tokens; every other argument is about memory and speed.
-IDENTITY_ARGS = ("dtype", "quantization", "kv_cache_dtype", "hf_overrides")
-
-
-def engine_identity(recipe: Recipe) -> dict[str, Any]:
-    """Give the engine settings on which the sampled tokens depend."""
-    engine = recipe.engine
-    own = {name: engine.args[name] for name in IDENTITY_ARGS if name in engine.args}
-    if engine.kind == "replay":
-        assert engine.path is not None, "the recipe refuses replay without a path"
-        own["recording"] = recording_digest(Path(engine.path))
-    if engine.kind == "server":
-        # What the name stands for is the server's affair; where it is asked changes nothing.
-        own["served_model"] = engine.served_model or recipe.model.path
-        if "top_logprobs" in engine.args:
-            own["top_logprobs"] = engine.args["top_logprobs"]
-    return {"kind": engine.kind, **own}
-
-
-def recording_digest(path: Path) -> str:
-    """Hash what a replay answers from."""
-    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
-    files = [file for file in files if not {"stale", "work"} & set(file.relative_to(path).parts)]
-    if not files:
-        raise RFTError(f"engine.path: {path}: no recorded rollouts (Parquet) here")
-    return digest(*(file_digest_of(str(file), file.stat().st_mtime_ns) for file in files))
-
-
-@cache
-def file_digest_of(path: str, _modified: int) -> str:
-    """Hash a file once per process, unless it changes."""
-    return tables.file_digest(Path(path))
 
 
 def sampling_settings(recipe: Recipe, section: Sample | Grpo | Evaluate) -> dict[str, Any]:
@@ -161,7 +126,7 @@ class Plan:
     @property
     def together(self) -> bool:
         """Say whether tokens depend, in their last bits, on which requests share a batch."""
-        return self.run.recipe.engine.kind == "transformers"
+        return self.run.recipe.engine.traits.together
 
     def engine_seed(self, worker: str, attempt: int) -> int:
         """Derive the seed of an engine that draws for all its requests from one stream."""
@@ -174,59 +139,6 @@ class SamplingStage(Stage):
 
     plan: Callable[[Run, int], Plan]
     """Say what is sampled in a round."""
-
-
-def open_engine(plan: Plan, seed: int) -> Engine:
-    """Load the recipe's engine with the plan's model."""
-    engine, model = plan.run.recipe.engine, plan.model
-    if engine.kind == "replay":
-        assert engine.path is not None, "the recipe refuses replay without a path"
-        from rft.engines.replay import Replay
-
-        return Replay(engine.path)
-    if engine.kind == "server":
-        from rft.engines.server import Server
-
-        folder, made = Path(model.path).resolve(), (plan.run.path / "models").resolve()
-        trained = folder.is_relative_to(made) and (folder / MARK).is_file()
-        return Server(
-            plan.prompts,
-            engine,
-            model,
-            # The recipe's names are the base's: what the run trained is known by its folder.
-            name=None if trained else engine.served_model or plan.run.recipe.model.path,
-            sampling=plan.sampling,
-            longest=plan.room,
-        )
-    if engine.kind == "vllm":
-        from rft.engines.vllm import Vllm
-
-        return Vllm(
-            model.path,
-            plan.prompts,
-            engine,
-            sampling=plan.sampling,
-            longest=plan.room,
-            seed=seed,
-            **model.options,
-        )
-    from rft.engines.transformers import Transformers
-
-    check_context(plan)
-    return Transformers(model.path, plan.prompts, engine.args, **model.options)
-
-
-def check_context(plan: Plan) -> None:
-    """Refuse completions that would run out of the model's positions."""
-    config = json.loads((Path(plan.model.path) / "config.json").read_text())
-    limit = config.get("max_position_embeddings") or plan.longest
-    limit = min(limit, plan.run.recipe.engine.max_model_len or limit)
-    if plan.longest > limit:
-        raise RFTError(
-            f"{plan.stage}.max_tokens: {plan.section.max_tokens} and the longest prompt "
-            f"({plan.longest - plan.section.max_tokens} tokens) are {plan.longest} tokens, more "
-            f"than the {limit} of the model or engine.max_model_len; lower max_tokens"
-        )
 
 
 def rollout_rows(finished: Iterable[Finished], plan: Plan) -> pl.DataFrame:

@@ -35,7 +35,7 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
     Done once per sampling settings; None where it was done before, or nothing will be learnt from.
     """
     run, recipe, prompts = job.run, job.run.recipe, plan.prompts
-    if recipe.engine.kind == "replay" or not plan.probes or is_current(run):
+    if not recipe.engine.traits.draws or not plan.probes or is_current(run):
         return None
     job.say(shown(prompts, plan.probes[0], online=recipe.grpo is not None))
     # What engines compile at their first tokens is not sampling.
@@ -173,7 +173,7 @@ def matrix_speed() -> float:
     """Measure a device's operations per second in matrix products, where training will run."""
     import torch
 
-    where = "cuda" if torch.cuda.is_available() else "cpu"
+    where = devices.device()
     kind = torch.bfloat16 if where == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     size, best = (4096 if where == "cuda" else 512), float("inf")
     square = torch.ones(size, size, dtype=kind, device=where)

@@ -5,11 +5,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rft.engines import Finished
+from rft.engines import Finished, open_engine
 from rft.estimates.forecast import described
 from rft.progress import Progress
 from rft.runs.stages import Job
-from rft.sampling.plan import Asked, Plan, open_engine
+from rft.sampling.plan import Asked, Plan
 from rft.sampling.preflight import preflight
 from rft.sampling.shards import FinishedRollouts, Shards
 from rft.sampling.waves import Lease, Waves

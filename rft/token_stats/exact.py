@@ -42,9 +42,9 @@ def _branching(weights: "Tensor", total: "Tensor", mass: float) -> "Tensor":
     for prefix in (*(size for size in PREFIXES if size < width), width):
         top = weights[left].topk(prefix, -1).values
         below = top.cumsum(-1, dtype=torch.float64) < (mass * total[left])[:, None]
-        found = below.sum(-1, dtype=torch.int32) + 1
-        reached = found <= prefix
-        counts[left[reached]] = found[reached]
+        needed = below.sum(-1, dtype=torch.int32) + 1
+        reached = needed <= prefix
+        counts[left[reached]] = needed[reached]
         left = left[~reached]
         if not len(left):
             return counts

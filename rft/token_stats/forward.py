@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rft.devices import device
 from rft.errors import RFTError
 from rft.recipe.section import Auto, Count
 from rft.token_stats.exact import token_statistics
@@ -46,16 +47,14 @@ def load(model: "ModelRef") -> Any:
     """Load a model for scoring: in float32 on a CPU, as it is stored on an accelerator."""
     from transformers import AutoModelForCausalLM
 
-    from rft.engines.transformers import device
-
     place = device()
     dtype = "float32" if place == "cpu" else "auto"
     try:
-        found = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, **model.options)
+        loaded = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, **model.options)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RFTError(f"{model.path}: the model does not load ({reason})") from None
-    return found.to(place).eval()
+    return loaded.to(place).eval()
 
 
 def longest(model: "ModelRef") -> float:
@@ -75,10 +74,10 @@ def score(
     check: Callable[[], None] = lambda: None,
 ) -> list[Scores]:
     """Score rows with a loaded model, in the order in which they are given."""
-    found: dict[int, Scores] = {}
+    scores: dict[int, Scores] = {}
     for done in score_batches(model, rows, mass=mass, micro_batch=micro_batch, check=check):
-        found |= done
-    return [found[place] for place in range(len(rows))]
+        scores |= done
+    return [scores[place] for place in range(len(rows))]
 
 
 def score_batches(
@@ -143,9 +142,9 @@ class Halves:
 
     def hidden(self, tokens: "Tensor", mask: "Tensor") -> "Tensor":
         """Run the body."""
-        found = self.body(input_ids=tokens, attention_mask=mask, use_cache=False)
-        self.kind = type(found)
-        states: Tensor = found.last_hidden_state
+        made = self.body(input_ids=tokens, attention_mask=mask, use_cache=False)
+        self.kind = type(made)
+        states: Tensor = made.last_hidden_state
         return states
 
     def logits(self, states: "Tensor") -> "Tensor":
@@ -204,12 +203,12 @@ def _forward(halves: Halves, rows: Sequence[Row], mass: float) -> list[Scores]:
             logprobs += logprob.tolist()
             entropies += entropy.tolist()
             branching += counts.tolist()
-    found, start = [], 0
+    scores, start = [], 0
     for _, response in rows:
         mine = slice(start, start + len(response))
-        found.append(Scores(logprobs[mine], entropies[mine], branching[mine]))
+        scores.append(Scores(logprobs[mine], entropies[mine], branching[mine]))
         start += len(response)
-    return found
+    return scores
 
 
 def _padded(rows: Sequence[Row]) -> "tuple[Tensor, Tensor, Tensor, Tensor]":

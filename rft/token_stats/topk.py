@@ -30,11 +30,11 @@ def estimates(
     entropies, branching = [], []
     for listing in listings[:length]:
         listed = list(listing.values()) if isinstance(listing, dict) else []
-        found = topk_statistics(listed, top=top, mass=mass, vocabulary=vocabulary)
-        if found is None:
+        estimate = topk_statistics(listed, top=top, mass=mass, vocabulary=vocabulary)
+        if estimate is None:
             raise Unusable("listings that are no top-k logprobs")
-        entropies.append(found[0])
-        branching.append(found[1])
+        entropies.append(estimate[0])
+        branching.append(estimate[1])
     return [float(value) for value in chosen[:length]], entropies, branching
 
 

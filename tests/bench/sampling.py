@@ -23,8 +23,7 @@ from rft.engines import Finished, Fixed, Request, Sampling
 from rft.engines.transformers import Transformers
 from rft.engines.vllm import Vllm
 from rft.prompt import load_tokenizer, prompter
-from rft.recipe import Prompt
-from rft.recipe.sample import Engine
+from rft.recipe import EngineSettings, Prompt
 from rft.token_stats.forward import score
 from tests.broad_model import make_broad_model
 
@@ -48,7 +47,7 @@ def compare(what: str, path: Path, count: int, max_tokens: int, rows: int) -> No
     everything = Sampling(entropy=True, branching=True, **how)
     entropy = Sampling(entropy=True, branching=False, **how)
     plain = Sampling(entropy=False, branching=False, **how)
-    settings = Engine(kind="vllm", args={"max_num_seqs": rows})
+    settings = EngineSettings(kind="vllm", args={"max_num_seqs": rows})
     engine = Vllm(path, prompts, settings, sampling=everything, longest=256, seed=1)
     engine.stops = frozenset()  # all arms draw the same number of tokens
     embedded = Transformers(path, prompts, {"batch": rows})

@@ -18,21 +18,20 @@ import pytest
 
 from pipelines.perform import STAGES
 from rft.bundled import bundled
-from rft.engines import Fixed, Request, Sampling
+from rft.engines import Fixed, Request, Sampling, engine_identity, open_engine
 from rft.engines.endpoint import retry_after
 from rft.engines.server import Server
 from rft.errors import Interrupted, RFTError
 from rft.processes.stopping import Stop
 from rft.prompt import load_tokenizer, prompter
-from rft.recipe import Prompt
+from rft.recipe import EngineSettings, Prompt
 from rft.recipe.loading import load_recipe
-from rft.recipe.sample import Engine
 from rft.runs import stages
 from rft.runs.folder import Run
 from rft.runs.models import MARK, ModelRef
 from rft.runs.stages import Job
 from rft.sampling.collect import collect_share
-from rft.sampling.plan import Plan, engine_identity, open_engine
+from rft.sampling.plan import Plan
 from rft.seeds import derive
 from tests import small_run
 
@@ -179,7 +178,7 @@ def engine(
 ):
     """Connect for the base, which goes by its name, or for a model that the run trained."""
     prompts = prompter(TOKENIZER, Prompt(**(prompt or {})))
-    recipe = Engine(**{"kind": "server", "url": fake.url, "args": args or {}, **settings})
+    recipe = EngineSettings(**{"kind": "server", "url": fake.url, "args": args or {}, **settings})
 
     async def sleep(seconds):
         if slept is not None:

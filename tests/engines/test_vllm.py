@@ -14,8 +14,7 @@ from rft.bundled import bundled
 from rft.engines import Fixed, Request, Sampling
 from rft.errors import Interrupted, RFTError
 from rft.prompt import load_tokenizer, prompter
-from rft.recipe import Prompt
-from rft.recipe.sample import Engine
+from rft.recipe import EngineSettings, Prompt
 from tests.broad_model import make_broad_model
 
 # Not importorskip: the engine sets vLLM's environment before it is imported.
@@ -52,7 +51,7 @@ def make(path=TINY, *, seed=SEED, statistics=True, prompt=None, longest=LONGEST,
 
     prompts = prompter(load_tokenizer(TINY), Prompt(**(prompt or {})))
     how = sampling(entropy=statistics, branching=statistics)
-    settings = Engine(kind="vllm", args={"max_num_seqs": 32, **args})
+    settings = EngineSettings(kind="vllm", args={"max_num_seqs": 32, **args})
     engine = Vllm(path, prompts, settings, sampling=how, longest=longest, seed=seed)
     ALIVE.append(engine)
     return engine
@@ -401,7 +400,7 @@ def test_lengths_that_do_not_fit():
     from rft.engines.vllm import Vllm
 
     prompts = prompter(load_tokenizer(TINY), Prompt())
-    settings = Engine(kind="vllm", max_model_len=100)
+    settings = EngineSettings(kind="vllm", max_model_len=100)
     with pytest.raises(RFTError, match=r"max_model_len is 100.*160 tokens; raise it, or lower"):
         Vllm(TINY, prompts, settings, sampling=sampling(), longest=160, seed=1)
     with pytest.raises(RFTError, match=r"takes 512 tokens.*may have 600; lower sample\.max_tokens"):

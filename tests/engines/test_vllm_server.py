@@ -24,8 +24,7 @@ from rft.engines import Fixed, Request, Sampling
 from rft.engines.server import Server
 from rft.errors import Interrupted, RFTError
 from rft.prompt import load_tokenizer, prompter
-from rft.recipe import Prompt
-from rft.recipe.sample import Engine
+from rft.recipe import EngineSettings, Prompt
 from rft.runs.models import ModelRef
 from rft.seeds import derive
 
@@ -91,7 +90,7 @@ def served(tmp_path_factory) -> Iterator[Served]:
 
 
 def engine(served, how=PLAIN, *, trained=None, args=None, longest=200, **prompt) -> Server:
-    recipe = Engine(kind="server", url=served.url, served_model="tiny", args=args or {})
+    recipe = EngineSettings(kind="server", url=served.url, served_model="tiny", args=args or {})
     return Server(
         prompter(TOKENIZER, Prompt(**prompt)),
         recipe,
@@ -106,8 +105,8 @@ def engine(served, how=PLAIN, *, trained=None, args=None, longest=200, **prompt)
 def requests(made, count) -> list[Request]:
     asked = []
     for i in range(count):
-        text = made.prompter.render(f"Start with {i}. Multiply by 7. Subtract 9.")
-        ids = tuple(made.prompter.encode(text))
+        text = made.completions.prompter.render(f"Start with {i}. Multiply by 7. Subtract 9.")
+        ids = tuple(made.completions.prompter.encode(text))
         asked.append(Request(f"r{i}", f"p{i}", 1, 0, text, ids, derive("vllm", i)))
     return asked
 
@@ -135,7 +134,7 @@ def test_tokens_are_the_texts_and_estimates_bound_the_exact_statistics(served, h
     compared = covered = reached = 0
     for each in done:
         assert each.completion == TOKENIZER.decode(each.token_ids)
-        assert not set(each.token_ids) & made.prompter.stop_ids()
+        assert not set(each.token_ids) & made.completions.prompter.stop_ids()
         assert (len(each.token_ids) == how.max_tokens) == (each.finish_reason == "length")
         assert each.stats_origin == "topk"
         prompt = list(each.request.prompt_ids)

@@ -12,7 +12,8 @@ import yaml
 from pydantic import BaseModel
 
 from rft.bundled import bundled
-from rft.engines.vllm import CHECKED, PREFIXES, REFUSED, TOLERANCE
+from rft.engines.vllm import CHECKED, TOLERANCE
+from rft.engines.vllm_start import PREFIXES, REFUSED
 from rft.estimates import model_size as sizes
 from rft.recipe import Recipe
 from rft.recipe.loading import load_recipe, recipe_names

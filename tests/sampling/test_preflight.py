@@ -6,11 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines import evaluate
-from rft.engines import Finished, Request
+from rft.engines import Finished, Request, open_engine
 from rft.processes.stopping import Stop
 from rft.runs.stages import Job, Stage
 from rft.sampling import preflight
-from rft.sampling.plan import open_engine
 from tests.small_run import new_run, prepare, solved
 
 
