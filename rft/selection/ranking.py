@@ -61,7 +61,7 @@ def ranked_by(select: Select) -> dict[str, str]:
 def may_lack(recipe: Recipe) -> bool:
     """Say whether a run of the recipe ranks by a statistic that its rollouts may not have."""
     needed = {ORDERS[name].needs for name in orders_in_use(recipe.select).values()} - {None}
-    if recipe.engine.kind in ("server", "replay"):
+    if recipe.engine.traits.statistics != "exact":
         return bool(needed)
     kept = recipe.sample.statistics
     recorded = {"entropy"} if kept.entropy else set()
