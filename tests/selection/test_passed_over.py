@@ -212,7 +212,7 @@ def fates_of(kept: pl.DataFrame, choice: Select, **given: Any) -> dict[str, Fate
 
 
 @pytest.mark.parametrize("by", ORDERS)
-@pytest.mark.parametrize("difficulty", [None, (0.2, 0.7), "proportional"], ids=str)
+@pytest.mark.parametrize("difficulty", [None, (0.25, 0.75), "proportional"], ids=str)
 def test_every_kept_row_is_selected_or_passed_over_as_one_would_decide_by_hand(by, difficulty):
     source = random.Random(f"{by} {difficulty}")
     seen: Counter[str] = Counter()
