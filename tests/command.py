@@ -8,7 +8,19 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from rft.cli import cli
+from rft.processes.stopping import SIGNALS
+
 ROOT = Path(__file__).resolve().parents[1]
+
+# Small units and a checkpoint after every step, so that there is something to lose half-way.
+SMALL_UNITS = [
+    *("--set", "engine.args={batch: 8}"),
+    *("--set", "sft.epochs=2"),
+    *("--set", "sft.save_every=1"),
+]
 
 
 def command(*arguments: object) -> list[str]:
@@ -20,6 +32,16 @@ def rft(*arguments: object, code: int = 0) -> str:
     """Call `rft`, hold it to its exit code, and give what it told."""
     done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def rft_here(*arguments: object, code: int = 0) -> str:
+    """Call `rft` without a process of its own, and give what it told, without its children."""
+    ours = {number: signal.getsignal(number) for number in SIGNALS}
+    done = CliRunner().invoke(cli, [str(word) for word in arguments])
+    for number, handler in ours.items():
+        signal.signal(number, handler)
+    assert done.exit_code == code, done.output
     return done.stderr
 
 

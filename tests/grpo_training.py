@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,14 @@ def recipe_for(plugins: Mapping[str, Any] | None = None, **settings: Any) -> Rec
         # Gradients are compared, so they are not scaled down.
         "args": {"max_grad_norm": 1e9},
     }
-    return load_recipe("grpo-quickstart").model_copy(
-        update={"grpo": type(load_recipe("grpo-quickstart").grpo).model_validate(wanted | settings)}
-    )
+    shipped = quickstart()
+    return shipped.model_copy(update={"grpo": type(shipped.grpo).model_validate(wanted | settings)})
+
+
+@cache
+def quickstart() -> Recipe:
+    """Load the shipped recipe once."""
+    return load_recipe("grpo-quickstart")
 
 
 def trainer_for(

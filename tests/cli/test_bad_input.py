@@ -102,9 +102,16 @@ def with_train(path: Path) -> str:
 )
 def test_problems_none_of_which_can_be_used_are_refused(tmp_path, rows, says):
     source = jsonl(tmp_path / "train.jsonl", rows)
+    refused("prepare", *start(tmp_path, with_train(source))[1:], says=says)
+    assert nothing_in(tmp_path / "run", "problems")
+
+
+@pytest.mark.slow
+def test_what_the_process_of_a_stage_refuses_ends_the_run_with_its_line(tmp_path):
+    source = jsonl(tmp_path / "train.jsonl", [{"question": " ", "gold": "2"}])
     result = cli_process(*start(tmp_path, with_train(source)))
     assert result.returncode == 2, result.stderr
-    assert says in result.stderr
+    assert "1: empty question" in result.stderr
     assert "Traceback" not in result.stderr
     assert nothing_in(tmp_path / "run", "problems")
 
@@ -119,8 +126,8 @@ def test_single_unusable_problems_are_set_aside_and_counted(tmp_path):
     rows = [*GOOD, {"question": "x" * 4000, "gold": "2"}, {"question": "", "gold": "1"}, GOOD[0]]
     source = jsonl(tmp_path / "train.jsonl", rows)
     words = start(tmp_path, with_train(source), "sample.problems=4")
-    result = cli_process("prepare", *words[1:])
-    assert result.returncode == 0, result.stderr
+    code, output = rft("prepare", *words[1:])
+    assert code == 0, output
     manifest = json.loads((tmp_path / "run/manifest/round-0000/prepare.json").read_text())
     assert manifest["counts"]["problems"]["train"] == 20
     assert manifest["counts"]["set_aside"] == {
@@ -154,17 +161,9 @@ def test_a_missing_an_empty_and_a_wrong_input_file_are_refused(tmp_path, stage):
 # Runs ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("bad") / "run"
-    result = cli_process("run", "smoke", "--out", out)
-    assert result.returncode == 0, result.stderr
-    return out
-
-
 @pytest.fixture
-def run(done, tmp_path) -> Path:
-    return Path(shutil.copytree(done, tmp_path / "run"))
+def run(finished, tmp_path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 def snapshot(run: Path) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,18 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import command, kill_when, rft
+from tests.command import SMALL_UNITS, command, kill_when, rft, rft_here
 
 pytestmark = pytest.mark.slow
 
-# Small units and a checkpoint after every step, so that there is something to lose half-way.
-SETTINGS = ["--set", "engine.args={batch: 8}", "--set", "sft.epochs=2", "--set", "sft.save_every=1"]
 TABLES = ("problems", "set_aside", "rollouts", "graded", "kept", "rejected", "selected")
 TABLES += ("passed_over", "verdicts")
 
 
 def smoke(out: Path) -> list[str]:
-    return ["run", "smoke", "--out", str(out), *SETTINGS]
+    return ["run", "smoke", "--out", str(out), *SMALL_UNITS]
 
 
 def tables(run: Path) -> dict[str, str]:
@@ -42,10 +41,8 @@ def started(run: Path, stage: str, round: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> dict[str, str]:
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
-    rft(*smoke(out))
-    return tables(out)
+def undisturbed(finished) -> dict[str, str]:
+    return tables(finished)
 
 
 def test_kill_minus_nine_in_each_stage_leaves_the_tables_of_an_undisturbed_run(
@@ -110,10 +107,10 @@ main()
 
 
 @pytest.mark.parametrize("stage", ["filter", "select"])
-def test_a_kill_at_every_rename_of_a_light_stage_is_harmless(tmp_path, stage):
-    out = tmp_path / "run"
-    rft(*smoke(out))
-    wanted = tables(out)
+def test_a_kill_at_every_rename_of_a_light_stage_is_harmless(
+    tmp_path, stage, finished, undisturbed
+):
+    out = Path(shutil.copytree(finished, tmp_path / "run"))
     manifest = out / "manifest" / "round-0001" / f"{stage}.json"
     for count in range(100):
         manifest.unlink()
@@ -125,6 +122,6 @@ def test_a_kill_at_every_rename_of_a_light_stage_is_harmless(tmp_path, stage):
         if died.returncode == 0:
             break
         assert died.returncode == -signal.SIGKILL, died.stderr.decode()
-        rft(stage, out, "--round", "1")
-        assert tables(out) == wanted
+        rft_here(stage, out, "--round", "1")
+        assert tables(out) == undisturbed
     assert count >= 3, "the stage was never killed"

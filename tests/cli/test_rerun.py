@@ -7,16 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.command import rft
+from tests.command import rft, rft_here
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("rerun") / "run"
-    rft("run", "smoke", "--out", out)
-    return out
 
 
 @pytest.fixture
@@ -35,33 +28,33 @@ def table(run: Path, name: str, round: int = 1) -> pl.DataFrame:
 def test_a_changed_threshold_shows_its_plan_and_with_update_uses_the_rollouts_again(run):
     rollouts, kept = table(run, "rollouts"), table(run, "kept")
     change = ["run", run, "--set", "filter.redundant.threshold=0.0"]
-    told = rft(*change, code=2)
+    told = rft_here(*change, code=2)
     assert "filter.redundant.threshold: 0.31 -> 0.0" in told
     for line in ("sample    reuse", "grade     reuse", "filter    redo"):
         assert line in told
     assert table(run, "kept").equals(kept)
-    told = rft(*change, "--update")
+    told = rft_here(*change, "--update")
     assert "round 1: sample" not in told
     assert "round 1: filter" in told
     assert table(run, "rollouts").equals(rollouts)
     assert len(table(run, "kept")) < len(kept)
     stale = next((run / "stale").rglob("kept/round-0001/part-00000.parquet"))
     assert pl.read_parquet(stale).equals(kept)
-    assert "nothing to do" in rft("run", run)
+    assert "nothing to do" in rft_here("run", run)
 
 
 def test_an_interrupted_update_goes_on_without_being_agreed_to_again(run):
     change = ["run", run, "--set", "sample.temperature=0.9"]
     rft(*change, "--update", "--stop-after", "0.1s", code=75)
-    told = rft("run", run)
+    told = rft_here("run", run)
     assert "round 1: sample" in told
-    assert "nothing to do" in rft("run", run)
+    assert "nothing to do" in rft_here("run", run)
     assert not (run / "work" / "agreed").exists()
 
 
 def test_an_unchanged_output_stops_the_wave(run):
     before = manifest(run, "filter")
-    told = rft("run", run, "--set", "grade.deadline=6", "--update")
+    told = rft_here("run", run, "--set", "grade.deadline=6", "--update")
     assert "round 1: grade" in told
     assert "round 1: filter" not in told
     assert "round 1: sft" not in told
@@ -69,26 +62,26 @@ def test_an_unchanged_output_stops_the_wave(run):
 
 
 def test_execution_settings_are_in_no_key(run):
-    told = rft("run", run, "--set", "sft.save_every=1", "--set", "keep.models=all")
+    told = rft_here("run", run, "--set", "sft.save_every=3", "--set", "keep.models=all")
     assert "nothing to do" in told
 
 
 def test_one_round_more_leaves_the_first_as_it_was(run):
     before = {stage: manifest(run, stage) for stage in ("sample", "select", "evaluate")}
     model = manifest(run, "sft")["outputs"]["model"]["digest"]
-    told = rft("run", run, "--next")
+    told = rft_here("run", run, "--next")
     assert "round 2: sample" in told
     assert "round 1: " not in told
     assert {stage: manifest(run, stage) for stage in before} == before
     assert manifest(run, "sample", 2)["inputs"]["model"] == model
     ids = [set(table(run, "rollouts", round)["rollout_id"]) for round in (1, 2)]
     assert not ids[0] & ids[1]
-    assert "nothing to do" in rft("run", run)
+    assert "nothing to do" in rft_here("run", run)
 
 
 def test_next_finishes_a_broken_round_first(run):
     (run / "manifest/round-0001/evaluate.json").unlink()
-    told = rft("run", run, "--next")
+    told = rft_here("run", run, "--next")
     assert "round 1: evaluate" in told
     assert "round 2" not in told
 
@@ -103,7 +96,9 @@ def test_fewer_samples_keep_the_same_ones(run):
 
 def test_replaying_a_run_gives_its_tables(run, tmp_path):
     out = tmp_path / "replayed"
-    rft("run", "smoke", "--out", out, "--set", "engine.kind=replay", "--set", f"engine.path={run}")
+    rft_here(
+        "run", "smoke", "--out", out, "--set", "engine.kind=replay", "--set", f"engine.path={run}"
+    )
     names = ["problem_id", "sample_index"]
     for name, columns in {
         "rollouts": ["completion", "token_ids", "entropies", "branching", "logprobs"],

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.command import command, rft
+from tests.command import command, rft, rft_here
 
 pytestmark = pytest.mark.slow
 
@@ -22,14 +22,14 @@ UNTIL = ["--set", "sample.until={accepted: 3, max: 12, wave: 4}"]
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("workers") / "run"
-    rft("prepare", "smoke", "--out", out)
+    rft_here("prepare", "smoke", "--out", out)
     return out
 
 
 def begun(prepared: Path, folder: Path, *settings: str) -> Path:
     """Begin a run with other execution settings on the same problems."""
     shutil.copytree(prepared, folder)
-    rft("prepare", "smoke", "--out", folder, *settings)
+    rft_here("prepare", "smoke", "--out", folder, *settings)
     return folder
 
 
@@ -117,32 +117,32 @@ def test_waves_are_the_same_after_a_kill(prepared, tmp_path):
 
 def test_waves_over_a_recording_equal_those_that_were_recorded(prepared, tmp_path):
     more = begun(prepared, tmp_path / "recorded", "--set", "sample.n=12")
-    rft("sample", more)
+    rft_here("sample", more)
     replay = ["--set", "engine.kind=replay", "--set", f"engine.path={more}"]
     live = begun(prepared, tmp_path / "live", *UNTIL)
     again = begun(prepared, tmp_path / "again", *UNTIL, *replay)
     for run in (live, again):
-        rft("sample", run)
+        rft_here("sample", run)
     places = ["problem_id", "sample_index"]
     assert rollouts(live).select(places).equals(rollouts(again).select(places))
 
 
 def test_shares_of_an_array_job_work_without_the_lock(prepared, whole, tmp_path):
     run = begun(prepared, tmp_path / "run")
-    said = [rft("sample", run, "--worker", f"{index}/3") for index in range(2)]
-    assert "puts the shares together" in said[0]
+    assert "puts the shares together" in rft_here("sample", run, "--worker", "0/3")
+    rft_here("sample", run, "--worker", "1/3")
     assert not (run / "rollouts").exists()
     # The third share never came.
-    told = rft("sample", run)
+    told = rft_here("sample", run)
     names = ["rollout_id", "problem_id", "sample_index", "seed"]
     assert rollouts(run).select(names).equals(rollouts(whole[1]).select(names))
-    assert "nothing to do" in rft("sample", run, "--worker", "2/3")
+    assert "nothing to do" in rft_here("sample", run, "--worker", "2/3")
     assert "64/64" in told
 
 
 def test_a_share_that_does_not_exist_is_one_line(prepared):
-    assert "write I/N" in rft("sample", prepared, "--worker", "3/3", code=2)
-    assert "write I/N" in rft("sample", prepared, "--worker", "three", code=2)
+    assert "write I/N" in rft_here("sample", prepared, "--worker", "3/3", code=2)
+    assert "write I/N" in rft_here("sample", prepared, "--worker", "three", code=2)
 
 
 def test_a_stop_reaches_the_workers(prepared, tmp_path):

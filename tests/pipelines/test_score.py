@@ -5,6 +5,7 @@ The model is the bundled one; the statistics are compared with its own logits, r
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -780,11 +781,12 @@ def test_a_model_that_was_named_stays_named(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_replay_without_statistics_is_ranked_as_the_engine_would_have(tmp_path):
+def test_a_replay_without_statistics_is_ranked_as_the_engine_would_have(tmp_path, finished):
     """One real run records; another replays its tokens alone and has to score them."""
     first, second = tmp_path / "first", tmp_path / "second"
     by = [word for each in ("select.by=entropy", "select.noise=0") for word in ("--set", each)]
-    done = CliRunner().invoke(cli, ["run", "smoke", "--out", str(first), *by])
+    shutil.copytree(finished, first)
+    done = CliRunner().invoke(cli, ["run", str(first), *by, "--update"])
     assert done.exit_code == 0, done.output
     wanted = open_run(first).read("graded", 1)
     best = open_run(first).read("selected", 1)

@@ -1,6 +1,7 @@
 """Models that `keep.models` removed cost nothing until they are needed, and then come back."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,10 @@ from tests.command import rft
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = ["--set", "rounds=3", "--set", "sample.problems=8"]
 
-
-def test_a_removed_model_is_trained_again_only_when_a_stage_needs_it(tmp_path: Path):
-    out = tmp_path / "run"
-    rft("run", "smoke", "--out", out, *SETTINGS)
+def test_a_removed_model_is_trained_again_only_when_a_stage_needs_it(tmp_path: Path, finished):
+    out = Path(shutil.copytree(finished, tmp_path / "run"))
+    rft("run", out, "--set", "rounds=3")
     assert [path.name for path in (out / "models").iterdir()] == ["model-0003"]
     assert "nothing to do" in rft("run", out)
     assert "redo" not in rft("run", out, "--plan")

@@ -45,9 +45,18 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _two_threads():
-    torch.set_num_threads(2)
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """Learn without plug-ins, once for all tests that compare with the same settings."""
+    learnt = {}
+
+    def learn_once(**settings):
+        key = json.dumps(settings, sort_keys=True)
+        if key not in learnt:
+            learnt[key] = learn(tmp_path_factory.mktemp("plain"), **settings)
+        return learnt[key]
+
+    return learn_once
 
 
 def test_without_plugins_the_weights_are_those_of_trl_to_the_bit(tmp_path):
@@ -75,10 +84,10 @@ def test_without_plugins_the_weights_are_those_of_trl_to_the_bit(tmp_path):
 
 
 @pytest.mark.parametrize("name", PLUGINS)
-def test_a_plugin_that_is_on_changes_the_gradient(name, tmp_path):
+def test_a_plugin_that_is_on_changes_the_gradient(name, plain, tmp_path):
     settings = SETTINGS.get(name, {})
-    off = learn(tmp_path / "off", **settings)
-    on = learn(tmp_path / "on", {name: AT_WORK.get(name, {})}, **settings)
+    off = plain(**settings)
+    on = learn(tmp_path, {name: AT_WORK.get(name, {})}, **settings)
     assert len(on.grads) == len(off.grads)
     assert torch.isfinite(on.weights).all()
     changed = [not torch.equal(a, b) for a, b in zip(on.grads, off.grads, strict=True)]
@@ -164,15 +173,14 @@ class Longer(Plugin):
 
 
 @pytest.mark.parametrize("loss", ["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo"])
-def test_a_weight_of_two_is_twice_the_gradient(loss, tmp_path):
-    plain = learn(tmp_path / "plain", loss=loss)
-    doubled = learn(tmp_path / "doubled", loss=loss, hooks=[Doubled()])
-    torch.testing.assert_close(doubled.grads[0], 2 * plain.grads[0])
+def test_a_weight_of_two_is_twice_the_gradient(loss, plain, tmp_path):
+    doubled = learn(tmp_path, loss=loss, hooks=[Doubled()])
+    torch.testing.assert_close(doubled.grads[0], 2 * plain(loss=loss).grads[0])
 
 
-def test_cispo_clips_the_ratio_only_above_one(tmp_path):
+def test_cispo_clips_the_ratio_only_above_one(plain):
     # At a ratio of 1 nothing is clipped, and the gradient is that of the plain policy gradient.
-    cispo, dapo = (learn(tmp_path / loss, loss=loss) for loss in ("cispo", "dapo"))
+    cispo, dapo = (plain(loss=loss) for loss in ("cispo", "dapo"))
     torch.testing.assert_close(cispo.grads[0], dapo.grads[0])
 
 

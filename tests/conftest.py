@@ -1,0 +1,33 @@
+"""What all tests share: how much of the machine one of them takes, and one finished run."""
+
+import fcntl
+import gc
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.command import SMALL_UNITS, rft
+
+# Models of tests are so small that a second thread costs more than it brings, while a second
+# process (`-n 2` in the Makefile) brings a whole core. Before torch is imported, and for children.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+
+
+def pytest_collection_finish() -> None:
+    """Take what is imported out of the garbage collector's rounds: a training makes several."""
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """Run the smoke recipe once for the tests of all processes; who changes it takes a copy."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "finished").exists():
+            rft("run", "smoke", "--out", folder / "running", *SMALL_UNITS)
+            (folder / "running").rename(folder / "finished")
+    return folder / "finished"
