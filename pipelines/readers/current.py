@@ -16,6 +16,7 @@ WRITERS = {
     "rollouts": "sample",
     "graded": "grade",
     "kept": "filter",
+    "rejected": "filter",
     "scored": "score",
     "selected": "select",
     "passed_over": "select",

@@ -58,7 +58,7 @@ def load(
     options: dict[str, Any],
 ) -> Any:
     """Start vLLM with a model, or say in one line what is in its way."""
-    _refuse(engine.args)
+    refuse(engine.args)
     limit = engine.max_model_len
     if limit is not None and longest > limit:
         raise RFTError(
@@ -171,7 +171,7 @@ def _know(given: dict[str, Any], known: set[str]) -> None:
             raise RFTError(f"engine.args: vLLM {vllm_version()} does not know {name!r}; {advice}")
 
 
-def _refuse(args: dict[str, Any]) -> None:
+def refuse(args: dict[str, Any]) -> None:
     """Refuse arguments that are not the user's to give."""
     for name in args:
         reasons = [why for prefix, why in PREFIXES.items() if name.startswith(prefix)]

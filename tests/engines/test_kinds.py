@@ -14,7 +14,7 @@ from typing import get_args
 import pytest
 from packaging.requirements import Requirement
 
-from pipelines.run import STAGES
+from pipelines.perform import STAGES
 from rft import engines
 from rft.processes.stopping import Stop
 from rft.recipe import EngineSettings
@@ -22,6 +22,7 @@ from rft.recipe.engine import KINDS, EngineKind
 from rft.recipe.loading import load_recipe
 from rft.runs import stages
 from rft.runs.folder import Run, save_recipe
+from rft.runs.stages import Job
 from tests import small_run
 from tests.command import ROOT
 
@@ -135,7 +136,7 @@ def test_an_engine_of_a_row_and_a_file_samples_a_round(echo, tmp_path):
     answers = {("test", "test", "t0"): small_run.solved(1, 4)}
     small_run.prepare(run, train=("p0", "p1", "p2"), answers=answers)
     said = []
-    assert stages.perform(STAGES["sample"], run, 1, Stop(), said.append, lambda _: [])
+    stages.perform(Job(run, STAGES["sample"], 1, Stop(), said.append, lambda _: []))
     rollouts = run.read("rollouts", 1)
     assert len(rollouts) == 3 * run.recipe.sample.n
     assert set(rollouts["completion"]) == {"so \\boxed{7}"}

@@ -14,7 +14,7 @@ import yaml
 from pipelines.perform import check_recipe
 from rft import bundled as bundled_module
 from rft.bundled import bundled
-from rft.engines.vllm import _refuse
+from rft.engines.vllm_start import refuse
 from rft.errors import RFTError
 from rft.exploration.compose import plugins_of
 from rft.recipe import Holdout, Source
@@ -169,7 +169,7 @@ def test_a_shipped_recipe_passes_every_check_that_needs_neither_model_nor_data(
         for source in recipe.prepare.benchmarks(split).values():
             assert source.source.startswith(("bundled:", "hub:"))
     if recipe.engine.kind == "vllm":
-        _refuse(recipe.engine.args)
+        refuse(recipe.engine.args)
 
 
 def test_smoke_is_as_small_as_the_kill_tests_need() -> None:
