@@ -17,7 +17,7 @@ from rft.runs.schemas import TABLES
 Trim = Callable[[list[int], str], tuple[int, str]]
 
 # Which recorded list each mean is taken of; nll is the logprob of the sampled token, negated.
-_MEANS = {
+MEANS = {
     "mean_entropy": ("entropies", 1.0),
     "mean_branching": ("branching", 1.0),
     "mean_nll": ("logprobs", -1.0),
@@ -50,7 +50,7 @@ def grade(
     frame = frame.with_columns(pl.Series("verdict", verdicts, dtype=pl.String))
     frame = frame.with_columns(
         pl.Series("answer_class", _classes(frame), dtype=pl.Int32),
-        *(_mean(column, sign).alias(name) for name, (column, sign) in _MEANS.items()),
+        *(_mean(column, sign).alias(name) for name, (column, sign) in MEANS.items()),
     )
     return frame.select(TABLES["graded"].names)
 
@@ -93,7 +93,7 @@ def _texts(rollouts: pl.DataFrame, trim: Trim | None) -> pl.DataFrame:
 
 def _check_lengths(frame: pl.DataFrame) -> None:
     """Refuse a statistic that is shorter than the response: its mean would be over other tokens."""
-    for column, _ in _MEANS.values():
+    for column, _ in MEANS.values():
         # A list column of nothing but nulls may have lost its type.
         if not isinstance(frame.schema[column], pl.List):
             continue
