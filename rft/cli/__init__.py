@@ -2,7 +2,7 @@
 
 loop.py has the whole loop, stages.py each stage of a run, rows.py the stages that take anyone's
 rows as well, runs.py what reads a run or looks after it. They know nothing of each other: below
-them performing.py does one stage, and beginning.py finds the run and settles its recipe.
+them one_stage.py does one stage, and opening.py finds the run and settles its recipe.
 """
 
 import click

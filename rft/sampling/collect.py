@@ -1,5 +1,6 @@
-"""Sampling that loses nothing: what is there is used, what is missing is sampled, by one worker
-or several, and put together at the end.
+"""Sampling that loses nothing: what is there is used, and what is missing is sampled.
+
+By one worker or several; in the end it is put together.
 """
 
 from collections.abc import Sequence
