@@ -1,1 +1,1 @@
-"""The stages, one module each, and the story that walks them; readers/ tells of a run afterwards."""
+"""The stages, one module each, and the story that walks them; readers/ tell of a run afterwards."""

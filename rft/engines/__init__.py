@@ -1,6 +1,6 @@
 """Engines turn requests into finished rollouts; one small protocol, chosen by `engine.kind`.
 
-An engine of kind K is a file, rft/engines/K.py with `open_for(plan, seed)`, and a row, K in
+An engine of kind K is a file, rft/engines/K.py with `open_for(demand, seed)`, and a row, K in
 rft/recipe/engine.py. A row with identity keys has the file say what they come to, by `identity`.
 """
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from rft.errors import RFTError
+from rft.prompt import Prompter
+from rft.recipe import Recipe
 from rft.recipe.engine import KINDS
-
-if TYPE_CHECKING:
-    from rft.recipe import Recipe
-    from rft.sampling.plan import Plan
+from rft.runs.folder import Run
+from rft.runs.models import ModelRef
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,45 @@ class Engine(Protocol):
         ...
 
 
+class Demand(Protocol):
+    """What an engine is opened for, which a plan of what will be sampled tells."""
+
+    @property
+    def run(self) -> Run:
+        """Give the run, with its recipe and the models that it made."""
+        ...
+
+    @property
+    def stage(self) -> str:
+        """Name the stage, as the recipe does."""
+        ...
+
+    @property
+    def model(self) -> ModelRef:
+        """Give the model to sample from."""
+        ...
+
+    @property
+    def prompts(self) -> Prompter:
+        """Give what renders prompts and knows the token that ends an answer."""
+        ...
+
+    @property
+    def sampling(self) -> Sampling:
+        """Say how it will be sampled."""
+        ...
+
+    @property
+    def longest(self) -> int:
+        """Count the tokens of the longest prompt with the longest completion."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """Count the tokens that the engine must be able to hold, probes included."""
+        ...
+
+
 class Fixed:
     """A feed of units that are known beforehand."""
 
@@ -111,13 +150,13 @@ class Fixed:
         return next(self.units, None)
 
 
-def open_engine(plan: "Plan", seed: int) -> Engine:
-    """Load the recipe's engine with the plan's model."""
-    engine: Engine = _file_of(plan.run.recipe.engine.kind).open_for(plan, seed)
+def open_engine(demand: Demand, seed: int) -> Engine:
+    """Load the recipe's engine with the model that is to be sampled."""
+    engine: Engine = _file_of(demand.run.recipe.engine.kind).open_for(demand, seed)
     return engine
 
 
-def engine_identity(recipe: "Recipe") -> dict[str, Any]:
+def engine_identity(recipe: Recipe) -> dict[str, Any]:
     """Give the engine settings on which the sampled tokens depend."""
     engine, traits = recipe.engine, recipe.engine.traits
     own = {name: engine.args[name] for name in traits.identity_args if name in engine.args}

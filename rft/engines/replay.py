@@ -3,26 +3,23 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
-from rft.engines import Feed, Finished, Request, Sampling
+from rft.engines import Demand, Feed, Finished, Request, Sampling
 from rft.errors import RFTError
 from rft.recipe import Recipe
 from rft.runs import tables
 from rft.runs.schemas import TABLES
 from rft.seeds import digest
 
-if TYPE_CHECKING:
-    from rft.sampling.plan import Plan
-
 UNIT = 1024
 
 
-def open_for(plan: "Plan", _seed: int) -> "Replay":
+def open_for(demand: Demand, _seed: int) -> "Replay":
     """Open the recording that the recipe names."""
-    return Replay(path_of(plan.run.recipe))
+    return Replay(path_of(demand.run.recipe))
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:

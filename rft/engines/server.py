@@ -18,9 +18,9 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rft.engines import Feed, Finished, Request, Sampling
+from rft.engines import Demand, Feed, Finished, Request, Sampling
 from rft.engines.completions import Completions, count_of, without_tokens
 from rft.engines.endpoint import Endpoint, Failed, Refused, one_line
 from rft.engines.served_model import Wanted, look
@@ -29,28 +29,25 @@ from rft.prompt import Prompter
 from rft.recipe import EngineSettings, Recipe
 from rft.runs.models import MARK, ModelRef
 
-if TYPE_CHECKING:
-    from rft.sampling.plan import Plan
-
 # Seconds between two looks at whether the work has to stop.
 POLL = 0.25
 # A known good question: what fails on it fails on everything.
 QUESTION = "What is 1 + 1?"
 
 
-def open_for(plan: "Plan", _seed: int) -> "Server":
+def open_for(demand: Demand, _seed: int) -> "Server":
     """Connect to the recipe's server, which has to have the plan's model."""
-    recipe, model = plan.run.recipe, plan.model
-    folder, made = Path(model.path).resolve(), (plan.run.path / "models").resolve()
+    recipe, model = demand.run.recipe, demand.model
+    folder, made = Path(model.path).resolve(), (demand.run.path / "models").resolve()
     trained = folder.is_relative_to(made) and (folder / MARK).is_file()
     return Server(
-        plan.prompts,
+        demand.prompts,
         recipe.engine,
         model,
         # The recipe's names are the base's: what the run trained is known by its folder.
         name=None if trained else name_of(recipe),
-        sampling=plan.sampling,
-        longest=plan.room,
+        sampling=demand.sampling,
+        longest=demand.room,
     )
 
 

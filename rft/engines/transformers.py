@@ -3,41 +3,38 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache, GenerationConfig
 
 from rft.devices import device
-from rft.engines import Feed, Finished, Request, Sampling
+from rft.engines import Demand, Feed, Finished, Request, Sampling
 from rft.engines.gumbel import choose
 from rft.errors import RFTError
 from rft.prompt import Prompter
 from rft.token_stats.exact import token_statistics
 
-if TYPE_CHECKING:
-    from rft.sampling.plan import Plan
-
 BATCH = 256
 
 
-def open_for(plan: "Plan", _seed: int) -> "Transformers":
+def open_for(demand: Demand, _seed: int) -> "Transformers":
     """Load the plan's model into this process."""
-    check_context(plan)
-    model, args = plan.model, plan.run.recipe.engine.args
-    return Transformers(model.path, plan.prompts, args, **model.options)
+    check_context(demand)
+    model, args = demand.model, demand.run.recipe.engine.args
+    return Transformers(model.path, demand.prompts, args, **model.options)
 
 
-def check_context(plan: "Plan") -> None:
+def check_context(demand: Demand) -> None:
     """Refuse completions that would run out of the model's positions."""
-    config = json.loads((Path(plan.model.path) / "config.json").read_text())
-    limit = config.get("max_position_embeddings") or plan.longest
-    limit = min(limit, plan.run.recipe.engine.max_model_len or limit)
-    if plan.longest > limit:
+    config = json.loads((Path(demand.model.path) / "config.json").read_text())
+    limit = config.get("max_position_embeddings") or demand.longest
+    limit = min(limit, demand.run.recipe.engine.max_model_len or limit)
+    if demand.longest > limit:
         raise RFTError(
-            f"{plan.stage}.max_tokens: {plan.section.max_tokens} and the longest prompt "
-            f"({plan.longest - plan.section.max_tokens} tokens) are {plan.longest} tokens, more "
-            f"than the {limit} of the model or engine.max_model_len; lower max_tokens"
+            f"{demand.stage}.max_tokens: {demand.sampling.max_tokens} and the longest prompt "
+            f"({demand.longest - demand.sampling.max_tokens} tokens) are {demand.longest} tokens, "
+            f"more than the {limit} of the model or engine.max_model_len; lower max_tokens"
         )
 
 

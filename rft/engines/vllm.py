@@ -5,17 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rft.engines import Feed, Finished, Request, Sampling
+from rft.engines import Demand, Feed, Finished, Request, Sampling
 from rft.engines.capture import EXTRA, Ledger
 from rft.engines.vllm_start import LESS, end_tokens, is_memory, load, vllm_version
 from rft.errors import Interrupted, RFTError
 from rft.prompt import Prompter
 from rft.recipe import EngineSettings
-
-if TYPE_CHECKING:
-    from rft.sampling.plan import Plan
 
 # Rollouts whose logprobs are held against vLLM's own, and how far they may be apart.
 CHECKED = 64
@@ -28,15 +25,15 @@ PATIENCE = 2.0
 DEAD = ("Executor failed", "Worker failed", "CUDA error", "died", "cancelled", "timed out")
 
 
-def open_for(plan: "Plan", seed: int) -> "Vllm":
+def open_for(demand: Demand, seed: int) -> "Vllm":
     """Start vLLM with the plan's model, in this process."""
-    model = plan.model
+    model = demand.model
     return Vllm(
         model.path,
-        plan.prompts,
-        plan.run.recipe.engine,
-        sampling=plan.sampling,
-        longest=plan.room,
+        demand.prompts,
+        demand.run.recipe.engine,
+        sampling=demand.sampling,
+        longest=demand.room,
         seed=seed,
         **model.options,
     )
