@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 
 from rft.measuring.pass_rates import pass_rates, pass_rates_in_waves
+from rft.recipe.selection import statistics
 from rft.runs.folder import Run
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 from rft.selection.choice import select
-from rft.selection.orders import statistics
 from rft.selection.ranking import may_lack
 
 

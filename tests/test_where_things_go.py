@@ -24,10 +24,10 @@ from rft.grading import grade
 from rft.processes.stopping import Stop
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe.loading import load_recipe
+from rft.recipe.selection import ORDERS, Order
 from rft.runs.models import base_model
 from rft.runs.schemas import TABLES
 from rft.runs.stages import Stage
-from rft.selection.orders import ORDERS, Order
 from tests.command import ROOT
 from tests.grpo_training import learn
 from tests.small_run import RIGHT, WRONG, do, evaluate, new_run, prepare, sample, solved

@@ -10,10 +10,10 @@ from pipelines.readers.layout import NOTHING, entry, number, percent, table, tot
 from pipelines.selection import rates_of, with_scores
 from rft.errors import RFTError
 from rft.grading.answers import first_box
+from rft.recipe.selection import statistics as recorded_statistics
 from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.schemas import VERDICTS
-from rft.selection import orders
 
 
 def rounds_with(run: Run, stage: str) -> list[tuple[int, dict[str, Any]]]:
@@ -206,7 +206,7 @@ def exploration(run: Run) -> list[str]:
 
 def statistics(run: Run, round: int) -> Iterator[tuple[str, pl.DataFrame]]:
     """Give the statistics of each group of a round's rollouts that is there."""
-    columns = ["verdict", "stats_origin", *orders.statistics()]
+    columns = ["verdict", "stats_origin", *recorded_statistics()]
     graded = _scored(run, round, run.read("graded", round, ["rollout_id", *columns]))
     yield "all", graded
     for verdict in ("correct", "wrong"):

@@ -15,9 +15,9 @@ from pipelines.readers.why import unrecorded, why
 from pipelines.selection import with_scores
 from rft.errors import RFTError
 from rft.foreign_text import one_line, visible
+from rft.recipe.selection import ORDERS, columns
 from rft.runs import tables
 from rft.runs.folder import Run
-from rft.selection.orders import ORDERS, columns
 
 # How rows can be sorted, highest first.
 SORTS = {name: order.column for name, order in ORDERS.items() if order.column is not None}

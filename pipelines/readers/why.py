@@ -8,9 +8,9 @@ import polars as pl
 
 from filters import RULES
 from pipelines.readers.current import sound
+from rft.recipe.selection import ORDERS
 from rft.runs.folder import Run
 from rft.selection.choice import ROLES, SETTING
-from rft.selection.orders import ORDERS
 
 
 def why(run: Run, row: dict[str, Any]) -> str:

@@ -4,8 +4,9 @@ from rft.recipe.engine import EngineSettings
 from rft.recipe.evaluate import Evaluate, Gate
 from rft.recipe.grpo import Grpo, Length, Reward
 from rft.recipe.prepare import Columns, Holdout, Prepare, Source
-from rft.recipe.recipe import Grade, Keep, Recipe, Score, Select
+from rft.recipe.recipe import Grade, Keep, Recipe, Score
 from rft.recipe.sample import Example, Model, Prompt, Sample, Statistics, Until
+from rft.recipe.selection import Select
 from rft.recipe.sft import Lora, Sft
 
 __all__ = [

@@ -2,8 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, model_validator
 
 from rft.recipe.engine import EngineSettings
 from rft.recipe.evaluate import Evaluate, Gate
@@ -16,25 +15,12 @@ from rft.recipe.section import (
     Count,
     Open,
     Section,
-    Share,
     empty_is_nothing,
     refuse_equal_samples,
 )
+from rft.recipe.selection import Select
 from rft.recipe.sft import Sft
-from rft.selection.orders import ORDERS
 
-
-def an_order(name: object) -> object:
-    """Refuse what is no row of the table of orders."""
-    if isinstance(name, str) and name in ORDERS:
-        return name
-    *most, last = (repr(each) for each in ORDERS)
-    raise PydanticCustomError(
-        "order", "Input should be {names}", {"names": f"{', '.join(most)} or {last}"}
-    )
-
-
-Order = Annotated[str, BeforeValidator(an_order)]
 Rules = Annotated[dict[str, Open], BeforeValidator(empty_is_nothing)]
 
 
@@ -52,34 +38,6 @@ class Score(Section):
 
     micro_batch: Count | Auto = "auto"
     """Rows per forward pass; auto fits them into 16k tokens, and fewer where memory is short."""
-
-
-class Select(Section):
-    """Which of the kept samples are trained on."""
-
-    by: Order
-    """How correct samples are ranked, highest first."""
-    budget: Count
-    """Samples per round, noise included."""
-    noise: Share = 0.0
-    """Share of the budget that goes to wrong samples which pass the rules."""
-    noise_by: Order = "random"
-    """How wrong samples are ranked."""
-    per_problem: Count | None = None
-    """The most correct samples of one problem."""
-    difficulty: (
-        Annotated[tuple[Share, Share], Field(strict=False)] | Literal["proportional"] | None
-    ) = None
-    """Only problems whose pass rate is within [lo, hi]; proportional gives harder ones more."""
-
-    @field_validator("difficulty")
-    @classmethod
-    def _window_is_ordered(cls, difficulty: object) -> object:
-        if isinstance(difficulty, tuple) and difficulty[0] > difficulty[1]:
-            raise ValueError(
-                f"the window {list(difficulty)} ends before it begins; give [lowest, highest]"
-            )
-        return difficulty
 
 
 class Keep(Section):

@@ -10,10 +10,10 @@ import polars as pl
 
 from rft.errors import RFTError
 from rft.recipe import Select
+from rft.recipe.selection import columns
 from rft.runs.schemas import TABLES
 from rft.selection.budget import shortfall, shrink, split_budget
 from rft.selection.difficulty import in_proportion, within
-from rft.selection.orders import columns
 from rft.selection.ranking import rank
 
 ROLES = {"positive": "correct", "noise": "wrong"}

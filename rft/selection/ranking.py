@@ -4,8 +4,8 @@ import polars as pl
 
 from rft.errors import RFTError
 from rft.recipe import Recipe, Select
+from rft.recipe.selection import ORDERS
 from rft.seeds import derive
-from rft.selection.orders import ORDERS
 
 
 def rank(

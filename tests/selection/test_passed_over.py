@@ -14,11 +14,11 @@ import pytest
 
 from rft.errors import RFTError
 from rft.recipe import Select
+from rft.recipe.selection import ORDERS
 from rft.runs.schemas import TABLES
 from rft.runs.tables import conform, empty
 from rft.seeds import derive
 from rft.selection.choice import select
-from rft.selection.orders import ORDERS
 
 SEED = 7
 READS = {"entropy": "mean_entropy", "branching": "mean_branching", "perplexity": "mean_nll"}

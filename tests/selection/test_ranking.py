@@ -7,8 +7,8 @@ from pipelines.readers.show import listing
 from pipelines.readers.why import why
 from rft.errors import RFTError
 from rft.recipe.loading import load_recipe
+from rft.recipe.selection import ORDERS, Order
 from rft.runs.schemas import TABLES
-from rft.selection.orders import ORDERS, Order
 from rft.selection.ranking import may_lack, rank, ranked_by
 from tests.small_run import RIGHT, do, grade, new_run, prepare, sample
 

@@ -23,10 +23,10 @@ from rft.cli import cli
 from rft.errors import RFTError
 from rft.foreign_text import one_line, visible
 from rft.recipe.loading import load_recipe
+from rft.recipe.selection import ORDERS
 from rft.runs import tables
 from rft.runs.folder import Run, save_recipe
 from rft.runs.stages import is_current
-from rft.selection.orders import ORDERS
 from tests.small_run import RIGHT, WRONG, do, grade, new_run, prepare, sample
 
 HOSTILE = (

@@ -1,9 +1,14 @@
-"""The ways to rank samples, in one table: with a row more, recipes can ask for one more."""
+"""The recipe's `select` section, and the table of orders: the ways to rank samples, a row each."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from rft.recipe.section import Count, Section, Share
 
 
 def as_it_is(value: Any) -> Any:
@@ -53,3 +58,44 @@ def columns() -> list[str]:
 def statistics() -> list[str]:
     """List the columns that orders read of recorded statistics, which `score` computes as well."""
     return [order.column for order in ORDERS.values() if order.column and order.needs]
+
+
+def an_order(name: object) -> object:
+    """Refuse what is no row of the table of orders."""
+    if isinstance(name, str) and name in ORDERS:
+        return name
+    *most, last = (repr(each) for each in ORDERS)
+    raise PydanticCustomError(
+        "order", "Input should be {names}", {"names": f"{', '.join(most)} or {last}"}
+    )
+
+
+NameOfOrder = Annotated[str, BeforeValidator(an_order)]
+
+
+class Select(Section):
+    """Which of the kept samples are trained on."""
+
+    by: NameOfOrder
+    """How correct samples are ranked, highest first."""
+    budget: Count
+    """Samples per round, noise included."""
+    noise: Share = 0.0
+    """Share of the budget that goes to wrong samples which pass the rules."""
+    noise_by: NameOfOrder = "random"
+    """How wrong samples are ranked."""
+    per_problem: Count | None = None
+    """The most correct samples of one problem."""
+    difficulty: (
+        Annotated[tuple[Share, Share], Field(strict=False)] | Literal["proportional"] | None
+    ) = None
+    """Only problems whose pass rate is within [lo, hi]; proportional gives harder ones more."""
+
+    @field_validator("difficulty")
+    @classmethod
+    def _window_is_ordered(cls, difficulty: object) -> object:
+        if isinstance(difficulty, tuple) and difficulty[0] > difficulty[1]:
+            raise ValueError(
+                f"the window {list(difficulty)} ends before it begins; give [lowest, highest]"
+            )
+        return difficulty
