@@ -10,6 +10,9 @@ VLLM_VENV  ?= .venv-vllm
 VLLM_BIN   := $(VLLM_VENV)/bin
 VLLM_READY := $(VLLM_VENV)/.ready-$(VLLM)
 
+# Two processes of tests, of one thread each; a file stays in one of them, with what its tests share.
+TWICE := -n 2 --dist loadfile
+
 .PHONY: help quickstart test test-slow test-vllm lint bench bench-until bench-sampling bench-grpo wheel clean
 
 help:  ## List the targets
@@ -38,10 +41,10 @@ quickstart: $(READY)  ## Install, then run the whole loop on the bundled model (
 	$(BIN)/rft run quickstart --out runs/quickstart
 
 test: $(READY)  ## Install, then run the fast tests
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' $(TWICE)
 
 test-slow: $(READY)  ## Run the slow tests: real kills, real training, the built wheel
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(TWICE)
 
 test-vllm: $(VLLM_READY)  ## Install vLLM for the CPU apart, then run its tests (VLLM=0.29.0 for an older one)
 	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/token_stats/test_kernels.py tests/engines/test_capture.py tests/engines/test_vllm.py tests/engines/test_vllm_server.py tests/engines/test_vllm_loop.py

@@ -197,3 +197,11 @@ print(*sys.modules)
 @pytest.mark.parametrize("path", FILES, ids=label)
 def test_no_module_hides_one_of_the_standard_library(path):
     assert path.stem not in sys.stdlib_module_names, "run as a script beside it, it would be taken"
+
+
+def test_every_folder_of_tests_has_its_counterpart():
+    for folder in sorted(path.parent for path in (ROOT / "tests").rglob("*/test_*.py")):
+        place = folder.relative_to(ROOT / "tests")
+        if place.parts:
+            homes = [home / place for home in (ROOT, ROOT / "rft", ROOT / "pipelines")]
+            assert any(home.is_dir() or home.with_suffix(".py").is_file() for home in homes), place

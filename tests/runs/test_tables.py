@@ -122,6 +122,27 @@ def test_a_missing_table_says_which_stage_is_due(tmp_path):
         tables.read(tmp_path / "rollouts", "rollouts")
 
 
+def test_columns_come_as_asked_for_and_one_that_is_not_there_is_named(tmp_path):
+    tables.write(tmp_path, "rollouts", rollouts(3))
+    path = tmp_path / "part-00000.parquet"
+    assert tables.read_file(path, ["seed", "rollout_id"]).columns == ["seed", "rollout_id"]
+    with pytest.raises(RFTError, match="no columns 'nope'"):
+        tables.read_file(path, ["seed", "nope"])
+
+
+def test_tables_are_read_without_pandas(tmp_path):
+    tables.write(tmp_path, "rollouts", rollouts(3))
+    code = """
+import sys
+from pathlib import Path
+from rft.runs import tables
+assert len(tables.read(Path(sys.argv[1]))) == 3
+assert len(tables.empty("rollouts")) == 0
+assert "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
 def test_a_write_that_hits_the_size_limit_leaves_nothing_behind(tmp_path):
     # In a process of its own, since the limit holds for the whole process.
     code = """
