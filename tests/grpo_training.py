@@ -42,11 +42,11 @@ class Judge:
     def verdicts(self, pairs: Mapping[tuple[str, str], None]) -> dict[tuple[str, str], Any]:
         from rft.grading.verifier import Judgement
 
-        found = {}
+        judged = {}
         for gold, answer in pairs:
             known = "correct" if gold == answer.strip() else "wrong"
-            found[gold, answer] = Judgement("bad_gold" if gold[0] == "?" else known, "exact")
-        return found
+            judged[gold, answer] = Judgement("bad_gold" if gold[0] == "?" else known, "exact")
+        return judged
 
 
 class Grads(TrainerCallback):

@@ -49,11 +49,11 @@ def report(name, there, shape=None, *settings):
     return SimpleNamespace(**doctor.told(plan, Found(shape)))
 
 
-def texts(found, level):
-    return [each["text"] for each in found.findings if each["level"] == level]
+def texts(told, level):
+    return [each["text"] for each in told.findings if each["level"] == level]
 
 
-def one(found, level, words):
+def one(told, level, words):
     """Find the one verdict of a level that holds these words."""
-    (text,) = [text for text in texts(found, level) if words in text]
+    (text,) = [text for text in texts(told, level) if words in text]
     return text

@@ -47,18 +47,18 @@ def run(tmp_path: Path, stage: str, given: Any, *more: str) -> Outcome:
     elif isinstance(given, bytes):
         source.write_bytes(given)
     output = tmp_path / "out.parquet"
-    found = CliRunner().invoke(cli, [stage, "--input", str(source), "--output", str(output), *more])
-    if found.exception is not None and not isinstance(found.exception, SystemExit):
-        raise found.exception
-    return Outcome(found.exit_code, found.stdout, found.stderr, output)
+    done = CliRunner().invoke(cli, [stage, "--input", str(source), "--output", str(output), *more])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return Outcome(done.exit_code, done.stdout, done.stderr, output)
 
 
 def refused(tmp_path: Path, stage: str, given: Any, *more: str) -> str:
     """Run a stage that must refuse, and give its one line."""
-    found = run(tmp_path, stage, given, *more)
-    assert found.code == 2, found.said + found.told
-    assert not found.said
-    line = found.told.strip().splitlines()[-1]
+    outcome = run(tmp_path, stage, given, *more)
+    assert outcome.code == 2, outcome.said + outcome.told
+    assert not outcome.said
+    line = outcome.told.strip().splitlines()[-1]
     assert line.startswith("Error: ")
     assert len(line) < 500
     assert not list(tmp_path.glob("*out*")), "something was written"

@@ -99,9 +99,9 @@ def go_on(run: Run, *names: str) -> None:
 
 
 def manifest(run: Run, name: str = "score") -> dict[str, Any]:
-    found = run.manifest(name, 1)
-    assert found is not None
-    return found
+    stored = run.manifest(name, 1)
+    assert stored is not None
+    return stored
 
 
 def oracle(model: Any, prompt: list[int], response: list[int]) -> tuple[float, float, float]:

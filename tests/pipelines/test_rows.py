@@ -121,8 +121,8 @@ def test_each_verdict_is_counted(tmp_path):
     rows = [{"completion": text, "gold": gold} for text, gold in
             [(RIGHT, "4"), (WRONG, "4"), (NONE, "4"), (r"\boxed{}", "4"),
              (r"\boxed{" + "9" * 3000 + "}", "4")]]  # fmt: skip
-    found = run(tmp_path, "grade", rows)
-    assert found.said.startswith("5 graded: 1 correct, 2 no_answer, 1 unparseable, 1 wrong")
+    outcome = run(tmp_path, "grade", rows)
+    assert outcome.said.startswith("5 graded: 1 correct, 2 no_answer, 1 unparseable, 1 wrong")
 
 
 # Filter -------------------------------------------------------------------------------------------
@@ -138,50 +138,50 @@ def test_a_response_counts_as_trimmed_only_beside_num_boxed(tmp_path):
 def test_features_of_their_own_are_believed(tmp_path):
     rows = [{"response": "x1", "num_boxed": 1, "answer": "4", "redundancy": 0.9},
             {"response": "x1 y", "num_boxed": 1, "answer": "4", "redundancy": 0.31}]  # fmt: skip
-    found = run(tmp_path, "filter", rows)
-    assert [row["response"] for row in found.rows] == ["x1 y"]
-    assert found.rejected[0]["rejected_by"] == "redundant"
+    outcome = run(tmp_path, "filter", rows)
+    assert [row["response"] for row in outcome.rows] == ["x1 y"]
+    assert outcome.rejected[0]["rejected_by"] == "redundant"
 
 
 @pytest.mark.parametrize("rule", ["no_box", "no_digit", "redundant", "duplicate", "many_boxes"])
 def test_a_row_without_a_text_is_rejected_by_any_rule(tmp_path, rule):
     rows = [{"completion": None, "n": 0}, {"completion": RIGHT, "n": 1}]
     settings = {"many_boxes": "{most: 9}"}.get(rule, "{}")
-    found = run(tmp_path, "filter", rows, "--set", f"filter={{{rule}: {settings}}}")
-    assert [row["n"] for row in found.rows] == [1]
-    assert [(row["n"], row["rejected_by"]) for row in found.rejected] == [(0, rule)]
+    outcome = run(tmp_path, "filter", rows, "--set", f"filter={{{rule}: {settings}}}")
+    assert [row["n"] for row in outcome.rows] == [1]
+    assert [(row["n"], row["rejected_by"]) for row in outcome.rejected] == [(0, rule)]
 
 
 def test_a_rule_over_groups_works_where_problems_are_known(tmp_path):
     rows = [{"completion": RIGHT, "question": q, "gold": "4"} for q in ("a", "a", "b")]
-    found = run(tmp_path, "filter", rows)
-    assert found.said.startswith("3 graded = 2 kept + 1 rejected (1 duplicate)")
-    assert not found.told
+    outcome = run(tmp_path, "filter", rows)
+    assert outcome.said.startswith("3 graded = 2 kept + 1 rejected (1 duplicate)")
+    assert not outcome.told
 
 
 def test_a_rule_over_groups_says_that_it_did_nothing_where_each_row_is_its_own_problem(tmp_path):
     rows = [{"completion": RIGHT}] * 3
-    found = run(tmp_path, "filter", rows)
-    assert len(found.rows) == 3
-    assert found.told.startswith("filter.duplicate did nothing: each row is the only sample")
-    assert len(found.told.strip().splitlines()) == 1
+    outcome = run(tmp_path, "filter", rows)
+    assert len(outcome.rows) == 3
+    assert outcome.told.startswith("filter.duplicate did nothing: each row is the only sample")
+    assert len(outcome.told.strip().splitlines()) == 1
     # A file that went through `rft grade` has ids, which say no more.
     graded = run(tmp_path, "grade", [{"completion": RIGHT, "gold": "4"}] * 3).output
-    found = run(tmp_path, "filter", graded.rename(tmp_path / "graded.parquet"))
-    assert "filter.duplicate did nothing" in found.told
+    outcome = run(tmp_path, "filter", graded.rename(tmp_path / "graded.parquet"))
+    assert "filter.duplicate did nothing" in outcome.told
     rules = ["--set", "filter={no_box: {}}"]
     assert not run(tmp_path, "filter", rows, *rules).told
 
 
 def test_lists_of_completions_are_filtered_too(tmp_path):
-    found = run(tmp_path, "filter", [{"completion": [RIGHT, RIGHT, NONE]}])
-    assert found.said.startswith("3 graded = 1 kept + 2 rejected (1 duplicate, 1 no_box)")
+    outcome = run(tmp_path, "filter", [{"completion": [RIGHT, RIGHT, NONE]}])
+    assert outcome.said.startswith("3 graded = 1 kept + 2 rejected (1 duplicate, 1 no_box)")
 
 
 def test_nothing_kept_is_an_empty_table_and_not_an_error(tmp_path):
-    found = run(tmp_path, "filter", [{"completion": NONE}])
-    assert found.rows == []
-    assert found.rejected[0]["rejected_by"] == "no_box"
+    outcome = run(tmp_path, "filter", [{"completion": NONE}])
+    assert outcome.rows == []
+    assert outcome.rejected[0]["rejected_by"] == "no_box"
 
 
 def test_a_feature_that_is_no_number_is_refused(tmp_path):
@@ -195,23 +195,23 @@ def test_a_feature_that_is_no_number_is_refused(tmp_path):
 def test_select_needs_a_verdict_and_a_text_or_an_id(tmp_path):
     assert "no column 'verdict'" in refused(tmp_path, "select", [{"completion": "x"}])
     assert "no column 'completion'" in refused(tmp_path, "select", [{"verdict": "correct"}])
-    found = run(tmp_path, "select", [{"verdict": "correct", "rollout_id": 5}], *RANDOM,
+    outcome = run(tmp_path, "select", [{"verdict": "correct", "rollout_id": 5}], *RANDOM,
                 "--set", "select.noise=0")  # fmt: skip
-    assert found.rows[0]["rollout_id"] == "5"
+    assert outcome.rows[0]["rollout_id"] == "5"
 
 
 def test_select_says_what_it_did_not_take_and_why(tmp_path):
     rows = [{"verdict": v, "completion": str(n), "problem_id": "p"} for n, v in
             enumerate(["correct"] * 6 + ["wrong", None, "CORRECT"])]  # fmt: skip
-    found = run(tmp_path, "select", rows, *RANDOM, "--set", "select.noise=0.5")
-    assert "2 selected (1 noise, 1 positive)" in found.said
-    assert "3 budget, 2 per_problem, 1 verdict CORRECT, 1 verdict None" in found.said
-    assert "took 2 of 512" in found.told
-    assert f"-> {found.output.with_suffix('.passed_over.parquet')}" in found.said
-    others = found.passed_over
+    outcome = run(tmp_path, "select", rows, *RANDOM, "--set", "select.noise=0.5")
+    assert "2 selected (1 noise, 1 positive)" in outcome.said
+    assert "3 budget, 2 per_problem, 1 verdict CORRECT, 1 verdict None" in outcome.said
+    assert "took 2 of 512" in outcome.told
+    assert f"-> {outcome.output.with_suffix('.passed_over.parquet')}" in outcome.said
+    others = outcome.passed_over
     counts = Counter(row["reason"] for row in others)
     assert counts == {"budget": 3, "per_problem": 2, "verdict CORRECT": 1, "verdict None": 1}
-    texts = [row["completion"] for row in (*found.rows, *others)]
+    texts = [row["completion"] for row in (*outcome.rows, *others)]
     assert sorted(texts) == [str(n) for n in range(9)]
     assert [row["place"] for row in others] == [*range(1, 6), None, None]
 
@@ -249,13 +249,13 @@ def test_a_statistic_of_their_own_ranks_and_nan_does_not(tmp_path):
     values = [1.0, 3.0, float("nan"), 2.0, None, float("inf")]
     rows = [{"verdict": "correct", "completion": str(n), "mean_branching": value}
             for n, value in enumerate(values)]  # fmt: skip
-    found = run(tmp_path, "select", rows, "--set", "select.noise=0")
-    assert [row["completion"] for row in found.rows[:3]] == ["1", "3", "0"]
+    outcome = run(tmp_path, "select", rows, "--set", "select.noise=0")
+    assert [row["completion"] for row in outcome.rows[:3]] == ["1", "3", "0"]
 
 
 def test_select_says_when_what_works_on_problems_did_nothing(tmp_path):
     rows = [{"verdict": "correct", "completion": "x"}] * 2
-    found = run(tmp_path, "select", rows, *RANDOM, "--set", "select.noise=0")
-    assert found.told.startswith("select.per_problem did nothing")
+    outcome = run(tmp_path, "select", rows, *RANDOM, "--set", "select.noise=0")
+    assert outcome.told.startswith("select.per_problem did nothing")
     settings = [*RANDOM, "--set", "select.noise=0", "--set", "select.per_problem=null"]
     assert "did nothing" not in run(tmp_path, "select", rows, *settings).told

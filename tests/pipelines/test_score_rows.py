@@ -45,9 +45,9 @@ HOSTILE = [
 def test_anyones_rows_are_scored_whatever_they_say(tmp_path, prompts, model):
     rows = [{"question": "What is 3 + 4?", "completion": text, "theirs": 1} for text in HOSTILE]
     prompt = prompts.encode(prompts.render("What is 3 + 4?"))
-    found = made(tmp_path, rows)
-    assert len(found) == len(rows)
-    for row, text in zip(found, HOSTILE, strict=True):
+    scored = made(tmp_path, rows)
+    assert len(scored) == len(rows)
+    for row, text in zip(scored, HOSTILE, strict=True):
         assert (row["completion"], row["theirs"]) == (text, 1)
         assert row["model"] == resolve(Model(path="bundled:tiny")).digest
         if not text:
@@ -74,9 +74,9 @@ def test_a_rendered_prompt_is_read_as_it_is(tmp_path, prompts, model):
 
 def test_several_samples_in_a_row_become_rows(tmp_path):
     rows = [{"question": "1?", "gold": "7", "completion": [RIGHT, WRONG, RIGHT]}]
-    found = made(tmp_path, rows)
-    assert [row["sample_index"] for row in found] == [0, 1, 2]
-    assert found[0]["mean_entropy"] == pytest.approx(found[2]["mean_entropy"], abs=1e-6)
+    scored = made(tmp_path, rows)
+    assert [row["sample_index"] for row in scored] == [0, 1, 2]
+    assert scored[0]["mean_entropy"] == pytest.approx(scored[2]["mean_entropy"], abs=1e-6)
 
 
 def test_token_ids_count_where_they_spell_the_text(tmp_path, prompts):
@@ -91,13 +91,13 @@ def test_token_ids_count_where_they_spell_the_text(tmp_path, prompts):
         [base | {"token_ids": ids} for ids in given],
         schema_overrides={"token_ids": pl.List(pl.Int64)},
     )
-    found = made(tmp_path, rows)
-    counts = [row["num_response_tokens"] for row in found]
+    scored = made(tmp_path, rows)
+    counts = [row["num_response_tokens"] for row in scored]
     ours, theirs = prompts.trim(own, text)[0], prompts.trim(letters, text)[0]
     cut = len(prompts.encode("We add so \\boxed{7}"))
     assert theirs > ours
     assert counts == [ours, theirs, cut, cut, cut, cut, cut]
-    assert [row["token_ids"] for row in found] == given
+    assert [row["token_ids"] for row in scored] == given
 
 
 def test_a_response_that_was_cut_keeps_the_start_of_its_tokens(prompts):
@@ -180,10 +180,10 @@ def test_rows_over_the_context_are_said_and_stay_empty(tmp_path):
     done = command(tmp_path, rows)
     assert done.exit_code == 0, done.output
     assert "1 of 2 rows: over the model's 512 tokens" in done.stderr
-    found = pl.read_parquet(tmp_path / "out.parquet").to_dicts()
-    assert found[0]["mean_entropy"] is not None
-    assert (found[1]["mean_entropy"], found[1]["stats_origin"]) == (None, None)
-    assert found[1]["num_response_tokens"] > 500
+    scored = pl.read_parquet(tmp_path / "out.parquet").to_dicts()
+    assert scored[0]["mean_entropy"] is not None
+    assert (scored[1]["mean_entropy"], scored[1]["stats_origin"]) == (None, None)
+    assert scored[1]["num_response_tokens"] > 500
 
 
 def test_a_model_that_was_named_stays_named(tmp_path):

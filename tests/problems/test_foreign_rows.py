@@ -80,11 +80,11 @@ def test_each_column_that_is_needed_says_where_it_comes_from(tmp_path):
 def test_the_input_is_never_written_over(tmp_path):
     rows = pl.DataFrame({"completion": [RIGHT, NONE]})
     rows.write_parquet(tmp_path / "out.parquet")
-    found = run(tmp_path, "filter", tmp_path / "out.parquet")
-    assert (found.code, "that is the input" in found.told) == (2, True)
+    outcome = run(tmp_path, "filter", tmp_path / "out.parquet")
+    assert (outcome.code, "that is the input" in outcome.told) == (2, True)
     rows.write_parquet(tmp_path / "out.rejected.parquet")
-    found = run(tmp_path, "filter", tmp_path / "out.rejected.parquet")
-    assert (found.code, "would replace the input" in found.told) == (2, True)
+    outcome = run(tmp_path, "filter", tmp_path / "out.rejected.parquet")
+    assert (outcome.code, "would replace the input" in outcome.told) == (2, True)
     assert pl.read_parquet(tmp_path / "out.rejected.parquet").equals(rows)
     graded = rows.with_columns(verdict=pl.lit("correct"))
     graded.write_parquet(tmp_path / "out.passed_over.parquet")
@@ -95,9 +95,9 @@ def test_the_input_is_never_written_over(tmp_path):
 
 
 def test_the_output_is_parquet():
-    found = CliRunner().invoke(cli, ["filter", "--input", "a.jsonl", "--output", "b.jsonl"])
-    assert found.exit_code == 2
-    assert "ends in .parquet" in found.stderr
+    done = CliRunner().invoke(cli, ["filter", "--input", "a.jsonl", "--output", "b.jsonl"])
+    assert done.exit_code == 2
+    assert "ends in .parquet" in done.stderr
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -109,9 +109,9 @@ def test_options_of_a_run_and_of_a_file_do_not_mix(tmp_path, stage):
         ["--input", "a"],
         [],
     ):
-        found = CliRunner().invoke(cli, [stage, *words])
-        assert found.exit_code == 2
-        assert "Usage" in found.stderr
+        done = CliRunner().invoke(cli, [stage, *words])
+        assert done.exit_code == 2
+        assert "Usage" in done.stderr
 
 
 # Renames ------------------------------------------------------------------------------------------
@@ -119,10 +119,10 @@ def test_options_of_a_run_and_of_a_file_do_not_mix(tmp_path, stage):
 
 def test_columns_are_renamed(tmp_path):
     rows = [{"text": RIGHT, "answer_key": "4"}]
-    found = run(tmp_path, "grade", rows, "--column", "completion=text",
+    outcome = run(tmp_path, "grade", rows, "--column", "completion=text",
                 "--column", "gold=answer_key")  # fmt: skip
-    assert found.rows[0]["verdict"] == "correct"
-    assert "1 graded: 1 correct" in found.said
+    assert outcome.rows[0]["verdict"] == "correct"
+    assert "1 graded: 1 correct" in outcome.said
 
 
 def test_a_name_that_is_taken_can_be_made_free_in_the_same_command(tmp_path):
@@ -190,9 +190,9 @@ def test_a_column_that_the_stage_writes_is_refused_and_kept_under_another_name(
         row["verdict"] = "correct"
     line = refused(tmp_path, stage, [row], *RANDOM)
     assert f"a column {column!r}, which `rft {stage}` writes" in line
-    found = run(tmp_path, stage, [row], *RANDOM, "--column", f"mine={column}",
+    outcome = run(tmp_path, stage, [row], *RANDOM, "--column", f"mine={column}",
                 "--set", "select.noise=0")  # fmt: skip
-    assert found.rows[0]["mine"] == "mine"
+    assert outcome.rows[0]["mine"] == "mine"
 
 
 # Columns that we know -----------------------------------------------------------------------------

@@ -134,8 +134,8 @@ def test_a_problem_keeps_question_golds_difficulty_and_the_rest(tmp_path):
     row = {"problem": " 1 + 1? ", "answer": "2", "level": "Level 5", "id": 7, "who": {"a": [1]}}
     path = jsonl(tmp_path / "p.jsonl", row)
     columns = Columns(question="problem", gold="answer", difficulty="level")
-    (found,) = read(path, columns=columns)
-    assert found == {
+    (problem,) = read(path, columns=columns)
+    assert problem == {
         "problem_id": problem_id("1 + 1?", ["2"]),
         "question": "1 + 1?",
         "gold": ["2"],
@@ -186,8 +186,8 @@ def test_truth_is_no_difficulty(tmp_path):
     ],
 )
 def test_what_cannot_be_read_has_a_reason_and_is_not_dropped(tmp_path, row, reader, reason):
-    (found,) = read(jsonl(tmp_path / "p.jsonl", row), gold_reader=reader)
-    assert found["reason"] == reason
+    (problem,) = read(jsonl(tmp_path / "p.jsonl", row), gold_reader=reader)
+    assert problem["reason"] == reason
 
 
 def test_a_missing_column_is_named_with_those_there_are(tmp_path):

@@ -100,10 +100,10 @@ class Lost(Judge):
     """Never come back from 7."""
 
     def verdicts(self, pairs):
-        found = super().verdicts(pairs)
+        judged = super().verdicts(pairs)
         return {
             key: dataclasses.replace(each, verdict="timeout") if key[1] == "7" else each
-            for key, each in found.items()
+            for key, each in judged.items()
         }
 
 

@@ -38,8 +38,8 @@ def test_every_config_opens_with_datasets_and_holds_every_row(tmp_path):
         "evaluations": {"dev": 24, "test": 24},
     }
     for config, splits in wanted.items():
-        found = load(tmp_path / "out", config, tmp_path / "cache")
-        assert {split: len(rows) for split, rows in found.items()} == splits, config
+        opened = load(tmp_path / "out", config, tmp_path / "cache")
+        assert {split: len(rows) for split, rows in opened.items()} == splits, config
     by_default = load(tmp_path / "out", None, tmp_path / "cache")["train"]
     assert len(by_default) == 24
     assert set(by_default["round"]) == {1, 2}
@@ -264,8 +264,8 @@ def test_an_online_run_opens_with_datasets_and_holds_every_step(tmp_path):
         "evaluations": {"dev": 16, "test": 16},
     }
     for config, splits in wanted.items():
-        found = load(tmp_path / "out", config, tmp_path / "cache")
-        assert {split: len(rows) for split, rows in found.items()} == splits, config
+        opened = load(tmp_path / "out", config, tmp_path / "cache")
+        assert {split: len(rows) for split, rows in opened.items()} == splits, config
     steps = load(tmp_path / "out", None, tmp_path / "cache")["train"]
     assert steps[0]["touched"] == []
     assert steps[2]["touched"] == [{"plugin": "entropy_advantage", "share": 0.25}]
