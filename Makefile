@@ -47,7 +47,7 @@ test-slow: $(READY)  ## Run the slow tests: real kills, real training, the built
 	$(BIN)/python -m pytest -m slow $(TWICE)
 
 test-vllm: $(VLLM_READY)  ## Install vLLM for the CPU apart, then run its tests (VLLM=0.29.0 for an older one)
-	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/token_stats/test_kernels.py tests/engines/test_capture.py tests/engines/test_vllm.py tests/engines/test_vllm_server.py tests/engines/test_vllm_loop.py
+	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/token_stats/test_kernels.py tests/engines/test_capture.py tests/engines/test_vllm.py tests/engines/test_vllm_start.py tests/engines/test_vllm_server.py tests/engines/test_vllm_loop.py
 	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/training/test_grpo_vllm.py  # vLLM trips over what the others import
 
 lint: $(READY)  ## Check style and types

@@ -22,6 +22,19 @@ from rft.runs.models import resolve
 PROBLEMS = [("What is 2 + 3?", "5"), ("What is 4 + 4?", "8"), ("What is 9 - 3?", "6")]
 PROBLEMS += [("What is 7 + 1?", "8"), ("What is 3 + 6?", "9"), ("What is 8 - 5?", "3")]
 
+# What makes each plug-in do something within a step or two of a tiny model, beside its own name.
+AT_WORK = {
+    "position_advantage": {"start": 0},
+    "pass_at_k": {"k": 2},
+    "clip_cov": {"low": 0.01, "share": 0.2},
+    "kl_cov": {"share": 0.2},
+    "entropy_gate": {"high": 1e-3, "low": 1e-4},
+    "reference_reset": {"every": 1},
+    "clip_higher": {"low": 1e-6, "high": 0.5},
+    "entropy_bonus": {"coefficient": 0.5},
+    "entropy_target": {"target": 5.0, "delta": 0.5},
+}
+
 
 class Judge:
     """A verifier that compares texts; golds that begin with ? cannot be read."""
@@ -29,11 +42,11 @@ class Judge:
     def verdicts(self, pairs: Mapping[tuple[str, str], None]) -> dict[tuple[str, str], Any]:
         from rft.grading.verifier import Judgement
 
-        found = {}
+        judged = {}
         for gold, answer in pairs:
             known = "correct" if gold == answer.strip() else "wrong"
-            found[gold, answer] = Judgement("bad_gold" if gold[0] == "?" else known, "exact")
-        return found
+            judged[gold, answer] = Judgement("bad_gold" if gold[0] == "?" else known, "exact")
+        return judged
 
 
 class Grads(TrainerCallback):

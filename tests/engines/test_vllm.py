@@ -3,29 +3,18 @@
 Run: make test-vllm    (its own environment; the ordinary one has no vLLM)
 """
 
-import json
-import shutil
 from collections import Counter
-from importlib.util import find_spec
 
 import pytest
 
-from rft.bundled import bundled
-from rft.engines import Fixed, Request, Sampling
+from rft.engines import Fixed, Request
 from rft.errors import Interrupted, RFTError
-from rft.prompt import load_tokenizer, prompter
-from rft.recipe import EngineSettings, Prompt
 from tests.broad_model import make_broad_model
+from tests.vllm_engine import ALIVE, SEED, TINY, make, sampling
 
-# Not importorskip: the engine sets vLLM's environment before it is imported.
-if find_spec("vllm") is None:
-    pytest.skip("vLLM is not installed", allow_module_level=True)
 # vLLM's own warnings are not ours to mend.
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("ignore")]
 
-TINY = bundled("data") / "tiny"
-LONGEST = 160
-SEED = 20260
 QUESTIONS = [
     "What is 3 + 4?",
     "Compute 3 * 3 + 15.",
@@ -34,32 +23,11 @@ QUESTIONS = [
 ]
 
 
-# Closing one engine takes down what all engines of a process share.
-ALIVE = []
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _close():
     yield
     while ALIVE:
         ALIVE.pop().close()
-
-
-def make(path=TINY, *, seed=SEED, statistics=True, prompt=None, longest=LONGEST, **args):
-    """Start an engine."""
-    from rft.engines.vllm import Vllm
-
-    prompts = prompter(load_tokenizer(TINY), Prompt(**(prompt or {})))
-    how = sampling(entropy=statistics, branching=statistics)
-    settings = EngineSettings(kind="vllm", args={"max_num_seqs": 32, **args})
-    engine = Vllm(path, prompts, settings, sampling=how, longest=longest, seed=seed)
-    ALIVE.append(engine)
-    return engine
-
-
-def sampling(**changes) -> Sampling:
-    settings = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 48, "entropy": True}
-    return Sampling(**(settings | {"branching": True, "mass": 0.95} | changes))
 
 
 def requests(engine, count=8, questions=QUESTIONS) -> list[Request]:
@@ -372,52 +340,3 @@ def test_an_engine_that_dies_is_an_interruption(monkeypatch):
     with pytest.raises(Interrupted, match="finished rollouts are kept") as stopped:
         list(taken)
     assert "\n" not in str(stopped.value)
-
-
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
-        ({"speculative_config": {"method": "ngram"}}, "engine.args.speculative_config cannot be"),
-        ({"logits_processors": ["a:B"]}, "engine.args.logits_processors"),
-        ({"worker_extension_cls": "a.B"}, "engine.args.worker_extension_cls"),
-        ({"logprobs_mode": "processed_logprobs"}, "engine.args.logprobs_mode"),
-        ({"override_generation_config": {"repetition_penalty": 1.1}}, "engine.args.override_gen"),
-        ({"generation_config": "auto"}, "engine.args.generation_config"),
-        ({"data_parallel_size": 2}, "set engine.workers"),
-        ({"max_num_seq": 8}, 'did you mean "max_num_seqs"?'),
-        ({"dtype": "float7"}, "does not load the model"),
-    ],
-    ids=str,
-)
-def test_arguments_that_cannot_be(args, words):
-    with pytest.raises(RFTError) as refused:
-        make(**args)
-    assert words in str(refused.value)
-    assert "\n" not in str(refused.value)
-
-
-def test_lengths_that_do_not_fit():
-    from rft.engines.vllm import Vllm
-
-    prompts = prompter(load_tokenizer(TINY), Prompt())
-    settings = EngineSettings(kind="vllm", max_model_len=100)
-    with pytest.raises(RFTError, match=r"max_model_len is 100.*160 tokens; raise it, or lower"):
-        Vllm(TINY, prompts, settings, sampling=sampling(), longest=160, seed=1)
-    with pytest.raises(RFTError, match=r"takes 512 tokens.*may have 600; lower sample\.max_tokens"):
-        make(longest=600)
-
-
-def test_a_cache_that_is_too_small_for_one_rollout():
-    with pytest.raises(RFTError, match=r"does not fit in memory.*sample\.max_tokens") as refused:
-        make(kv_cache_memory_bytes=2**18)
-    assert "\n" not in str(refused.value)
-
-
-def test_a_folder_without_a_model(tmp_path):
-    for file in TINY.glob("*.json"):
-        shutil.copy(file, tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["NoSuchModel"]}))
-    with pytest.raises(RFTError, match="does not load the model") as refused:
-        make(tmp_path)
-    assert "\n" not in str(refused.value)

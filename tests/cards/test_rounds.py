@@ -1,0 +1,76 @@
+"""Pins the cards of a run of rounds: funnel, scores, prompt and licence, whatever a text holds.
+
+Run: python -m pytest tests/cards/test_rounds.py
+"""
+
+import json
+import re
+
+import pytest
+
+from rft.errors import RFTError
+from tests.exported_run import card_of, export, load, make_run
+
+
+def test_the_card_survives_hostile_text(tmp_path):
+    run = make_run(tmp_path / "a `name` | of <script>")
+    export(run, tmp_path / "out", license_id="CC-BY-4.0")
+    data, text = card_of(tmp_path / "out")
+    assert data["license"] == "cc-by-4.0"
+    assert data["configs"][0]["config_name"] == "sft"
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text)
+    # The completion, fences of four backticks in it, stands whole within a longer fence.
+    assert re.search(r"\n`{5}text\n---\nlicense: stolen\n---\n`{4} </script>.*\n`{5}\n", text)
+    assert text.count("`````") == 2
+    assert "# a \\`name\\` | of \\<script\\>: " in text
+
+
+def test_the_first_paragraph_warns_of_wrong_answers(tmp_path):
+    export(make_run(tmp_path / "run"), tmp_path / "out")
+    export(make_run(tmp_path / "clean", noise=False), tmp_path / "clean-out")
+    first = card_of(tmp_path / "out")[1].split("\n\n")[1]
+    assert "Wrong on purpose: 8 (33.3%) of them, marked `role=noise`" in first
+    assert "24 answers to 4 problems" in first
+    clean = card_of(tmp_path / "clean-out")[1].split("\n\n")[1]
+    assert "None of them is wrong on purpose" in clean
+
+
+def test_the_card_tells_funnel_scores_prompt_and_command(tmp_path):
+    export(make_run(tmp_path / "run"), tmp_path / "out", token_stats=False)
+    text = card_of(tmp_path / "out")[1]
+    judged = "8 correct, 4 no\\_answer, 4 wrong"
+    assert f"| 1 | 4 | 16 (48 tokens) | {judged} | 4 no\\_box | 12 |" in text
+    assert re.search(
+        r"\| test \| 2 \| 2 \| 4 \| 50\.0 \[[\d.]+, [\d.]+\] \| Pass@4 100\.0 \[", text
+    )
+    assert "{question}\nPut your final answer within \\boxed{{}}." in text
+    assert "`<|im_end|>`" in text
+    assert "no_box: {}, no_digit: {}, redundant: {threshold: 0.31}, duplicate: {}" in text
+    assert "rft export runs/run --to out --no-token-stats" in text
+    assert str(tmp_path) not in text
+
+
+def test_a_licence_that_nobody_stated_is_said_and_not_made_up(tmp_path):
+    said = export(make_run(tmp_path / "run"), tmp_path / "out")
+    data, text = card_of(tmp_path / "out")
+    assert "license" not in data
+    assert "licence is not stated" in text
+    assert any("--license" in line for line in said)
+    with pytest.raises(RFTError, match="--license 'my own'"):
+        export(make_run(tmp_path / "other"), tmp_path / "out2", license_id="my own")
+
+
+def test_the_model_goes_beside_the_data_with_a_card_of_its_own(tmp_path):
+    run = make_run(tmp_path / "run")
+    export(run, tmp_path / "out", with_model=True)
+    beside = tmp_path / "out-model"
+    assert (beside / "model.safetensors").read_bytes() == b"weights"
+    assert json.loads((beside / "config.json").read_text()) == {"round": 2}
+    data, text = card_of(beside)
+    # Said by the bundled base model itself.
+    assert data["license"] == "apache-2.0"
+    assert data["pipeline_tag"] == "text-generation"
+    assert "12 of them, 4 (33.3%) wrong on purpose" in text
+    assert "`<|im_end|>`" in text
+    export(run, tmp_path / "out", with_model=True)
+    assert len(load(tmp_path / "out", "sft", tmp_path / "cache")["train"]) == 24

@@ -1,0 +1,261 @@
+"""Pins what `rft grade|filter|select --input` do with rows of anyone, and what they say of it."""
+
+from collections import Counter
+
+import polars as pl
+import pytest
+
+from tests.row_files import NONE, RANDOM, RIGHT, WRONG, refused, run
+
+HOSTILE = [
+    "",
+    " \n\t",
+    "\x00\x1b[31m",
+    "}{\\boxed{",
+    "\\boxed{" * 2000,
+    "{" * 5000 + r"\boxed{4}" + "}" * 5000,
+    "\U0001d7dc \u202e evil \u0000 é",
+    "a" * 200_000,
+    "=cmd()|'\"; DROP TABLE rollouts; --",
+    '{"verdict": "correct"}',
+]
+
+# What passes through ------------------------------------------------------------------------------
+
+THEIRS = {
+    "prompt": [{"role": "user", "content": "2 + 2?"}],
+    "logprobs": [{"token": "a", "logprob": -0.5}],
+    "token_ids": [1, 2, 3],
+    "entropies": [0.123456789, 1e300],
+    "model": {"name": "m"},
+    "seed": "many",
+    "__place": 1,
+    "__draw": 2,
+    "defect": 3,
+    "value": 4,
+    "draw": 5,
+    "place": 6,
+    "name with spaces, and \n": None,
+    "meta": {"deep": [{"x": 1}, {"x": None}]},
+}
+
+
+def test_unknown_columns_pass_through_all_three_stages(tmp_path):
+    rows = [{"completion": text, "gold": "4", "n": n, **THEIRS} for n, text in
+            enumerate([RIGHT, WRONG, NONE])]  # fmt: skip
+    graded = run(tmp_path, "grade", rows)
+    assert [row["verdict"] for row in graded.rows] == ["correct", "wrong", "no_answer"]
+    kept = run(tmp_path, "filter", graded.output.rename(tmp_path / "graded.parquet"))
+    assert kept.said.startswith("3 graded = 2 kept + 1 rejected (1 no_box)")
+    every = [*kept.rows, *kept.rejected]
+    selected = run(tmp_path, "select", kept.output.rename(tmp_path / "kept.parquet"), *RANDOM,
+                   "--set", "select.noise=0.5")  # fmt: skip
+    assert [row["role"] for row in selected.rows] == ["positive", "noise"]
+    for row in (*graded.rows, *every, *selected.rows):
+        assert {name: row[name] for name in THEIRS} == THEIRS
+        assert (row["gold"], row["completion"]) == ("4", [RIGHT, WRONG, NONE][row["n"]])
+
+
+def test_hostile_text_is_only_text(tmp_path):
+    rows = [
+        {"completion": text, "gold": text, "question": text, text[:50].replace("\0", "0"): 1}
+        for text in HOSTILE
+    ]
+    rows = [row for row in rows if row["gold"].strip()]
+    graded = run(tmp_path, "grade", rows)
+    for row in graded.rows:
+        assert row["completion"] in HOSTILE
+        assert row["response"] == row["completion"][: len(row["response"])]
+    # Even where the gold is the very text: an answer stands in a box, and no gold is this long.
+    assert {row["verdict"] for row in graded.rows} == {"no_answer", "bad_gold"}
+    kept = run(tmp_path, "filter", graded.output.rename(tmp_path / "graded.parquet"))
+    assert len(kept.rows) + len(kept.rejected) == len(rows)
+
+
+# Grade --------------------------------------------------------------------------------------------
+
+
+def test_a_list_of_completions_is_a_row_each_of_one_problem(tmp_path):
+    rows = [{"completion": [RIGHT, None, WRONG], "gold": 4, "n": 0},
+            {"completion": [], "gold": 4, "n": 1},
+            {"completion": [RIGHT], "gold": 4, "n": 2}]  # fmt: skip
+    made = run(tmp_path, "grade", rows).rows
+    assert [row["n"] for row in made] == [0, 0, 0, 2]
+    assert [row["verdict"] for row in made] == ["correct", "no_answer", "wrong", "correct"]
+    assert [row["sample_index"] for row in made] == [0, 1, 2, 0]
+    assert len({row["problem_id"] for row in made}) == 2
+    assert len({row["rollout_id"] for row in made}) == 4
+
+
+def test_lists_of_fixed_length_are_lists_too(tmp_path):
+    frame = pl.DataFrame(
+        {"completion": [[RIGHT, WRONG]], "gold": ["4"]},
+        schema={"completion": pl.Array(pl.String, 2), "gold": pl.String},
+    )
+    assert [row["verdict"] for row in run(tmp_path, "grade", frame).rows] == ["correct", "wrong"]
+
+
+@pytest.mark.parametrize(
+    ("golds", "verdicts"),
+    [
+        (["4", "5"], ["correct", "wrong"]),
+        ([4, 5], ["correct", "wrong"]),
+        ([4.0, 5.0], ["correct", "wrong"]),
+        ([["5", "4"], ["5", "6"]], ["correct", "wrong"]),
+        ([[4], [6]], ["correct", "wrong"]),
+    ],
+)
+def test_a_gold_is_a_text_a_number_or_a_list_of_them(tmp_path, golds, verdicts):
+    rows = [{"completion": RIGHT, "gold": gold} for gold in golds]
+    assert [row["verdict"] for row in run(tmp_path, "grade", rows).rows] == verdicts
+
+
+@pytest.mark.parametrize("gold", [None, "", "  ", [], [None, ""]])
+def test_a_row_without_a_gold_is_named_by_its_number(tmp_path, gold):
+    golds = [["4"], gold] if isinstance(gold, list) else ["4", gold]
+    rows = [{"completion": RIGHT, "gold": gold} for gold in golds]
+    assert "row 2 has no gold" in refused(tmp_path, "grade", rows)
+
+
+def test_each_verdict_is_counted(tmp_path):
+    rows = [{"completion": text, "gold": gold} for text, gold in
+            [(RIGHT, "4"), (WRONG, "4"), (NONE, "4"), (r"\boxed{}", "4"),
+             (r"\boxed{" + "9" * 3000 + "}", "4")]]  # fmt: skip
+    outcome = run(tmp_path, "grade", rows)
+    assert outcome.said.startswith("5 graded: 1 correct, 2 no_answer, 1 unparseable, 1 wrong")
+
+
+# Filter -------------------------------------------------------------------------------------------
+
+
+def test_a_response_counts_as_trimmed_only_beside_num_boxed(tmp_path):
+    (row,) = run(tmp_path, "filter", [{"response": RIGHT}]).rows
+    assert (row["response"], row["answer"], row["num_boxed"]) == (r"so \boxed{4}", "4", 2)
+    (row,) = run(tmp_path, "filter", [{"response": RIGHT, "num_boxed": 7}]).rows
+    assert (row["response"], row["answer"], row["num_boxed"]) == (RIGHT, "4", 7)
+
+
+def test_features_of_their_own_are_believed(tmp_path):
+    rows = [{"response": "x1", "num_boxed": 1, "answer": "4", "redundancy": 0.9},
+            {"response": "x1 y", "num_boxed": 1, "answer": "4", "redundancy": 0.31}]  # fmt: skip
+    outcome = run(tmp_path, "filter", rows)
+    assert [row["response"] for row in outcome.rows] == ["x1 y"]
+    assert outcome.rejected[0]["rejected_by"] == "redundant"
+
+
+@pytest.mark.parametrize("rule", ["no_box", "no_digit", "redundant", "duplicate", "many_boxes"])
+def test_a_row_without_a_text_is_rejected_by_any_rule(tmp_path, rule):
+    rows = [{"completion": None, "n": 0}, {"completion": RIGHT, "n": 1}]
+    settings = {"many_boxes": "{most: 9}"}.get(rule, "{}")
+    outcome = run(tmp_path, "filter", rows, "--set", f"filter={{{rule}: {settings}}}")
+    assert [row["n"] for row in outcome.rows] == [1]
+    assert [(row["n"], row["rejected_by"]) for row in outcome.rejected] == [(0, rule)]
+
+
+def test_a_rule_over_groups_works_where_problems_are_known(tmp_path):
+    rows = [{"completion": RIGHT, "question": q, "gold": "4"} for q in ("a", "a", "b")]
+    outcome = run(tmp_path, "filter", rows)
+    assert outcome.said.startswith("3 graded = 2 kept + 1 rejected (1 duplicate)")
+    assert not outcome.told
+
+
+def test_a_rule_over_groups_says_that_it_did_nothing_where_each_row_is_its_own_problem(tmp_path):
+    rows = [{"completion": RIGHT}] * 3
+    outcome = run(tmp_path, "filter", rows)
+    assert len(outcome.rows) == 3
+    assert outcome.told.startswith("filter.duplicate did nothing: each row is the only sample")
+    assert len(outcome.told.strip().splitlines()) == 1
+    # A file that went through `rft grade` has ids, which say no more.
+    graded = run(tmp_path, "grade", [{"completion": RIGHT, "gold": "4"}] * 3).output
+    outcome = run(tmp_path, "filter", graded.rename(tmp_path / "graded.parquet"))
+    assert "filter.duplicate did nothing" in outcome.told
+    rules = ["--set", "filter={no_box: {}}"]
+    assert not run(tmp_path, "filter", rows, *rules).told
+
+
+def test_lists_of_completions_are_filtered_too(tmp_path):
+    outcome = run(tmp_path, "filter", [{"completion": [RIGHT, RIGHT, NONE]}])
+    assert outcome.said.startswith("3 graded = 1 kept + 2 rejected (1 duplicate, 1 no_box)")
+
+
+def test_nothing_kept_is_an_empty_table_and_not_an_error(tmp_path):
+    outcome = run(tmp_path, "filter", [{"completion": NONE}])
+    assert outcome.rows == []
+    assert outcome.rejected[0]["rejected_by"] == "no_box"
+
+
+def test_a_feature_that_is_no_number_is_refused(tmp_path):
+    row = {"response": "x", "num_boxed": "many"}
+    assert "column 'num_boxed' holds String" in refused(tmp_path, "filter", [row])
+
+
+# Select -------------------------------------------------------------------------------------------
+
+
+def test_select_needs_a_verdict_and_a_text_or_an_id(tmp_path):
+    assert "no column 'verdict'" in refused(tmp_path, "select", [{"completion": "x"}])
+    assert "no column 'completion'" in refused(tmp_path, "select", [{"verdict": "correct"}])
+    outcome = run(tmp_path, "select", [{"verdict": "correct", "rollout_id": 5}], *RANDOM,
+                "--set", "select.noise=0")  # fmt: skip
+    assert outcome.rows[0]["rollout_id"] == "5"
+
+
+def test_select_says_what_it_did_not_take_and_why(tmp_path):
+    rows = [{"verdict": v, "completion": str(n), "problem_id": "p"} for n, v in
+            enumerate(["correct"] * 6 + ["wrong", None, "CORRECT"])]  # fmt: skip
+    outcome = run(tmp_path, "select", rows, *RANDOM, "--set", "select.noise=0.5")
+    assert "2 selected (1 noise, 1 positive)" in outcome.said
+    assert "3 budget, 2 per_problem, 1 verdict CORRECT, 1 verdict None" in outcome.said
+    assert "took 2 of 512" in outcome.told
+    assert f"-> {outcome.output.with_suffix('.passed_over.parquet')}" in outcome.said
+    others = outcome.passed_over
+    counts = Counter(row["reason"] for row in others)
+    assert counts == {"budget": 3, "per_problem": 2, "verdict CORRECT": 1, "verdict None": 1}
+    texts = [row["completion"] for row in (*outcome.rows, *others)]
+    assert sorted(texts) == [str(n) for n in range(9)]
+    assert [row["place"] for row in others] == [*range(1, 6), None, None]
+
+
+def test_columns_named_as_those_of_the_passed_over_are_theirs_there(tmp_path):
+    theirs = {"reason": "mine", "place": "here", "share": None}
+    rows = [{"verdict": "correct", "completion": str(n), **theirs} for n in range(3)]
+    settings = [*RANDOM, "--set", "select.budget=1", "--set", "select.noise=0"]
+    outcome = run(tmp_path, "select", rows, *settings)
+    assert {name: outcome.rows[0][name] for name in theirs} == theirs
+    for place, row in enumerate(outcome.passed_over, 1):
+        assert (row["reason"], row["place"], row["share"]) == ("budget", place, None)
+        assert {name: row[f"their_{name}"] for name in theirs} == theirs
+    told = run(tmp_path, "select", [row | {"their_place": 1} for row in rows], *settings).told
+    assert "it has a column 'their_place', which `rft select` writes" in told
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"verdict": "wrong"}, "no correct sample to train on"),
+        ({"verdict": "unparseable"}, "no correct sample to train on"),
+        ({"verdict": True}, "no correct sample to train on"),
+        ({"verdict": ["correct"]}, "column 'verdict' holds List"),
+        ({"verdict": "correct"}, "no row has a mean_branching"),
+        ({"verdict": "correct", "mean_branching": None}, "no row has a mean_branching"),
+        ({"verdict": "correct", "mean_branching": "high"}, "'mean_branching' holds String"),
+    ],
+)
+def test_rows_without_anything_to_select_are_refused(tmp_path, row, says):
+    assert says in refused(tmp_path, "select", [row | {"completion": "x"}])
+
+
+def test_a_statistic_of_their_own_ranks_and_nan_does_not(tmp_path):
+    values = [1.0, 3.0, float("nan"), 2.0, None, float("inf")]
+    rows = [{"verdict": "correct", "completion": str(n), "mean_branching": value}
+            for n, value in enumerate(values)]  # fmt: skip
+    outcome = run(tmp_path, "select", rows, "--set", "select.noise=0")
+    assert [row["completion"] for row in outcome.rows[:3]] == ["1", "3", "0"]
+
+
+def test_select_says_when_what_works_on_problems_did_nothing(tmp_path):
+    rows = [{"verdict": "correct", "completion": "x"}] * 2
+    outcome = run(tmp_path, "select", rows, *RANDOM, "--set", "select.noise=0")
+    assert outcome.told.startswith("select.per_problem did nothing")
+    settings = [*RANDOM, "--set", "select.noise=0", "--set", "select.per_problem=null"]
+    assert "did nothing" not in run(tmp_path, "select", rows, *settings).told
