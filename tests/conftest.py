@@ -19,6 +19,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """Let the collector have it back: at the end some packages count what was not collected."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
     """Run the smoke recipe once for the tests of all processes; who changes it takes a copy."""
