@@ -19,6 +19,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """Give it back: DuckDB lists what nobody freed at the end."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
     """Run the smoke recipe once for the tests of all processes; who changes it takes a copy."""
