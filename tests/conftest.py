@@ -19,8 +19,8 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_unconfigure() -> None:
-    """Let the collector have it back: at the end some packages count what was not collected."""
+def pytest_sessionfinish() -> None:
+    """Give it back: DuckDB lists what nobody freed at the end."""
     gc.unfreeze()
 
 
