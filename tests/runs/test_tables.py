@@ -136,7 +136,7 @@ def test_tables_are_read_without_pandas(tmp_path):
 import sys
 from pathlib import Path
 from rft.runs import tables
-assert len(tables.read(Path(sys.argv[1]))) == 3
+assert len(tables.read(Path(sys.argv[1]), "rollouts")) == 3
 assert len(tables.empty("rollouts")) == 0
 assert "pandas" not in sys.modules
 """
