@@ -17,10 +17,10 @@ from rft.measuring.pass_rates import pass_rates
 from rft.problems.foreign_rows import (
     IDENTITY,
     QUESTIONS,
-    adopt,
     identify,
     need,
     refuse_taken,
+    rollouts_of,
     say_if_alone,
     text_column,
     typed,
@@ -45,7 +45,7 @@ def grade_file(rows: pl.DataFrame, path: Path, grade_settings: Grade) -> pl.Data
     """Grade anyone's rows; their other columns pass through."""
     ours = [name for name in TABLES["graded"].names if name not in GIVEN]
     refuse_taken(rows, ours, "grade", path)
-    rollouts, golds = adopt(rows, path)
+    rollouts, golds = rollouts_of(rows, path)
     # Without the tokenizer their token ids cannot be trimmed, nor statistics be averaged over them.
     plain = pad(rollouts.select(name for name in rollouts.columns if name in GIVEN), "rollouts")
     with Verifier(deadline=grade_settings.deadline) as verifier:

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 from rft import doctor
 from rft.doctor.facts import Facts, Gpu
-from rft.doctor.plan import Plan
-from rft.estimates.model_size import Found, Shape
+from rft.doctor.placement import Placement
+from rft.estimates.model_size import Lookup, Shape
 from rft.recipe.loading import load_recipe
 
 VERSIONS = {"python": "3.11.7", "torch": "2.13.0+cu128", "transformers": "5.19.0"}
@@ -45,8 +45,8 @@ def facts(*gpus, **changes):
 
 
 def report(name, there, shape=None, *settings):
-    plan = Plan(load_recipe(name, settings), there, shape)
-    return SimpleNamespace(**doctor.told(plan, Found(shape)))
+    placement = Placement(load_recipe(name, settings), there, shape)
+    return SimpleNamespace(**doctor.told(placement, Lookup(shape)))
 
 
 def texts(told, level):

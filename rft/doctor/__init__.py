@@ -1,7 +1,7 @@
 """`rft doctor`: what is here, what of a recipe would run where, and what is in the way.
 
 Looked up: facts.py (asking ask.py, a process of its own) and rft/estimates/model_size.py.
-Concluded: plan.py, what runs where, and findings.py, the verdicts.
+Concluded: placement.py, what runs where, and findings.py, the verdicts.
 """
 
 from dataclasses import asdict
@@ -10,25 +10,25 @@ from typing import Any
 
 from rft.doctor.facts import SHOWN, look
 from rft.doctor.findings import diagnose
-from rft.doctor.plan import Plan
-from rft.estimates.model_size import Found, find_model
+from rft.doctor.placement import Placement
+from rft.estimates.model_size import Lookup, find_model
 from rft.recipe import Recipe
 
 
 def examine(recipe: Recipe, place: Path) -> dict[str, Any]:
     """Look over this machine and judge whether a recipe runs on it, as plain data."""
     model = find_model(recipe.model)
-    return told(Plan(recipe, look(recipe.engine.kind, place), model.shape), model)
+    return told(Placement(recipe, look(recipe.engine.kind, place), model.shape), model)
 
 
-def told(plan: Plan, model: Found) -> dict[str, Any]:
+def told(placement: Placement, model: Lookup) -> dict[str, Any]:
     """Tell what follows from what was seen; sound is what has no error."""
-    findings = diagnose(plan, model)
+    findings = diagnose(placement, model)
     return {
         "sound": all(each.level != "error" for each in findings),
-        "versions": plan.facts.versions,
-        "machine": plan.machine(),
-        "places": plan.places(),
+        "versions": placement.facts.versions,
+        "machine": placement.machine(),
+        "places": placement.places(),
         "findings": [asdict(each) for each in findings],
     }
 

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from typing import Literal
 
 from rft.doctor.facts import Facts
-from rft.doctor.plan import Plan, gb
-from rft.estimates.model_size import OVERHEAD, Found, eight_bit
+from rft.doctor.placement import Placement, gb
+from rft.estimates.model_size import OVERHEAD, Lookup, eight_bit
 
 # A container's usual 64 MB is too small for processes that share tensors.
 SHM = 1e9
@@ -22,16 +22,24 @@ class Finding:
     text: str
 
 
-def diagnose(plan: Plan, model: Found) -> list[Finding]:
+def diagnose(placement: Placement, model: Lookup) -> list[Finding]:
     """Collect all verdicts."""
-    findings = [*about_packages(plan), *about_devices(plan), *about_recipe(plan, model)]
-    findings += [*about_engines(plan), *about_sampling(plan), *about_training(plan)]
-    return [*findings, about_disk(plan)]
+    findings = [
+        *about_packages(placement),
+        *about_devices(placement),
+        *about_recipe(placement, model),
+    ]
+    findings += [*about_engines(placement), *about_sampling(placement), *about_training(placement)]
+    return [*findings, about_disk(placement)]
 
 
-def about_packages(plan: Plan) -> Iterator[Finding]:
+def about_packages(placement: Placement) -> Iterator[Finding]:
     """Judge versions and imports."""
-    facts, kind, traits = plan.facts, plan.recipe.engine.kind, plan.recipe.engine.traits
+    facts, kind, traits = (
+        placement.facts,
+        placement.recipe.engine.kind,
+        placement.recipe.engine.traits,
+    )
     package, extra = traits.package, traits.extra
     broken = {name: why for name, why in facts.failures.items() if why and name != "cuda"}
     findings = []
@@ -49,7 +57,7 @@ def about_packages(plan: Plan) -> Iterator[Finding]:
     vllm, wanted = facts.version("vllm"), asked_by("trl", facts, "vllm").get("vllm", "")
     if vllm and not fits(vllm, wanted):
         text = f"vllm {vllm} is outside what trl {facts.version('trl')} supports ({wanted}); "
-        if plan.recipe.grpo and plan.recipe.grpo.vllm:
+        if placement.recipe.grpo and placement.recipe.grpo.vllm:
             text += f"grpo.vllm draws with it: pip install 'vllm{wanted}'"
         else:
             text += "harmless here, where training does not use vLLM (TRL prints a warning)"
@@ -87,30 +95,30 @@ def fits(version: str, wanted: str) -> bool:
     return SpecifierSet(wanted).contains(version, prereleases=True)
 
 
-def about_devices(plan: Plan) -> Iterator[Finding]:
+def about_devices(placement: Placement) -> Iterator[Finding]:
     """Judge what accelerators there are, and whether torch can use them."""
-    facts, why = plan.facts, plan.facts.failures.get("cuda", "")
+    facts, why = placement.facts, placement.facts.failures.get("cuda", "")
     count = len(facts.gpus)
     if not facts.gpus:
         if not facts.failures.get("torch"):
-            yield _without_gpu(plan, why or "no NVIDIA driver")
+            yield _without_gpu(placement, why or "no NVIDIA driver")
         return
     if why:
         yield Finding("error", "devices", f"CUDA does not work on every GPU: {why}")
     old = [gpu.name for gpu in facts.gpus if not gpu.bf16]
     if old:
-        yield from _without_bfloat16(plan, old[0])
+        yield from _without_bfloat16(placement, old[0])
     else:
         yield Finding("ok", "devices", f"{count} GPU{'s' * (count > 1)}, bfloat16 on all")
     if count > 1:
-        text = f"{count} GPUs are visible and {plan.recipe.maker} trains on the first alone"
+        text = f"{count} GPUs are visible and {placement.recipe.maker} trains on the first alone"
         yield Finding("warn", "devices", text)
 
 
-def _without_gpu(plan: Plan, why: str) -> Finding:
+def _without_gpu(placement: Placement, why: str) -> Finding:
     """Judge a machine where torch sees no accelerator."""
-    facts, torch = plan.facts, plan.facts.version("torch")
-    needed = facts.needs_gpu(plan.recipe.engine.traits)
+    facts, torch = placement.facts, placement.facts.version("torch")
+    needed = facts.needs_gpu(placement.recipe.engine.traits)
     text = f"torch {torch} is built for CUDA {facts.cuda} and sees no GPU ({why}); "
     if facts.cuda and facts.visible in ("", "-1"):
         text = "CUDA_VISIBLE_DEVICES hides every GPU; unset it"
@@ -123,16 +131,16 @@ def _without_gpu(plan: Plan, why: str) -> Finding:
     elif facts.driver:
         text = f"there is an NVIDIA driver, but torch {torch} is a CPU build; install one for CUDA"
     elif needed:
-        kind = plan.recipe.engine.kind
+        kind = placement.recipe.engine.kind
         text = f"engine.kind: {kind}, but there is no GPU; set engine.kind: transformers"
     else:
         return Finding("ok", "devices", "no GPU; everything runs on the CPU")
     return Finding("error" if needed else "warn", "devices", text)
 
 
-def _without_bfloat16(plan: Plan, name: str) -> Iterator[Finding]:
+def _without_bfloat16(placement: Placement, name: str) -> Iterator[Finding]:
     """Judge the settings of a GPU without bfloat16, such as a T4."""
-    engine, how, maker = plan.recipe.engine, plan.recipe.trains, plan.recipe.maker
+    engine, how, maker = placement.recipe.engine, placement.recipe.trains, placement.recipe.maker
     asked = str(engine.args.get("dtype", "auto"))
     text, refused = f"{name} has no bfloat16", engine.traits.halves and asked == "bfloat16"
     plain = engine.traits.local and asked in ("auto", "bfloat16")
@@ -148,27 +156,25 @@ def _without_bfloat16(plan: Plan, name: str) -> Iterator[Finding]:
         yield Finding("ok", "devices", f"{text}; the recipe asks for half precision")
 
 
-def about_recipe(plan: Plan, model: Found) -> Iterator[Finding]:
+def about_recipe(placement: Placement, model: Lookup) -> Iterator[Finding]:
     """Judge what the recipe asks for, and whether its model is here."""
-    recipe = plan.recipe
+    recipe = placement.recipe
     if model.trouble:
         yield Finding(model.level, "model", model.trouble)
-    limit, own = plan.shape.longest if plan.shape else None, recipe.engine.max_model_len
-    if limit and plan.longest + (own is None) > limit:
-        text = (
-            f"{'engine.max_model_len' if own else 'max_tokens'} is {plan.longest}, and the model "
-        )
-        text += f"takes {limit} tokens, the prompt included; lower it"
+    limit, own = placement.shape.longest if placement.shape else None, recipe.engine.max_model_len
+    if limit and placement.longest + (own is None) > limit:
+        text = f"{'engine.max_model_len' if own else 'max_tokens'} is {placement.longest}, and the "
+        text += f"model takes {limit} tokens, the prompt included; lower it"
         yield Finding("error", "recipe", text)
-    if eight_bit(recipe) and plan.facts.version("bitsandbytes") is None:
+    if eight_bit(recipe) and placement.facts.version("bitsandbytes") is None:
         text = f"{recipe.maker}.args.optim needs bitsandbytes, which is not installed; "
         text += "pip install bitsandbytes"
         yield Finding("error", "recipe", text)
     if recipe.grpo and recipe.grpo.vllm == "colocate":
-        if plan.facts.version("vllm") is None:
+        if placement.facts.version("vllm") is None:
             text = "grpo.vllm: colocate, but vllm is not installed; set grpo.vllm: null"
             yield Finding("error", "recipe", text)
-        elif not plan.facts.gpus:
+        elif not placement.facts.gpus:
             text = "grpo.vllm: colocate, but there is no GPU; set grpo.vllm: null"
             yield Finding("error", "recipe", text)
     if recipe.track != "none" and find_spec(recipe.track) is None:
@@ -181,43 +187,43 @@ def about_recipe(plan: Plan, model: Found) -> Iterator[Finding]:
         yield Finding("warn", "engine", text)
 
 
-def about_engines(plan: Plan) -> Iterator[Finding]:
+def about_engines(placement: Placement) -> Iterator[Finding]:
     """Judge how the accelerators are shared out."""
-    shm, there = plan.facts.shm, len(plan.facts.gpus)
-    if plan.wrong:
-        yield Finding("error", "engine", plan.wrong)
-    if idle := there - len(plan.used) if plan.groups else 0:
+    shm, there = placement.facts.shm, len(placement.facts.gpus)
+    if placement.wrong:
+        yield Finding("error", "engine", placement.wrong)
+    if idle := there - len(placement.used) if placement.groups else 0:
         text = f"{idle} of {there} GPUs have no engine; set engine.workers: auto and a "
         yield Finding("warn", "engine", f"{text}tensor_parallel_size that divides {there}")
-    if plan.size > 1 and shm is not None and shm < SHM:
-        text = f"/dev/shm has {gb(shm)} free, and {plan.size} processes of an engine share tensors "
-        text += "there; start the container with --shm-size=8g or --ipc=host"
+    if placement.size > 1 and shm is not None and shm < SHM:
+        text = f"/dev/shm has {gb(shm)} free, and {placement.size} processes of an engine share "
+        text += "tensors there; start the container with --shm-size=8g or --ipc=host"
         yield Finding("warn", "engine", text)
 
 
-def about_sampling(plan: Plan) -> Iterator[Finding]:
+def about_sampling(placement: Placement) -> Iterator[Finding]:
     """Judge whether weights and KV cache fit what an engine may use of its GPUs, or the machine."""
-    facts, shape, engine = plan.facts, plan.shape, plan.recipe.engine
+    facts, shape, engine = placement.facts, placement.shape, placement.recipe.engine
     traits, claims = engine.traits, engine.traits.claims
-    share = plan.argument("gpu_memory_utilization", claims) if claims else 1.0
-    for name, gpu in plan.used.items():
+    share = placement.argument("gpu_memory_utilization", claims) if claims else 1.0
+    for name, gpu in placement.used.items():
         if claims and gpu.free < share * gpu.total:
             text = f"GPU {name} has {gb(gpu.free)} of {gb(gpu.total)} free, and "
             text += f"{traits.called} claims {share:.0%} of it at start; end what holds the rest, "
             yield Finding("error", "memory", f"{text}or lower engine.args.gpu_memory_utilization")
     in_memory = traits.local and not claims and facts.memory
-    if shape is None or not (plan.groups or in_memory):
+    if shape is None or not (placement.groups or in_memory):
         return
-    claimed, overhead = facts.available / plan.engines, 0.0
-    if plan.groups:
-        claimed = share * plan.size * min(gpu.total for gpu in plan.used.values())
-        overhead = OVERHEAD * plan.size
-    weights = shape.weight_bytes(plan.dtype)
-    each = shape.kv_bytes(plan.dtype, str(engine.args.get("kv_cache_dtype", "auto"))) or 0
-    room, one = claimed - weights, plan.longest * each
+    claimed, overhead = facts.available / placement.engines, 0.0
+    if placement.groups:
+        claimed = share * placement.size * min(gpu.total for gpu in placement.used.values())
+        overhead = OVERHEAD * placement.size
+    weights = shape.weight_bytes(placement.dtype)
+    each = shape.kv_bytes(placement.dtype, str(engine.args.get("kv_cache_dtype", "auto"))) or 0
+    room, one = claimed - weights, placement.longest * each
     text = f"engine: {gb(claimed)} less {gb(weights)} of weights and about {gb(overhead)} of "
     if room - overhead < one:
-        text += f"overhead leave no room for one sequence of {plan.longest} tokens; lower "
+        text += f"overhead leave no room for one sequence of {placement.longest} tokens; lower "
         text += "max_tokens and engine.max_model_len"
         if claims:
             text += ", or raise gpu_memory_utilization or tensor_parallel_size in engine.args"
@@ -226,22 +232,22 @@ def about_sampling(plan: Plan) -> Iterator[Finding]:
     elif each:
         rows = int((room - overhead) / one)
         text += f"overhead leave room for {int((room - overhead) / each):,} tokens of KV cache, "
-        text += f"{rows} sequences of {plan.longest}"
-        few = not claims and rows < plan.batch
-        text += f"; lower engine.args.batch from {plan.batch:.0f}" if few else ""
+        text += f"{rows} sequences of {placement.longest}"
+        few = not claims and rows < placement.batch
+        text += f"; lower engine.args.batch from {placement.batch:.0f}" if few else ""
         yield Finding("warn" if few else "ok", "memory", text)
 
 
-def about_training(plan: Plan) -> Iterator[Finding]:
+def about_training(placement: Placement) -> Iterator[Finding]:
     """Judge whether training fits the first accelerator, or the machine's memory."""
-    recipe, shape, facts = plan.recipe, plan.shape, plan.facts
+    recipe, shape, facts = placement.recipe, placement.shape, placement.facts
     if shape is None or not recipe.rounds or not facts.memory:
         return
-    size = 4 if plan.training == "float32" else 2
-    needed = shape.training_bytes(recipe, plan.micro_batch if facts.gpus else 0, size)
+    size = 4 if placement.training == "float32" else 2
+    needed = shape.training_bytes(recipe, placement.micro_batch if facts.gpus else 0, size)
     where, total, free, overhead = "this machine", facts.memory, facts.available, 0.0
     if facts.gpus:
-        where, total, free = f"GPU {plan.names[0]}", facts.gpus[0].total, facts.gpus[0].free
+        where, total, free = f"GPU {placement.names[0]}", facts.gpus[0].total, facts.gpus[0].free
         overhead = OVERHEAD
     text = f"{recipe.maker}: needs at least {gb(needed)} and about {gb(overhead)} of overhead, "
     text += f"{where} has {gb(free)} of {gb(total)} free"
@@ -254,13 +260,13 @@ def about_training(plan: Plan) -> Iterator[Finding]:
         yield Finding("error" if needed > total else "warn", "memory", text)
 
 
-def about_disk(plan: Plan) -> Finding:
+def about_disk(placement: Placement) -> Finding:
     """Judge whether the run's models fit the disk."""
-    facts, shape = plan.facts, plan.shape
+    facts, shape = placement.facts, placement.shape
     text = f"{gb(facts.disk)} of disk are free at {facts.place}"
-    if shape is None or not plan.recipe.rounds:
+    if shape is None or not placement.recipe.rounds:
         return Finding("ok" if facts.disk > 1e9 else "warn", "disk", text)
-    needed = shape.disk_bytes(plan.recipe)
+    needed = shape.disk_bytes(placement.recipe)
     text += f"; models and training checkpoints take up to {gb(needed)}, tables on top"
     if facts.disk >= needed:
         return Finding("ok", "disk", text)

@@ -66,7 +66,7 @@ def eight_bit(recipe: Recipe) -> bool:
 
 
 @dataclass(frozen=True)
-class Found:
+class Lookup:
     """The recipe's model on this machine, or why its size is not known."""
 
     shape: Shape | None = None
@@ -74,23 +74,23 @@ class Found:
     level: Literal["warn", "error"] = "warn"
 
 
-def find_model(model: Model) -> Found:
+def find_model(model: Model) -> Lookup:
     """Read a model's size where it is on this machine; nothing is downloaded."""
     here = f"model.path: {model.path}"
     try:
         folder = _folder(model)
         if folder is not None:
-            return Found(shape_of(folder))
+            return Lookup(shape_of(folder))
     except RFTError as error:
-        return Found(trouble=str(error), level="error")
+        return Lookup(trouble=str(error), level="error")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         why = short(f"{type(error).__name__}: {error}")
-        return Found(trouble=f"{here}: its size cannot be read ({why}), so memory is not checked")
+        return Lookup(trouble=f"{here}: its size cannot be read ({why}), so memory is not checked")
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "on", "yes", "true"):
         text = f"{here} is not on this machine, and HF_HUB_OFFLINE forbids its download"
-        return Found(trouble=text, level="error")
+        return Lookup(trouble=text, level="error")
     text = f"{here} is not on this machine, so memory is not checked; `hf download {model.path}` "
-    return Found(trouble=text + "or a run starts its download")
+    return Lookup(trouble=text + "or a run starts its download")
 
 
 def _folder(model: Model) -> Path | None:

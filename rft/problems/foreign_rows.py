@@ -136,7 +136,7 @@ def _checked(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
     return rows
 
 
-def adopt(rows: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, dict[str, list[str]]]:
+def rollouts_of(rows: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, dict[str, list[str]]]:
     """Make rollouts of foreign rows, and list the golds of each problem."""
     need(rows, ["completion", "gold"], path)
     for number, gold in enumerate(read_golds(rows, path), 1):

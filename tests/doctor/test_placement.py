@@ -6,7 +6,7 @@ Run: python -m pytest tests/doctor/test_plan.py
 import pytest
 
 from rft import devices
-from rft.doctor.plan import Plan
+from rft.doctor.placement import Placement
 from rft.errors import RFTError
 from rft.recipe.loading import load_recipe
 from tests.machines import H100, SEVEN, facts, one, report
@@ -25,7 +25,7 @@ def test_workers_and_their_devices_are_those_that_a_run_would_have(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    ours = Plan(recipe, facts(*[H100] * gpus, visible=visible), None)
+    ours = Placement(recipe, facts(*[H100] * gpus, visible=visible), None)
     # By hand: the first so many names, in groups, a rest left out.
     named = (visible or "0,1,2,3,4,5,6,7").split(",")[:gpus]
     groups = [named[at * tensor : (at + 1) * tensor] for at in range(gpus // tensor)]

@@ -15,7 +15,7 @@ STATISTICS = {
 }
 
 
-class Plan:
+class Placement:
     """A recipe on a machine."""
 
     def __init__(self, recipe: Recipe, facts: Facts, shape: Shape | None):
