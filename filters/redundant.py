@@ -1,4 +1,7 @@
-"""Reject a response that says the same again and again."""
+"""Reject a response that says the same again and again.
+
+The share is measured where answers are graded: `redundancy` in rft/grading/grade.py.
+"""
 
 import polars as pl
 

@@ -50,6 +50,7 @@ def do(stage: Stage, run: Run, round: int, stop: Stop, say: Callable[[str], None
         stages.perform(Job(run, stage, round, stop, say))
     else:
         in_child(stage.name, run, round, stop)
+    # At once, not at the end: the disk has to hold no more models than `keep.models` wants.
     if stage.name == "gate" or (stage.name == "evaluate" and run.recipe.gate is None):
         prune(run, round)
     return True
@@ -102,7 +103,7 @@ def probe(recipe: Recipe, stop: Stop) -> Forecast:
 def job_of(
     run: Run, stage: Stage, round: int, stop: Stop, say: Callable[[str], None]
 ) -> Iterator[Job]:
-    """Begin a stage; one that samples is told what counts as accepted."""
+    """Make ready for a stage; one that samples is refused what it lacks, and told what counts."""
     if not isinstance(stage, SamplingStage):
         yield Job(run, stage, round, stop, say)
         return
@@ -130,6 +131,7 @@ def sampling_job(
 @contextmanager
 def acceptance(run: Run) -> Iterator[Accept]:
     """Give the function that grades rollouts, applies the rules, and names those that pass."""
+    graders: list[Callable[[pl.DataFrame], pl.DataFrame]] = []
     with ExitStack() as stack:
 
         def accept(rollouts: pl.DataFrame) -> list[str]:
@@ -138,7 +140,6 @@ def acceptance(run: Run) -> Iterator[Accept]:
             kept, _ = filter.apply_rules(graders[0](rollouts), run.recipe.filter)
             return kept.filter(pl.col("verdict") == "correct")["rollout_id"].to_list()
 
-        graders: list[Callable[[pl.DataFrame], pl.DataFrame]] = []
         yield accept
 
 

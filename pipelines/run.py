@@ -72,7 +72,7 @@ def refused_twice(run: Run, round: int) -> bool:
 
 
 def plan(run: Run, rounds: int) -> list[Step]:
-    """Say what `run_all` would do."""
+    """Say what `run_all` would do, if no gate ends the run before."""
     return stages.plan(run, walk(run.recipe, rounds))
 
 

@@ -15,7 +15,8 @@ process that others depended on.
 Who translates: rft/cli/terminal.py alone turns both into words on standard error and an exit code.
 What is wrong with a command line itself, click words in its own way, with 2 as well.
 What a full disk, missing permissions or too little memory make other libraries raise goes through
-`explained` there, and ends as an RFTError does.
+`explained` there, and ends as an RFTError does. A second signal, or the end of the grace after a
+first one, ends the process at once, with 75 and no word: what is on disk is whole at any moment.
 
 Children: a stage's process or a worker that fails says why by itself, through the same
 terminal.py; whoever started it ends with its code and adds no word, so that a failure is told once.

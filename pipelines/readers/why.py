@@ -41,8 +41,8 @@ def unrecorded(chosen: dict[str, Any]) -> str | None:
         return None
     version = chosen["versions"].get("rft-rounds", "0.1")
     return (
-        f"round {chosen['round']} was selected by version {version}, which kept no record of why "
-        "others were not"
+        f"round {chosen['round']} was selected by version {version}, which recorded how "
+        "many others were not, and not which"
     )
 
 
@@ -86,13 +86,23 @@ def beaten(chosen: dict[str, Any], row: dict[str, Any]) -> str:
             f"per_problem: {settings['per_problem']} samples of its problem rank higher ({where})"
         )
     if share is None:
-        return f"budget: {where}, while the budget took {took}"
+        return f"budget: {where}, while the budget took {took}{scarce(chosen, role, row['place'])}"
     full = f", which {share} better {'one fills' if share == 1 else 'ones fill'}" if share else ""
     return (
         f"budget: its problem's share of the {took} is {share}{full} "
         "(difficulty: proportional); what other problems could not fill of theirs went to better "
         f"ones ({where})"
     )
+
+
+def scarce(chosen: dict[str, Any], role: str, place: int) -> str:
+    """Say why fewer of a role were taken than were wanted, if the row is among the rest."""
+    wanted, settings = chosen["counts"]["wanted"][role], chosen["settings"]["select"]
+    if not wanted:
+        return fXX
+    if place >= wanted:
+        return ""
+    return f" of {wanted} wanted, to keep the share of noise ({chosen['counts']['shortfall']})"
 
 
 def defect(run: Run, row: dict[str, Any], rules: dict[str, dict[str, Any]]) -> str:

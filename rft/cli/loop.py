@@ -184,7 +184,7 @@ def drive(
         return
     make_folder(run.path)
     with run.lock():
-        run = agree(run, stored, update=update, rounds=loop.plan)
+        run = agree(run, stored, update=update, plan_of=loop.plan)
         upto = loop.next_round(run, say) if one_more else run.recipe.rounds
         run = with_rounds(run, max(upto, run.recipe.rounds))
         try:
@@ -196,7 +196,8 @@ def drive(
             raise SystemExit(failed.code) from None
     click.echo(text_report(run))
     if not anything:
-        done = "the training is done" if run.recipe.grpo else f"{upto} rounds are done"
+        rounds = "1 round is" if upto == 1 else f"{upto} rounds are"
+        done = "the training is done" if run.recipe.grpo else f"{rounds} done"
         say(f"{run.path}: nothing to do, {done}")
 
 

@@ -56,13 +56,13 @@ def only_begun(path: Path) -> bool:
 
 
 def agree(
-    run: "Run", stored: "Recipe | None", *, update: bool, rounds: Callable[..., Any]
+    run: "Run", stored: "Recipe | None", *, update: bool, plan_of: Callable[..., Any]
 ) -> "Run":
     """Put the recipe into force, unless finished work contradicts it and --update is not given."""
     from rft.runs.folder import save_recipe
 
     if stored is not None:
-        steps = rounds(run, run.recipe.rounds)
+        steps = plan_of(run, run.recipe.rounds)
         outdated = any(step.state in ("redo", "extend") for step in steps)
         if update and outdated:
             run.agree_to_redo()

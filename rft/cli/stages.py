@@ -34,7 +34,7 @@ def prepare(recipe: str, out: Path | None, overrides: tuple[str, ...], grace: fl
     make_folder(run.path)
     with run.lock():
         if stored != run.recipe:
-            agree(run, stored, update=False, rounds=plan)
+            agree(run, stored, update=False, plan_of=plan)
         stage_command("prepare", run.path, 0, grace)
 
 
@@ -163,7 +163,7 @@ def evaluate(
     stop = Stop(grace).listen()
     make_folder(run.path)
     with run.lock():
-        run = agree(run, stored, update=False, rounds=loop.plan)
+        run = agree(run, stored, update=False, plan_of=loop.plan)
         try:
             loop.run_all(run, 0, stop, say)
         except ChildFailed as failed:

@@ -31,6 +31,8 @@ class Commands(click.Group):
             if PARENT in os.environ and str(stopped).startswith("stopped by SIGTERM"):
                 return ctx.exit(75)  # our driver asked for it, and tells why
             message, code = f"Stopped: {stopped}. Run the same command again to go on.", 75
+        except KeyboardInterrupt:  # commands that only read, and listen to nothing
+            message, code = "Stopped: by SIGINT.", 75
         except Exception as error:
             reason = explained(error)
             if reason is None:

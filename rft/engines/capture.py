@@ -1,4 +1,6 @@
-"""Exact statistics of every sampled token, taken inside vLLM while it samples.
+"""Entropy, logprob and branching of every token, recorded inside vLLM while it samples.
+
+Exact, as rft/token_stats/exact.py defines them; rft/token_stats/kernels.py computes them.
 
 Runner V1: hooks around its sampler, which is a torch module. The one before it sees the raw logits
 (float32 ones are divided by the temperature in place later on), the one after it the tokens drawn.

@@ -1,4 +1,4 @@
-"""How work stops: on a signal it winds down within a grace period, and children die with us."""
+"""How work stops: on Ctrl-C or a signal it winds down within a grace, and children die with us."""
 
 import ctypes
 import os

@@ -26,6 +26,18 @@ WORDS = {
 }
 
 
+# 0.1 wrote these keys, which nothing read, into every run folder, and took no other values.
+# Without them a run folder of 0.1 is one of ours; who has them in a recipe is told to remove them.
+WRITTEN_BY_0_1 = {
+    "prepare.decontaminate": "off",
+    "prepare.near_duplicates": None,
+    "select.diverse": False,
+    "sft.launch": None,
+    "stop": None,
+    "notify": None,
+}
+
+
 @dataclass(frozen=True)
 class Override:
     """One `--set a.b=c`."""
@@ -79,6 +91,14 @@ def complaint(error: ValidationError, settings: Mapping[str, Any], origin: Origi
         for path, (first, *_) in problems.items()
         if path not in unknown and not (unknown and first["type"] == "missing")
     ]
+    gone = [path for path in unknown if ".".join(path) in WRITTEN_BY_0_1]
+    if gone:
+        names = ", ".join(f'"{".".join(path)}"' for path in gone)
+        keys, them = ("key", "it") if len(gone) == 1 else ("keys", "them")
+        return (
+            f"{origin.place(gone[0])}: unknown {keys} {names}, which version 0.1 had and did "
+            f"nothing with; remove {them}"
+        )
     path, *more = unknown + others
     if path in unknown:
         path, text = _unknown(path, settings)

@@ -9,22 +9,11 @@ from pydantic import BaseModel, ValidationError
 from rft.bundled import bundled
 from rft.errors import RFTError, did_you_mean, nearest, shown, suggestion
 from rft.recipe import yaml12
-from rft.recipe.complaints import Origin, Override, complaint, section_below
+from rft.recipe.complaints import WRITTEN_BY_0_1, Origin, Override, complaint, section_below
 from rft.recipe.prepare import Prepare, Source
 from rft.recipe.recipe import Recipe
 
 SUFFIXES = (".yaml", ".yml")
-
-# 0.1 wrote these keys, which nothing read, into every run folder, and took no other values.
-# Without them a run folder of 0.1 is one of ours; in a recipe they are unknown like any other.
-WRITTEN_BY_0_1 = {
-    "prepare.decontaminate": "off",
-    "prepare.near_duplicates": None,
-    "select.diverse": False,
-    "sft.launch": None,
-    "stop": None,
-    "notify": None,
-}
 
 
 def recipe_names() -> list[str]:

@@ -85,7 +85,7 @@ class Select(Section):
     noise_by: NameOfOrder = "random"
     """How wrong samples are ranked."""
     per_problem: Count | None = None
-    """The most correct samples of one problem."""
+    """At most this many samples of one problem, in each role."""
     difficulty: (
         Annotated[tuple[Share, Share], Field(strict=False)] | Literal["proportional"] | None
     ) = None

@@ -1,20 +1,23 @@
 """What a stage is, when its output is current, and how a new output replaces the old one.
 
-THE CONTRACT. A stage is `Stage(name, settings, inputs, work)`:
+THE CONTRACT. A stage is `Stage(name, settings, inputs, work, grows)`:
 
     settings    what of the recipe its output depends on; never what only costs time or memory
     inputs      name -> digest of the content that it reads: tables, models, sources
     work        does it: reads through `job.run`, writes tables by `job.write`, puts what is not
                 finished into `job.work`, calls `job.stop.check()` often, and notes `job.counts`,
                 which add up (in = kept + rejected), and whatever else the manifest is to hold
-    outputs     tables and models; they take their place when the work is done, the manifest last
+    grows       settings that may change without losing what is finished: more samples are added
+
+Its outputs are tables and models; they take their place when the work is done, the manifest last.
 
 The key of an output is the hash of settings, inputs and the version of the schemas. An output is
 CURRENT when its manifest is there, holds the key of today, and its files are there with their
-sizes: then the stage is never done again. Otherwise the old output goes to `stale/`, whole, and
-nothing of it is ever mixed with the new one. What a kill leaves in `job.work` is gone on from if it
-is marked with the same key (`job.claim`), and put away if not. No stage knows another: what one has
-written is found by its table's name.
+sizes: then the stage is never done again. Otherwise the old output goes to `stale/`, whole, and is
+never mixed with the new one; of rollouts, those that still count are taken over, by their names.
+What a kill leaves in `job.work` is gone on from if it bears the mark of the same work (`job.claim`;
+sampling keeps its own books in rft/sampling/shards.py), and put away if not. No stage knows
+another: what one has written is found by its table's name.
 """
 
 import json
@@ -49,7 +52,7 @@ class Stage:
     inputs: Callable[[Run, int], dict[str, str]]
     work: "Callable[[Job], None]"
     grows: frozenset[str] = frozenset()
-    """Settings whose change leaves what is finished useful."""
+    """Settings that may change without losing what is finished."""
 
 
 @dataclass
@@ -138,7 +141,7 @@ def _commit(job: Job, about: dict[str, Any], seconds: float) -> None:
         **about,
         "outputs": outputs,
         "counts": job.counts,
-        "seconds": round_to(seconds),
+        "seconds": tenths(seconds),
         "finished": now(),
         "versions": versions(),
         **job.notes,
@@ -147,7 +150,7 @@ def _commit(job: Job, about: dict[str, Any], seconds: float) -> None:
     shutil.rmtree(job.work, ignore_errors=True)
 
 
-def round_to(seconds: float) -> float:
+def tenths(seconds: float) -> float:
     """Round a duration to a tenth of a second."""
     return round(seconds, 1)
 

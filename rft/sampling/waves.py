@@ -1,5 +1,6 @@
 """The feed of an engine: problems asked wave after wave, until they are solved often enough.
 
+A lease is a set of problems that one worker answers; a unit is what its engine samples together.
 Wave w of a problem depends only on its earlier waves, so any order, any number of workers and any
 resume ask for the same answers.
 """
@@ -27,6 +28,7 @@ class _Group:
     lease: int
     open: list[Asked]
     drawn: int = 0
+    """How many answers of each are asked for so far."""
     missing: set[str] = field(default_factory=set)
 
 
@@ -117,8 +119,9 @@ class Waves:
             for each in group.open
             for index in range(group.drawn, min(end, each.n))
         ]
-        # Units are cut out of all that was missing at first, so that they are the same ones after
-        # a kill; of those, the units that are known are left out.
+        # Where tokens depend on their batch (`together`), units are cut out of all that was missing
+        # when the plan began (not pooled), so that they are the same ones after a kill; those whose
+        # answers are known by now are left out.
         known, pooled = self.shards.known, self.shards.pooled
         missing = [request for request in wanted if request.rollout_id not in pooled]
         if not self.plan.together:

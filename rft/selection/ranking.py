@@ -1,4 +1,7 @@
-"""Ranking a pool of samples by an order, and what has to be recorded for that."""
+"""Ranking a pool of samples by an order, and what has to be recorded for that.
+
+Here they are sorted; the numbers `rank` and `place` are given by choice.py, which takes the budget.
+"""
 
 import polars as pl
 
@@ -23,12 +26,21 @@ def rank(
     ranked = pool.filter(known) if column in pool.columns else pool.head(0)
     if ranked.is_empty():
         cure = "`rft score` computes it, or set" if ORDERS[by].needs else "set"
-        raise RFTError(f"{setting}: {by}, but no row has a {column}; {cure} {setting}: random")
+        others = [name for name in ORDERS if name != by and can_rank(pool, name)]
+        raise RFTError(
+            f"{setting}: {by}, but no row has a {column}; {cure} {setting}: {' or '.join(others)}"
+        )
     if ORDERS[by].needs:
         refuse_mixed(ranked, by, setting)
     value = pl.when(known).then(column)
     order = pool.sort(value, "rollout_id", descending=[True, False], nulls_last=True)
     return order, len(pool) - len(ranked)
+
+
+def can_rank(pool: pl.DataFrame, by: str) -> bool:
+    """Say whether any row has what an order reads."""
+    column = ORDERS[by].column
+    return column is None or (column in pool.columns and bool(pool[column].is_finite().any()))
 
 
 def refuse_mixed(ranked: pl.DataFrame, by: str, setting: str) -> None:

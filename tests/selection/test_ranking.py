@@ -83,6 +83,12 @@ def test_an_order_more_is_a_row_of_the_table(tmp_path, monkeypatch):
     assert told[0].endswith("budget: place 4 by length (17), while the budget took 2 positive")
 
 
+def test_an_order_that_nothing_recorded_names_those_that_would_do():
+    rows = pl.DataFrame({"rollout_id": ["a"], "mean_nll": [0.5]})
+    with pytest.raises(RFTError, match=r"no row has a mean_entropy; .* random or perplexity$"):
+        rank(rows, "entropy", 0)
+
+
 def test_an_order_that_nothing_recorded_is_refused_without_naming_score(monkeypatch):
     monkeypatch.setitem(ORDERS, "length", Order("the longest answers", "num_response_tokens"))
     rows = pl.DataFrame({"rollout_id": ["a"], "num_response_tokens": [None]}, strict=False)

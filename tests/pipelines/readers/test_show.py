@@ -93,6 +93,27 @@ def test_every_fate_has_its_sentence(run):
 
 
 @pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        # Two wrong answers are wanted and there, but only three right ones of eight.
+        (
+            ("select.budget=10", "select.noise=0.2", "select.by=entropy"),
+            "while the budget took 1 noise of 2 wanted, to keep the share of noise (short of "
+            "samples: only 4 positive of 8 wanted; took 5 of 10, the share of noise unchanged)",
+        ),
+        (
+            ("select.budget=4", "select.noise=0.05", "select.by=entropy"),
+            "while the budget took 0 noise, since 0.05 of 4 rounds to no noise",
+        ),
+    ],
+)
+def test_what_was_wanted_and_not_taken_says_what_ran_short(tmp_path, settings, told):
+    run = made(tmp_path / "run", *settings)
+    ends = [row_of(run, "p1", index)["why"] for index in (2, 3)]
+    assert any(end.endswith(told) for end in ends), ends
+
+
+@pytest.mark.parametrize(
     "settings",
     [
         SETTINGS,
@@ -201,7 +222,10 @@ def test_a_round_of_the_first_version_has_no_reasons_and_that_is_said(tmp_path):
     before = {row["rollout_id"]: why(run, row) for row in listing(run).to_dicts()}
     selected_by_the_first_version(run)
     assert is_current(STAGES["select"], run, 1), "it would be selected again"
-    clause = "round 1 was selected by version 0.1.0, which kept no record of why others were not"
+    clause = (
+        "round 1 was selected by version 0.1.0, which recorded how many others were not, and not "
+        "which"
+    )
     for row in listing(run).to_dicts():
         told = why(run, row)
         if "but not selected" in before[row["rollout_id"]]:
