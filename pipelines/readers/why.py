@@ -99,7 +99,7 @@ def scarce(chosen: dict[str, Any], role: str, place: int) -> str:
     """Say why fewer of a role were taken than were wanted, if the row is among the rest."""
     wanted, settings = chosen["counts"]["wanted"][role], chosen["settings"]["select"]
     if not wanted:
-        return fXX
+        return f", since {settings['noise']:g} of {settings['budget']} rounds to no {role}"
     if place >= wanted:
         return ""
     return f" of {wanted} wanted, to keep the share of noise ({chosen['counts']['shortfall']})"
