@@ -26,7 +26,7 @@ from rft.problems.foreign_rows import (
     typed,
     with_features,
 )
-from rft.progress import Progress
+from rft.processes.progress import Progress
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.recipe import Grade, Recipe, Select
 from rft.runs import tables

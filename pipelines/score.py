@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from rft.progress import Progress
+from rft.processes.progress import Progress
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.runs import tables
 from rft.runs.folder import Run

@@ -14,10 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.readers.current import sound
-from pipelines.run import walk
-from rft.cards.online import ONLINE
-from rft.cards.page import (
+from pipelines.readers.cards.online import ONLINE
+from pipelines.readers.cards.page import (
     DATA_CARD,
     MODEL_CARD,
     Kind,
@@ -30,7 +28,9 @@ from rft.cards.page import (
     model_front,
     page,
 )
-from rft.cards.rounds import ROUNDS
+from pipelines.readers.cards.rounds import ROUNDS
+from pipelines.readers.current import sound
+from pipelines.run import walk
 from rft.errors import RFTError
 from rft.recipe.loading import dump
 from rft.runs import tables

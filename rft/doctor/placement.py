@@ -1,9 +1,9 @@
 """What runs where: the engines, devices and numbers that a recipe comes to on a machine."""
 
-from rft import devices
 from rft.doctor.facts import Facts
 from rft.errors import RFTError
 from rft.estimates.model_size import Shape
+from rft.processes import devices
 from rft.recipe import Recipe
 from rft.training.policy import micro_batch
 

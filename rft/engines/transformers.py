@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache, GenerationConfig
 
-from rft.devices import device
 from rft.engines import Demand, Feed, Finished, Request, Sampling
 from rft.engines.gumbel import choose
 from rft.errors import RFTError
+from rft.processes.devices import device
 from rft.prompt import Prompter
 from rft.token_stats.exact import token_statistics
 

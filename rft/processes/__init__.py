@@ -1,1 +1,1 @@
-"""Children that we start, watch and stop, and being stopped ourselves."""
+"""Children that we start, watch and stop, what they get and tell, and being stopped ourselves."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from rft import devices
+from rft.processes import devices
 from rft.runs.stages import Job, mark_of
 from rft.sampling import worker_pool
 from rft.sampling.plan import Plan

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import polars as pl
 
-from rft import devices
 from rft.engines import Engine, Finished, Fixed, Request
 from rft.errors import RFTError
 from rft.estimates.forecast import Forecast, Probes, forecast
 from rft.estimates.model_size import shape_of
 from rft.grading.answers import first_box
+from rft.processes import devices
 from rft.prompt import Prompter
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run, key_of, now

@@ -7,7 +7,7 @@ from typing import Any
 
 from rft.engines import Finished, open_engine
 from rft.estimates.forecast import described
-from rft.progress import Progress
+from rft.processes.progress import Progress
 from rft.runs.stages import Job
 from rft.sampling.plan import Asked, Plan
 from rft.sampling.preflight import preflight

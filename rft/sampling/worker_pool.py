@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from rft.devices import accelerators
 from rft.errors import Interrupted
 from rft.processes.child import Child, fate
+from rft.processes.devices import accelerators
 from rft.runs.stages import Job
 from rft.sampling.plan import Plan
 from rft.sampling.shards import FinishedRollouts, receipts

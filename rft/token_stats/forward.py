@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rft.devices import device
 from rft.errors import RFTError
+from rft.processes.devices import device
 from rft.recipe.section import Auto, Count
 from rft.token_stats.exact import token_statistics
 

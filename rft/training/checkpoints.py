@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rft.processes.progress import Progress
 from rft.processes.stopping import Stop
-from rft.progress import Progress
 from rft.runs.stages import Job
 
 if TYPE_CHECKING:

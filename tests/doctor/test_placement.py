@@ -5,9 +5,9 @@ Run: python -m pytest tests/doctor/test_plan.py
 
 import pytest
 
-from rft import devices
 from rft.doctor.placement import Placement
 from rft.errors import RFTError
+from rft.processes import devices
 from rft.recipe.loading import load_recipe
 from tests.machines import H100, SEVEN, facts, one, report
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from rft.cards.markdown import code, fenced, markdown, share, short, tally
-from rft.cards.page import Kind, Manifest, Manifests, digest_of, fate, of_stage
+from pipelines.readers.cards.markdown import code, fenced, markdown, share, short, tally
+from pipelines.readers.cards.page import Kind, Manifest, Manifests, digest_of, fate, of_stage
 from rft.runs import tables
 from rft.runs.folder import Run
 

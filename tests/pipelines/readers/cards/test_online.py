@@ -1,13 +1,13 @@
 """Pins the cards of online training: what was done, by which papers, and nothing about rounds.
 
-Run: python -m pytest tests/cards/test_online.py
+Run: python -m pytest tests/pipelines/readers/cards/test_online.py
 """
 
 import re
 
 import pytest
 
-from rft.cards.online import COLUMNS
+from pipelines.readers.cards.online import COLUMNS
 from rft.errors import RFTError
 from rft.runs.schemas import TABLES
 from tests.exported_run import card_of, commit, export, load, make_online

@@ -1,6 +1,6 @@
 """The cards of an exported dataset and model: what it is, how it was made, what it scored.
 
-What the kinds of runs say differently is in rft/cards/rounds.py and rft/cards/online.py.
+What the kinds of runs say differently is in rounds.py and online.py beside it.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import yaml
 
-from rft.cards.markdown import code, fenced, flow, markdown, plain, short
+from pipelines.readers.cards.markdown import code, fenced, flow, markdown, plain, short
 from rft.measuring.pass_at_k import pass_interval, solved
 from rft.prompt import load_tokenizer, prompter
 from rft.runs import tables

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from rft.cards.markdown import code, flow, markdown, share, short, tally
-from rft.cards.page import Kind, Manifest, Manifests, digest_of, fate
+from pipelines.readers.cards.markdown import code, flow, markdown, share, short, tally
+from pipelines.readers.cards.page import Kind, Manifest, Manifests, digest_of, fate
 from rft.exploration import PLUGINS
 from rft.runs.folder import Run
 

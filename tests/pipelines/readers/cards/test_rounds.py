@@ -1,6 +1,6 @@
 """Pins the cards of a run of rounds: funnel, scores, prompt and licence, whatever a text holds.
 
-Run: python -m pytest tests/cards/test_rounds.py
+Run: python -m pytest tests/pipelines/readers/cards/test_rounds.py
 """
 
 import json
