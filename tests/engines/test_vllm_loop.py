@@ -30,19 +30,22 @@ def manifest(run: Path, stage: str) -> dict:
     return json.loads((run / f"manifest/round-0001/{stage}.json").read_text())
 
 
+def receipts(run: Path) -> list[Path]:
+    """List the receipts of the shards that are finished: a shard without one does not count."""
+    return list((run / "work" / "round-0001-sample").glob("worker-*/[0-9]*.json"))
+
+
 def killed(run: Path, victim: str) -> subprocess.CompletedProcess[str]:
     """Start sampling, and kill -9 a process of it once a shard is there: `driver` or `worker`."""
     process = subprocess.Popen(command("sample", run), stderr=subprocess.PIPE, text=True)
     pause = threading.Event()
-    work = run / "work" / "round-0001-sample"
-    while not list(work.glob("worker-*/*.parquet")):
+    while not receipts(run):
         assert process.poll() is None, process.stderr.read()
         pause.wait(0.01)
     if victim == "driver":
         process.kill()
     else:
-        shard = next(iter(work.glob("worker-*/*.parquet")))
-        slot = shard.parent.name.removeprefix("worker-")
+        slot = receipts(run)[0].parent.name.removeprefix("worker-")
         for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
             if f"--slot\0{slot}\0" in Path(f"/proc/{child}/cmdline").read_text():
                 os.kill(int(child), signal.SIGKILL)
@@ -70,10 +73,9 @@ def test_waves_reach_their_target_after_a_kill_and_no_id_is_there_twice(tmp_path
     run = tmp_path / "run"
     rft("prepare", "smoke", "--out", run, *VLLM, *MANY, *UNTIL)
     assert killed(run, "driver").returncode == -signal.SIGKILL
-    finished = pl.concat(
-        pl.read_parquet(path)
-        for path in (run / "work" / "round-0001-sample").glob("worker-*/*.parquet")
-    )
+    shards = [path.with_suffix(".parquet") for path in receipts(run)]
+    finished = pl.concat(pl.read_parquet(path) for path in shards if path.exists())
+    assert len(finished), "nothing was finished before the kill"
     for stage in ("sample", "grade", "filter"):
         rft(stage, run)
     rollouts, kept = table(run, "rollouts"), table(run, "kept")
