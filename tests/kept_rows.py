@@ -90,11 +90,12 @@ def check_the_others(frame: pl.DataFrame, made: Selection, settings: Select) -> 
     assert reasons == made.dropped
     for role in ("positive", "noise"):
         places = others.filter(role=role)["place"].drop_nulls()
-        ranked = len(places) + len(ids(made, role))
+        taken = len(ids(made, role))
+        ranked = len(places) + taken
         assert places.is_unique().all()
         assert set(places) <= set(range(ranked))
         beyond = others.filter(role=role, reason="budget")["place"]
-        assert all(place >= len(ids(made, role)) for place in beyond)
+        assert all(place >= taken for place in beyond)
     if settings.difficulty != "proportional":
         assert others["share"].null_count() == len(others)
 

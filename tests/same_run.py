@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 # Seconds and speeds; everything else in a table is the same on the same machine.
-TIMES = ("seconds",)
+TIMES = ("seconds", "rollout_seconds")
 
 
 def manifests(run: Path) -> dict[str, dict]:
