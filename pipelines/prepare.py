@@ -26,9 +26,7 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
     recipe = run.recipe
     return {
         "seed": recipe.seed,
-        # The two are not built; 0.1 wrote them all the same, and what it prepared stays current.
-        "prepare": recipe.prepare.model_dump(mode="json")
-        | {"decontaminate": "off", "near_duplicates": None},
+        "prepare": recipe.prepare.model_dump(mode="json"),
         "prompt": recipe.prompt.model_dump(mode="json"),
         "verifier": recipe.grade.verifier,
         "longest_completion": longest_completion(recipe),

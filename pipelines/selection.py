@@ -21,8 +21,7 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
     """List what the choice depends on."""
     return {
         "seed": run.recipe.seed,
-        # Not built; 0.1 wrote it all the same, and what it selected stays current.
-        "select": run.recipe.select.model_dump(mode="json") | {"diverse": False},
+        "select": run.recipe.select.model_dump(mode="json"),
         "max_length": run.recipe.sft.max_length,
     }
 

@@ -1,4 +1,4 @@
-"""A run folder that 0.1 made is one of ours: done where it was done, read, and handed on."""
+"""A run folder that 0.1 made is one of ours: read, handed on, and gone on with when asked to."""
 
 import json
 import os
@@ -39,16 +39,18 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_finished_run_has_nothing_to_do_and_stays_as_it_is(run: Path) -> None:
+def test_what_was_made_by_other_rules_is_made_again_only_when_asked_to(run: Path) -> None:
     before = contents(run)
-    assert "nothing to do, 1 round is done" in rft("run", run)
+    told = rft("run", run, code=2)
+    assert "redo" in told and told.rstrip().endswith(
+        "Add --update to do that, or name another folder with --out."
+    )
     assert contents(run) == before
 
 
-def test_every_stage_is_used_again_and_another_round_is_all_that_is_new(run: Path) -> None:
-    steps = plan(open_run(run), 2)
-    assert {step.state for step in steps if step.round < 2} == {"reuse"}
-    assert {step.state for step in steps if step.round == 2} == {"run"}
+def test_what_it_sampled_is_kept_where_the_problems_come_out_the_same(run: Path) -> None:
+    states = {(step.stage, step.round): step.state for step in plan(open_run(run), 1)}
+    assert states["sample", 1] == "follow"
 
 
 @pytest.mark.parametrize("words", [["report"], ["status"], ["show"], ["doctor"]])
