@@ -4,5 +4,5 @@ import polars as pl
 
 
 def many_boxes(*, most: int = 1) -> pl.Expr:
-    """Find completions with more than `most` boxes, counted before trimming."""
+    """Find completions with more than `most` answers in boxes, counted before trimming."""
     return pl.col("num_boxed") > most

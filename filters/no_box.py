@@ -4,6 +4,6 @@ import polars as pl
 
 
 def no_box() -> pl.Expr:
-    """Find responses whose first box is missing, unclosed or empty: there is nothing to check."""
+    """Find responses in which no closed box holds an answer: there is nothing to check."""
     answer = pl.col("answer")
     return answer.is_null() | (answer.str.strip_chars() == "")

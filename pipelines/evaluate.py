@@ -3,14 +3,17 @@
 Reads problems and model r; writes evaluations of round r (the base: 0).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
 from rft.errors import RFTError
-from rft.grading.answers import last_answer_of
-from rft.grading.grade import grade, verdicts_of
-from rft.grading.verifier import Verifier
+from rft.grading.answers import Form, last_answer_of
+from rft.grading.grade import grade, grading_settings, judge, keys_of
+from rft.grading.lenient import lenient_verdicts
+from rft.grading.verifier import AnswerKey
+from rft.grading.verifiers import Judges, open_verifier
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.runs import tables
 from rft.runs.folder import Run
@@ -39,7 +42,7 @@ def settings(run: Run, round: int) -> dict[str, Any]:
         "n": recipe.evaluate.n,
         "dev_n": recipe.evaluate.dev_n,
         "splits": splits(run, round),
-        "grade": recipe.grade.model_dump(mode="json"),
+        **grading_settings(recipe),
         "statistics": recipe.sample.statistics.model_dump(mode="json"),
     }
 
@@ -117,10 +120,11 @@ def work(job: Job) -> None:
     rollouts = collect(job, wanted)
     about = places(wanted)
     look_at_failed(job, rollouts.join(about, on="rollout_id", how="left"))
-    golds = dict(run.read("problems", 0, ["problem_id", "gold"]).iter_rows())
-    with Verifier(deadline=run.recipe.grade.deadline) as verifier:
-        graded = grade(rollouts, golds, verifier=verifier, trim=wanted.prompts.trim)
-        last = verdicts_of_last_box(rollouts, golds, verifier)
+    keys = keys_of(run.read("problems", 0, ["problem_id", "gold", "question"]))
+    with open_verifier(run.recipe.grade) as verifier:
+        prompts = wanted.prompts
+        graded = grade(rollouts, keys, verifier=verifier, trim=prompts.trim, form=prompts.form)
+        others = other_verdicts(rollouts, keys, verifier, prompts.form)
     measured = (
         graded.join(about, on="rollout_id", how="left", validate="1:1")
         .join(
@@ -128,7 +132,7 @@ def work(job: Job) -> None:
             on="rollout_id",
             validate="1:1",
         )
-        .join(last, on="rollout_id", validate="1:1")
+        .join(others, on="rollout_id", validate="1:1")
         .sort("split", "benchmark", "problem_id", "sample_index")
     )
     assert len(measured) == len(rollouts), "rollouts != evaluated answers"
@@ -181,13 +185,17 @@ def places(plan: Plan) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
 
-def verdicts_of_last_box(
-    rollouts: pl.DataFrame, golds: dict[str, list[str]], verifier: Verifier
+def other_verdicts(
+    rollouts: pl.DataFrame, keys: Mapping[str, AnswerKey], verifier: Judges, form: Form
 ) -> pl.DataFrame:
-    """Judge the last box of each completion too, as most published numbers do."""
-    answers = [last_answer_of(text) for text in rollouts["completion"]]
-    verdicts = verdicts_of(list(rollouts["problem_id"]), answers, golds, verifier)
-    return rollouts.select("rollout_id", pl.Series("verdict_last_box", verdicts, pl.String))
+    """Judge each completion by its last box too, as most published numbers do, and leniently."""
+    problems, texts = list(rollouts["problem_id"]), list(rollouts["completion"])
+    last = judge(problems, [last_answer_of(text, form) for text in texts], keys, verifier)
+    return rollouts.select(
+        "rollout_id",
+        pl.Series("verdict_last_box", [each.verdict for each in last], pl.String),
+        pl.Series("verdict_lenient", lenient_verdicts(problems, texts, keys, verifier, form)),
+    )
 
 
 STAGE = SamplingStage("evaluate", settings, inputs, work, plan=plan)

@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from rft.grading.grade import grade, verdict_rows
-from rft.grading.verifier import Verifier, verifier_name
+from rft.grading.grade import grade, grading_settings, keys_of, path_counts, verdict_rows
+from rft.grading.verifiers import Judges, open_verifier
 from rft.measuring.cut_answers import alarm, cut_at_limit
 from rft.prompt import load_tokenizer, prompter
 from rft.runs.folder import Run
@@ -20,7 +20,7 @@ from rft.runs.stages import Job, Stage
 
 def settings(run: Run, _round: int) -> dict[str, Any]:
     """List what a verdict depends on."""
-    return {"grade": run.recipe.grade.model_dump(mode="json")}
+    return grading_settings(run.recipe)
 
 
 def inputs(run: Run, round: int) -> dict[str, str]:
@@ -32,15 +32,17 @@ def inputs(run: Run, round: int) -> dict[str, str]:
 
 
 @contextmanager
-def grading(run: Run) -> Iterator[tuple[Callable[[pl.DataFrame], pl.DataFrame], Verifier]]:
+def grading(run: Run) -> Iterator[tuple[Callable[[pl.DataFrame], pl.DataFrame], Judges]]:
     """Give a function that grades rollouts of the run, and the verifier that it asks."""
-    golds = dict(run.read("problems", 0, ["problem_id", "gold"]).iter_rows())
+    keys = keys_of(run.read("problems", 0, ["problem_id", "gold", "question"]))
     # The base's tokenizer is that of every round's model, and is never removed.
     model = base_model(run)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
-    with Verifier(deadline=run.recipe.grade.deadline) as verifier:
+    with open_verifier(run.recipe.grade) as verifier:
         yield (
-            lambda rollouts: grade(rollouts, golds, verifier=verifier, trim=prompts.trim),
+            lambda rollouts: grade(
+                rollouts, keys, verifier=verifier, trim=prompts.trim, form=prompts.form
+            ),
             verifier,
         )
 
@@ -50,7 +52,7 @@ def work(job: Job) -> None:
     rollouts = job.run.read("rollouts", job.round)
     with grading(job.run) as (graded_of, verifier):
         graded = graded_of(rollouts)
-        judged = verdict_rows(verifier.judged, verifier_name=verifier_name())
+        judged = verdict_rows(verifier.judged, verifier_name=verifier.name)
     assert len(graded) == len(rollouts), "rollouts != graded"
     job.write("graded", graded)
     job.write("verdicts", judged)
@@ -59,6 +61,8 @@ def work(job: Job) -> None:
         "graded": len(graded),
         "verdict": dict(sorted(graded["verdict"].value_counts().iter_rows())),
     }
+    job.notes["paths"] = path_counts(graded)
+    job.notes["placeholders"] = len(graded.filter(pl.col("num_placeholders") > 0))
     problems = job.run.read("problems", 0, ["problem_id", "difficulty"])
     cut = job.notes["cut_at_limit"] = cut_at_limit(graded, problems)
     if warning := alarm(cut, job.run.recipe.sample.max_tokens):

@@ -15,7 +15,9 @@ import polars as pl
 from rft.errors import Interrupted, RFTError
 from rft.exploration.compose import options_of, plugins_of
 from rft.exploration.plugin import Plugin
-from rft.grading.verifier import Verifier
+from rft.grading.grade import grading_settings, keys_of
+from rft.grading.verifier import AnswerKey
+from rft.grading.verifiers import Judges, open_verifier
 from rft.problems.order import problems_of_rounds
 from rft.processes.stopping import Stop
 from rft.prompt import Prompter, load_tokenizer, prompter
@@ -61,7 +63,7 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
     return {
         "seed": recipe.seed,
         "prompt": recipe.prompt.model_dump(mode="json"),
-        "grade": recipe.grade.model_dump(mode="json"),
+        **grading_settings(recipe),
         "grpo": grpo.model_dump(mode="json", exclude=EXECUTION)
         # With the defaults of each, and as a list: their order matters.
         | {"plugins": [[each.name, each.model_dump(mode="json")] for each in plugins]}
@@ -100,14 +102,14 @@ def work(job: Job) -> None:
     seed = derive(run.recipe.seed, "grpo", job.round) % 2**31
     job.claim()
     checkpoints = job.work / "checkpoints"
-    golds = dict(problems.select("problem_id", "gold").iter_rows())
-    with Verifier(deadline=run.recipe.grade.deadline) as verifier:
+    keys = keys_of(problems)
+    with open_verifier(run.recipe.grade) as verifier:
         trainer = make_trainer(
             run.recipe,
             model=model,
             prompts=prompts,
             problems=problems,
-            golds=golds,
+            keys=keys,
             verifier=verifier,
             seed=seed,
             checkpoints=checkpoints,
@@ -150,8 +152,8 @@ def make_trainer(
     model: ModelRef,
     prompts: Prompter,
     problems: pl.DataFrame,
-    golds: dict[str, list[str]],
-    verifier: Verifier,
+    keys: dict[str, AnswerKey],
+    verifier: Judges,
     seed: int,
     checkpoints: Path,
     stop: Stop,
@@ -182,7 +184,7 @@ def make_trainer(
         peft_config=policy.adapters(grpo.lora),
         callbacks=[guard(stop, "grpo", grpo.updates)],
         plugins=plugins,
-        reward=AnswerReward(grpo, golds, prompts, stops, verifier),
+        reward=AnswerReward(grpo, keys, prompts, stops, verifier),
         prompts=prompts,
         updates=grpo.updates,
         seed=seed,

@@ -156,8 +156,13 @@ def next_of(stage: Stage, run: Run) -> int:
 # What is refused before anything is done ----------------------------------------------------------
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Refuse what only the stages know to be wrong: rules, and plug-ins of online training."""
+def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
+    """Refuse what only the stages know to be wrong: rules, plug-ins, and who gives verdicts."""
+    if recipe.grade.verifier == "given" and not of_rows:
+        raise RFTError(
+            "grade.verifier: given, but a run samples its answers, which bring no verdict; set "
+            "math, exact or choice (`rft grade --input` takes given)"
+        )
     filter.check_rules(recipe.filter)
     if recipe.grpo is not None:
         plugins_of(recipe.grpo)

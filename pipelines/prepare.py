@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from rft.errors import RFTError
-from rft.grading.verifier import Verifier
+from rft.grading.verifiers import Judges, open_verifier
 from rft.problems.sources import problems, read_source, source_digest
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.recipe import Recipe
@@ -70,7 +70,7 @@ def work(job: Job) -> None:
     room = window(run.recipe, model) - longest_completion(run.recipe)
     mark_repeated(rows)
     mark_long(rows, prompts, room)
-    with Verifier(deadline=run.recipe.grade.deadline) as verifier:
+    with open_verifier(run.recipe.grade) as verifier:
         mark_bad_golds(rows, verifier)
     hold_out(rows, run.recipe)
     frame = pl.DataFrame(rows, schema=tables.empty("set_aside").schema)
@@ -138,13 +138,13 @@ def mark_long(rows: list[dict[str, Any]], prompts: Prompter, room: int) -> None:
             row["reason"] = "prompt too long"
 
 
-def mark_bad_golds(rows: list[dict[str, Any]], verifier: Verifier) -> None:
-    """Set aside problems none of whose golds verifies against itself."""
+def mark_bad_golds(rows: list[dict[str, Any]], verifier: Judges) -> None:
+    """Set aside problems none of whose golds can be read: only an equal text would match."""
     usable = [row for row in rows if row["reason"] is None]
     bad = verifier.bad_golds(gold for row in usable for gold in row["gold"])
     for row in usable:
         if all(gold in bad for gold in row["gold"]):
-            row["reason"] = "gold does not verify against itself"
+            row["reason"] = "gold cannot be read"
 
 
 def hold_out(rows: list[dict[str, Any]], recipe: Recipe) -> None:

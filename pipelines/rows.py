@@ -10,9 +10,9 @@ from filters import RULES
 from pipelines.filter import apply_rules
 from pipelines.score import IDS, MEANS, score_row
 from rft.errors import RFTError
-from rft.grading.answers import first_box
-from rft.grading.grade import grade
-from rft.grading.verifier import Verifier
+from rft.grading.answers import answer_box
+from rft.grading.grade import grade, grade_as_given
+from rft.grading.verifiers import open_verifier
 from rft.measuring.pass_rates import pass_rates
 from rft.problems.foreign_rows import (
     IDENTITY,
@@ -25,6 +25,7 @@ from rft.problems.foreign_rows import (
     text_column,
     typed,
     with_features,
+    with_given_verdicts,
 )
 from rft.processes.progress import Progress
 from rft.prompt import Prompter, load_tokenizer, prompter
@@ -43,13 +44,21 @@ GIVEN = (*IDENTITY, "completion", "finish_reason", "num_tokens", "stats_origin")
 
 def grade_file(rows: pl.DataFrame, path: Path, grade_settings: Grade) -> pl.DataFrame:
     """Grade anyone's rows; their other columns pass through."""
-    ours = [name for name in TABLES["graded"].names if name not in GIVEN]
+    given = grade_settings.verifier == "given"
+    taken = {"verdict"} if given else set()
+    ours = [name for name in TABLES["graded"].names if name not in (*GIVEN, *taken)]
     refuse_taken(rows, ours, "grade", path)
-    rollouts, golds = rollouts_of(rows, path)
+    if given:
+        rollouts, verdicts = with_given_verdicts(rows, path)
+    else:
+        rollouts, keys = rollouts_of(rows, path)
     # Without the tokenizer their token ids cannot be trimmed, nor statistics be averaged over them.
     plain = pad(rollouts.select(name for name in rollouts.columns if name in GIVEN), "rollouts")
-    with Verifier(deadline=grade_settings.deadline) as verifier:
-        graded = grade(plain, golds, verifier=verifier, trim=None)
+    if given:
+        graded = grade_as_given(plain, verdicts)
+    else:
+        with open_verifier(grade_settings) as verifier:
+            graded = grade(plain, keys, verifier=verifier, trim=None)
     beside = rollouts.select(name for name in rollouts.columns if name not in graded.columns)
     return pl.concat([graded, beside], how="horizontal")
 
@@ -188,7 +197,7 @@ def tokens_as(
             count, text = prompts.trim(ids, spelled)
             if not cut or text == said:
                 return ids[:count]
-    box = None if cut else first_box(said)
+    box = None if cut else answer_box(said)
     return prompts.encode(said if box is None else said[: box.end])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from rft.grading.grade import grading_settings
 from rft.problems.order import problems_of_round
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.runs.folder import Run
@@ -36,7 +37,7 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
         return wanted
     # How many are drawn depends on which are accepted, and so on grading and rules.
     # The rules as a list: their order matters, and keys are sorted.
-    accepts = [recipe.grade.model_dump(mode="json"), list(recipe.filter.items())]
+    accepts = [grading_settings(recipe), list(recipe.filter.items())]
     return wanted | {"n": None, "until": sample.until.model_dump(mode="json"), "accepts": accepts}
 
 

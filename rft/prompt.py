@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rft.errors import RFTError
-from rft.grading.answers import first_box
+from rft.grading.answers import Form, answer_box, form_of
 from rft.recipe import Prompt
 
 # Stands for an assistant message while the template is asked what it puts after one.
@@ -21,6 +22,11 @@ class Prompter:
     settings: Prompt
     end: str
     end_id: int
+
+    @cached_property
+    def form(self) -> Form:
+        """Read what the prompt shows in boxes."""
+        return prompt_form(self.settings)
 
     def render(self, question: str) -> str:
         """Render a question as the text that the model continues."""
@@ -76,19 +82,19 @@ class Prompter:
         return kept
 
     def trim(self, token_ids: Sequence[int], completion: str) -> tuple[int, str]:
-        """Cut after the token in which the first balanced box closes: (number of tokens, text).
+        """Cut after the token in which the answer's box closes: (number of tokens, text).
 
         The brace often shares its token with punctuation, which then stays. Without a closed box
         the response is the whole completion.
         """
-        box = first_box(completion)
+        box = answer_box(completion, self.form)
         if box is None:
             return len(token_ids), completion
-        low, high = 1, len(token_ids)  # the fewest tokens whose text has a closed box lies within
+        low, high = 1, len(token_ids)  # the fewest tokens whose text has that box lies within
         while low < high:
             middle = (low + high) // 2
-            closed = first_box(self.decode(token_ids[:middle]))
-            # A box inside the first one may close before it does.
+            closed = answer_box(self.decode(token_ids[:middle]), self.form)
+            # A box inside it, or an example that the prompt gives, may close before it does.
             if closed is None or closed.start != box.start:
                 low = middle + 1
             else:
@@ -104,6 +110,11 @@ class Prompter:
             "input_ids": [*prompt_ids, *learnt],
             "completion_mask": [0] * len(prompt_ids) + [1] * len(learnt),
         }
+
+
+def prompt_form(settings: Prompt) -> Form:
+    """Read what a prompt section shows in boxes; the shots show answers, and those are answers."""
+    return form_of(_braces(settings.template), settings.system or "")
 
 
 def _fill(template: str, question: str) -> str:

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 
 from pipelines import grpo as stage
 from rft.exploration.plugin import Plugin
+from rft.grading.verifier import AnswerKey
 from rft.processes.stopping import Stop
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Recipe
@@ -112,7 +113,7 @@ def trainer_for(
         model=model,
         prompts=prompts,
         problems=pl.DataFrame({"problem_id": names, "question": [q for q, _ in problems]}),
-        golds={name: [gold] for name, (_, gold) in zip(names, problems, strict=True)},
+        keys={name: AnswerKey([gold]) for name, (_, gold) in zip(names, problems, strict=True)},
         verifier=Judge(),  # type: ignore[arg-type]
         seed=7,
         checkpoints=folder / "checkpoints",

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.perform import STAGES
-from rft.grading.answers import answer_of, count_boxes, first_box
+from rft.grading.answers import answer_box, answer_of, read
 from rft.grading.grade import redundancy
 from rft.processes.stopping import Stop
 from rft.recipe.loading import load_recipe
@@ -84,7 +84,7 @@ def frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
 
 def cut(completion: str) -> str:
     """Cut after the first box."""
-    box = first_box(completion)
+    box = answer_box(completion)
     return completion if box is None else completion[: box.end]
 
 
@@ -138,7 +138,7 @@ def grade(run: Run, round: int, samples: Sequence[Sample]) -> None:
             "num_response_tokens": len(cut(text)),
             "answer": answer_of(text),
             "verdict": verdict_of(text),
-            "num_boxed": count_boxes(text),
+            "num_boxed": len(read(text).answers),
             "finish_reason": finish,
             "num_tokens": len(text),
             "redundancy": redundancy(cut(text)),
@@ -181,7 +181,7 @@ def evaluate(run: Run, round: int, answers: Answers) -> None:
             "problem_id": name,
             "sample_index": index,
             "completion": text,
-            "finish_reason": "stop" if first_box(text) else "length",
+            "finish_reason": "stop" if answer_box(text) else "length",
             "num_tokens": len(text),
             "num_response_tokens": len(cut(text)),
             "answer": answer_of(text),

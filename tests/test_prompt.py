@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from rft.bundled import bundled
 from rft.errors import RFTError
-from rft.grading.answers import first_box
+from rft.grading.answers import answer_box
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Prompt
 
@@ -68,14 +68,14 @@ def tiny():
         ("é é \\boxed{é} é", "é é \\boxed{é}"),
     ],
 )
-def test_the_response_ends_with_the_token_in_which_the_first_box_closes(bpe, completion, response):
+def test_the_response_ends_with_the_token_in_which_the_answer_box_closes(bpe, completion, response):
     prompts = prompter(bpe, Prompt())
     ids = prompts.encode(completion)
     count, text = prompts.trim(ids, completion)
     assert text == prompts.decode(ids[:count]) == response
-    if first_box(completion):
-        before = first_box(prompts.decode(ids[: count - 1]))
-        assert before is None or before.start != first_box(completion).start
+    if answer_box(completion):
+        before = answer_box(prompts.decode(ids[: count - 1]))
+        assert before is None or before.start != answer_box(completion).start
 
 
 def test_trimming_agrees_with_a_token_by_token_search(tiny):
@@ -84,7 +84,7 @@ def test_trimming_agrees_with_a_token_by_token_search(tiny):
     for text in texts:
         ids = prompts.encode(text)
         slow = next(
-            (n for n in range(1, len(ids) + 1) if first_box(prompts.decode(ids[:n]))), len(ids)
+            (n for n in range(1, len(ids) + 1) if answer_box(prompts.decode(ids[:n]))), len(ids)
         )
         assert prompts.trim(ids, text)[0] == slow
 

@@ -9,7 +9,8 @@ from pipelines.readers.current import all_steps, sound
 from pipelines.readers.layout import NOTHING, entry, number, percent, table, total
 from pipelines.selection import rates_of, with_scores
 from rft.errors import RFTError
-from rft.grading.answers import first_box
+from rft.grading.answers import Form, answer_box
+from rft.prompt import prompt_form
 from rft.recipe.selection import statistics as recorded_statistics
 from rft.runs import tables
 from rft.runs.folder import Run
@@ -127,6 +128,7 @@ def evaluation_endings(run: Run, model: int) -> pl.DataFrame:
     """
     names = ["split", "benchmark", "answer", "completion", "finish_reason"]
     counts = ["num_tokens", "num_response_tokens"]
+    form = prompt_form(run.recipe.prompt)
     parts = []
     for path in tables.parts(run.folder("evaluations", model)):
         frame = tables.read_file(path, [*names, *counts])
@@ -134,7 +136,7 @@ def evaluation_endings(run: Run, model: int) -> pl.DataFrame:
         frame = frame.with_columns(boxed=pl.col("answer").is_not_null())
         frame = frame.with_columns(after=pl.col("boxed") & longer.fill_null(True))
         after = [
-            _goes_on(text) if asked else False
+            _goes_on(text, form) if asked else False
             for text, asked in frame.select("completion", "after").iter_rows()
         ]
         parts.append(
@@ -150,8 +152,8 @@ def evaluation_endings(run: Run, model: int) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _goes_on(completion: str) -> bool:
-    box = first_box(completion)
+def _goes_on(completion: str, form: Form) -> bool:
+    box = answer_box(completion, form)
     return box is not None and bool(completion[box.end :].strip())
 
 

@@ -111,7 +111,11 @@ def defect(run: Run, row: dict[str, Any], rules: dict[str, dict[str, Any]]) -> s
     known = inspect.signature(RULES[name]).parameters if name in RULES else {}
     limits = {key: parameter.default for key, parameter in known.items()} | rules.get(name, {})
     if name == "no_box":
-        return "its box is empty" if row["num_boxed"] else "no box closes in the completion"
+        return (
+            "its boxes only repeat the form: empty, or a placeholder"
+            if row.get("num_placeholders")
+            else "no box closes in the completion"
+        )
     if name == "redundant":
         return over(row["redundancy"], limits["threshold"])
     if name == "many_boxes":

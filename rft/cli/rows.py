@@ -109,7 +109,7 @@ def rows_of(
     if output.exists() and source.exists() and output.samefile(source):
         raise RFTError(f"--output {output}: that is the input; name another file")
     settings = load_recipe(recipe or "quickstart", overrides)
-    check_recipe(settings)
+    check_recipe(settings, of_rows=True)
     return Rows(source, output, columns, settings, model)
 
 
@@ -117,8 +117,9 @@ def rows_of(
 def grade(rows: Rows) -> None:
     """Check the answers of a round, or of anyone's rows.
 
-    Rows need `completion` (a text, or a list of texts) and `gold`. Verdicts: correct, wrong,
-    no_answer, unparseable, timeout, bad_gold.
+    Rows need `completion` (a text, or a list of texts) and `gold`; with --set grade.verifier=given
+    they bring `verdict` in its place. Verdicts: correct, wrong, no_answer, unparseable, timeout,
+    bad_gold.
 
     \b
     Example:

@@ -1,8 +1,21 @@
-r"""Finds `\boxed{...}` in text: one pass, linear on hostile input, the same for every stage."""
+r"""Finds the answer in text: the first closed `\boxed{...}` that holds one, for every stage.
+
+One pass, linear on hostile input.
+"""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
+
+from rft.grading.placeholders import LONGEST, bare, is_placeholder, never_answers
+
+# Part of the key of all that was read: of which box is the answer, and of what is right. Raise it
+# with each change of either, so that no run holds numbers of two kinds.
+READING = 2
+
+# More boxes than this are no list of answers.
+MOST_TOGETHER = 8
 
 # A box opens, or a backslash makes a literal of what follows it (`\{`, `\}`, `\\`), or a brace.
 _TOKEN = re.compile(r"(\\boxed\s*\{)|\\.|([{}])", re.DOTALL)
@@ -25,32 +38,98 @@ class Box:
         # Sliced on demand: the contents of n nested boxes would take n^2 memory.
         return self.text[self.inside : self.end - 1]
 
+    @property
+    def is_short(self) -> bool:
+        """Tell whether it is short enough to be a placeholder."""
+        return self.end - 1 - self.inside <= LONGEST
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the prompt itself shows in boxes, which is no answer where a model repeats it."""
+
+    never: frozenset[str] = frozenset()
+    """Never an answer: words and small letters."""
+    maybe: frozenset[str] = frozenset()
+    """No answer if another box holds one: an example could be the answer as well."""
+
+
+NO_FORM = Form()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The boxes of a text, each in one of two lists, by where they start."""
+
+    answers: list[Box]
+    placeholders: list[Box]
+
+    @property
+    def box(self) -> Box | None:
+        """Give the box that is the answer."""
+        return self.answers[0] if self.answers else None
+
+    @property
+    def answer(self) -> str | None:
+        """Give the answer, stripped."""
+        return self.answers[0].content.strip() if self.answers else None
+
+    @property
+    def together(self) -> str | None:
+        """Give the answers of several boxes as one list; None where there is one box, or too much.
+
+        Boxes within boxes are no several answers.
+        """
+        boxes = self.answers
+        apart = all(one.end <= other.start for one, other in pairwise(boxes))
+        if not 1 < len(boxes) <= MOST_TOGETHER or not apart:
+            return None
+        return ", ".join(dict.fromkeys(box.content.strip() for box in boxes))
+
+
+def form_of(*shown: str) -> Form:
+    """Read what a prompt shows in boxes: its template and its system message, without the shots."""
+    contents = {box.content for text in shown for box in boxes(text) if box.is_short}
+    never = {bare(content) for content in contents if never_answers(content)}
+    return Form(frozenset(never), frozenset(bare(content) for content in contents) - never)
+
+
+def read(text: str, form: Form = NO_FORM) -> Reading:
+    """Part the boxes that hold an answer from those that repeat the form."""
+    answers, examples, placeholders = [], [], []
+    for box in boxes(text):
+        if not box.is_short:
+            answers.append(box)
+        elif is_placeholder(box.content) or bare(box.content) in form.never:
+            placeholders.append(box)
+        elif bare(box.content) in form.maybe:
+            examples.append(box)
+        else:
+            answers.append(box)
+    if not answers:
+        return Reading(examples, placeholders)
+    return Reading(answers, sorted(examples + placeholders, key=lambda box: box.start))
+
 
 def boxes(text: str) -> list[Box]:
     """List every balanced box, nested ones too, by where it starts; an unclosed box is no box."""
     return sorted(_closed(text), key=lambda box: box.start)
 
 
-def first_box(text: str) -> Box | None:
-    """Find the balanced box with the earliest start."""
-    return min(_closed(text), key=lambda box: box.start, default=None)
+def answer_box(text: str, form: Form = NO_FORM) -> Box | None:
+    """Find the balanced box with the earliest start that holds an answer."""
+    return read(text, form).box
 
 
-def answer_of(text: str) -> str | None:
-    """Read the answer, the stripped content of the first box: None without one, maybe empty."""
-    box = first_box(text)
-    return None if box is None else box.content.strip()
+def answer_of(text: str, form: Form = NO_FORM) -> str | None:
+    """Read the answer, the stripped content of its box: None without one."""
+    return read(text, form).answer
 
 
-def last_answer_of(text: str) -> str | None:
-    """Read the stripped content of the box that starts last, as most published numbers do."""
-    box = max(_closed(text), key=lambda box: box.start, default=None)
-    return None if box is None else box.content.strip()
-
-
-def count_boxes(text: str) -> int:
-    """Count the balanced boxes."""
-    return sum(1 for _ in _closed(text))
+def last_answer_of(text: str, form: Form = NO_FORM) -> str | None:
+    """Read the answer of the box that starts last, as most published numbers do."""
+    answers = read(text, form).answers
+    return answers[-1].content.strip() if answers else None
 
 
 def _closed(text: str) -> Iterator[Box]:

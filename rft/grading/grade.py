@@ -1,20 +1,26 @@
 """Grade rollouts, in the `grade` stage and in evaluation alike.
 
-Grading cuts each completion after its first box, compares the answer with the golds, and averages
-the recorded statistics over exactly the tokens that stay.
+Grading cuts each completion after the box that is its answer, compares the answer with the golds,
+and averages the recorded statistics over exactly the tokens that stay.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
 from rft.errors import RFTError
-from rft.grading.answers import answer_of, boxes
-from rft.grading.verifier import Judgement, Verifier, verdict_of
+from rft.grading.answers import NO_FORM, READING, Form, answer_of, read
+from rft.grading.verifier import AnswerKey, Judgement, judgement_of
+from rft.grading.verifiers import Judges
+from rft.recipe import Recipe
 from rft.runs.schemas import TABLES
 
 # From token ids and completion to the number of tokens of the response and its text.
 Trim = Callable[[list[int], str], tuple[int, str]]
+
+# The path to the verdict of a first box that, with those after it, would have been right.
+SEVERAL = "several_boxes"
 
 # Which recorded list each mean is taken of; nll is the logprob of the sampled token, negated.
 MEANS = {
@@ -27,27 +33,57 @@ _TEXT = {
     "num_response_tokens": pl.Int32,
     "answer": pl.String,
     "num_boxed": pl.Int32,
+    "num_placeholders": pl.Int32,
+    "together": pl.String,
     "redundancy": pl.Float32,
 }
 
 
 def grade(
     rollouts: pl.DataFrame,
-    golds: Mapping[str, Sequence[str]],
+    keys: Mapping[str, AnswerKey],
     *,
-    verifier: Verifier,
+    verifier: Judges,
     trim: Trim | None,
+    form: Form = NO_FORM,
 ) -> pl.DataFrame:
     """Make the graded row of every rollout, in the same order.
 
     `trim` cuts a rollout that has token ids (none may have any when it is None); the others are cut
-    at the closing brace of the first box, and their number of response tokens stays unknown.
+    at the closing brace of the answer's box, and their number of response tokens stays unknown.
+    `form` is what the prompt shows in boxes.
     """
-    _check_golds(rollouts, golds)
-    frame = pl.concat([rollouts, _texts(rollouts, trim)], how="horizontal")
+    _check_keys(rollouts, keys)
+    frame = _measured(rollouts, trim, form)
+    problems = list(frame["problem_id"])
+    judgements = judge(problems, list(frame["answer"]), keys, verifier)
+    together = judge(problems, list(frame["together"]), keys, verifier)
+    paths = [
+        SEVERAL if all_of.verdict == "correct" != first.verdict else first.path
+        for first, all_of in zip(judgements, together, strict=True)
+    ]
+    return _graded(frame, [each.verdict for each in judgements], paths)
+
+
+def grade_as_given(rollouts: pl.DataFrame, verdicts: Sequence[str]) -> pl.DataFrame:
+    """Make the graded rows of rollouts whose verdicts somebody else has found, in their order."""
+    frame = _measured(rollouts, None, NO_FORM)
+    return _graded(frame, verdicts, ["given"] * len(frame))
+
+
+def _measured(rollouts: pl.DataFrame, trim: Trim | None, form: Form) -> pl.DataFrame:
+    """Add to rollouts what is read out of their texts."""
+    frame = pl.concat([rollouts, _texts(rollouts, trim, form)], how="horizontal")
     _check_lengths(frame)
-    verdicts = verdicts_of(list(frame["problem_id"]), list(frame["answer"]), golds, verifier)
-    frame = frame.with_columns(pl.Series("verdict", verdicts, dtype=pl.String))
+    return frame
+
+
+def _graded(frame: pl.DataFrame, verdicts: Sequence[str], paths: Sequence[str]) -> pl.DataFrame:
+    """Add verdicts, and what follows from them, to measured rollouts."""
+    frame = frame.with_columns(
+        pl.Series("verdict", verdicts, dtype=pl.String),
+        pl.Series("verdict_path", paths, dtype=pl.String),
+    )
     frame = frame.with_columns(
         pl.Series("answer_class", _classes(frame), dtype=pl.Int32),
         *(_mean(column, sign).alias(name) for name, (column, sign) in MEANS.items()),
@@ -60,15 +96,39 @@ def verdict_rows(
 ) -> pl.DataFrame:
     """Make the table of verdicts, one row for each judged pair, sorted by gold and answer."""
     rows = [
-        (gold, answer, verifier_name, judgement.verdict, judgement.path)
+        (
+            gold,
+            answer,
+            verifier_name,
+            judgement.verdict,
+            judgement.path,
+            judgement.unit and judgement.unit.name,
+        )
         for (gold, answer), judgement in sorted(judged.items(), key=lambda entry: entry[0])
     ]
     names = TABLES["verdicts"].names
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
 
-def _check_golds(rollouts: pl.DataFrame, golds: Mapping[str, Sequence[str]]) -> None:
-    missing = [name for name in rollouts["problem_id"].unique().sort() if not golds.get(name)]
+def grading_settings(recipe: Recipe) -> dict[str, Any]:
+    """List what a verdict depends on besides its rollout, for the key of whatever grades."""
+    # The deadline is left in: what it cuts short is a verdict too.
+    return {"grade": recipe.grade.model_dump(mode="json"), "reading": READING}
+
+
+def keys_of(problems: pl.DataFrame) -> dict[str, AnswerKey]:
+    """Give the key of each problem of a table."""
+    columns = problems.select("problem_id", "gold", "question").iter_rows()
+    return {name: AnswerKey(gold, question) for name, gold, question in columns}
+
+
+def path_counts(graded: pl.DataFrame) -> dict[str, int]:
+    """Count the verdicts of each path."""
+    return dict(sorted(graded["verdict_path"].drop_nulls().value_counts().iter_rows()))
+
+
+def _check_keys(rollouts: pl.DataFrame, keys: Mapping[str, AnswerKey]) -> None:
+    missing = [name for name in rollouts["problem_id"].unique().sort() if name not in keys or not keys[name].golds]
     if missing:
         raise RFTError(
             f"problem {missing[0]} has rollouts but no gold answer ({len(missing)} such problems): "
@@ -76,18 +136,28 @@ def _check_golds(rollouts: pl.DataFrame, golds: Mapping[str, Sequence[str]]) -> 
         )
 
 
-def _texts(rollouts: pl.DataFrame, trim: Trim | None) -> pl.DataFrame:
+def _texts(rollouts: pl.DataFrame, trim: Trim | None, form: Form) -> pl.DataFrame:
     """Cut every completion and measure what is left."""
     rows = []
     for completion, token_ids in rollouts.select("completion", "token_ids").iter_rows():
-        closed = boxes(completion)
+        reading = read(completion, form)
         count: int | None = None
         if token_ids is None:
-            response = completion[: closed[0].end] if closed else completion
+            response = completion[: reading.box.end] if reading.box else completion
         else:
             assert trim is not None, "rollouts with token ids need a way to trim them"
             count, response = trim(token_ids, completion)
-        rows.append((response, count, answer_of(response), len(closed), redundancy(response)))
+        rows.append(
+            (
+                response,
+                count,
+                answer_of(response, form),
+                len(reading.answers),
+                len(reading.placeholders),
+                reading.together,
+                redundancy(response),
+            )
+        )
     return pl.DataFrame(rows, schema=_TEXT, orient="row")
 
 
@@ -115,19 +185,22 @@ def _mean(column: str, sign: float) -> pl.Expr:
     return pl.when(whole & (pl.col("num_response_tokens") > 0)).then(mean).cast(pl.Float32)
 
 
-def verdicts_of(
+def judge(
     problems: Sequence[str],
     answers: Sequence[str | None],
-    golds: Mapping[str, Sequence[str]],
-    verifier: Verifier,
-) -> list[str]:
-    """Give the verdict of each answer against the golds of its problem."""
+    keys: Mapping[str, AnswerKey],
+    verifier: Judges,
+) -> list[Judgement]:
+    """Judge each answer by the key of its problem."""
     rows = list(zip(problems, answers, strict=True))
     pairs = {
-        (gold, answer): None for name, answer in rows if answer is not None for gold in golds[name]
+        (gold, answer): None
+        for name, answer in rows
+        if answer is not None
+        for gold in keys[name].golds
     }
     judged = verifier.verdicts(pairs)
-    return [verdict_of(golds[name], answer, judged) for name, answer in rows]
+    return [judgement_of(keys[name], answer, judged) for name, answer in rows]
 
 
 def _classes(frame: pl.DataFrame) -> list[int | None]:

@@ -17,6 +17,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -25,23 +26,38 @@ from typing import Any
 ORPHAN_SECONDS = 3
 ROOM = 64 << 20
 
-_E_NOTATION = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))[eE]([+-]?[0-9]{1,3})", re.ASCII)
-_NAKED_POINT = re.compile(r"(?<=[0-9])\.(?=\s*$|/)")
 _DELIMITED = re.compile(r"\$[^$]*[^$\s][^$]*\$|\\\(.*\\\)|\\\[.*\\\]|\\boxed\s*\{", re.DOTALL)
 # What math-verify hands to sympy's parse_expr, which evaluates, has a digit and then one of these.
 _ARITHMETIC = re.compile(r"\d[\d.\s+\-*×/^()÷]*[+\-*×/^()÷]")  # noqa: RUF001
 
 
-def spelled(text: str) -> str:
-    r"""Rewrite the three spellings that math-verify misreads; everything else stays as it is.
+# Two numbers are one if they differ by no more than this share of the larger,
+CLOSE = Fraction(1, 1_000_000)
+# or if one is the other rounded at its last digit, which has to leave so many that count.
+DIGITS = 6
+_DECIMAL = re.compile(r"-?([0-9,]*)\.([0-9]+)(?: \\times 10\^\{(-?[0-9]{1,3})\})?", re.ASCII)
 
-    `4.5e33` is a number (not 4.5 * e * 33), `5.` is 5, and `= 5` is 5.
+
+def close(gold: Fraction, answer: Fraction, texts: tuple[str, str]) -> bool:
+    """Tell whether two numbers, with the texts that they were read from, may count as one.
+
+    math-verify compares six decimals, so that all tiny numbers are one to it.
     """
-    text = _NAKED_POINT.sub("", text.strip().removeprefix("=").strip())
-    number = _E_NOTATION.fullmatch(text)
-    if number is None:
-        return text
-    return rf"{number[1].rstrip('.')} \times 10^{{{int(number[2])}}}"
+    apart = abs(gold - answer)
+    return apart <= CLOSE * max(abs(gold), abs(answer)) or any(
+        apart <= Fraction(last_digit(text)) / 2 for text in texts
+    )
+
+
+def last_digit(text: str) -> Fraction:
+    """Give what one more in the last digit of a decimal is worth; 0 if too few digits count."""
+    match = _DECIMAL.fullmatch(text.strip().lstrip("\\").lstrip("$"))
+    if match is None:
+        return Fraction(0)
+    whole, decimals, exponent = match[1].replace(",", ""), match[2], int(match[3] or 0)
+    if len((whole + decimals).lstrip("0")) < DIGITS:
+        return Fraction(0)
+    return Fraction(10) ** (exponent - len(decimals))
 
 
 def read_answer(answer: str) -> list[Any]:
@@ -51,7 +67,7 @@ def read_answer(answer: str) -> list[Any]:
     they cannot hand an expression to sympy's parse_expr, which evaluates it: of what a model wrote,
     nothing but a number literal is ever evaluated (by `sympy.Number`).
     """
-    boxed = rf"\boxed{{{spelled(answer)}}}"
+    boxed = rf"\boxed{{{answer}}}"
     parsed = _parse(boxed, latex_only=True)
     if _understood(parsed) or _ARITHMETIC.search(boxed):
         return parsed
@@ -79,10 +95,53 @@ def gold_is_good(gold: str) -> bool:
 
 def judge(gold: str, answer: str) -> str:
     """Compare one answer with one gold: `correct`, `wrong` or `unparseable`."""
-    parsed = read_answer(answer)
-    if _equal(read_gold(gold), parsed):
-        return "correct"
+    wanted, parsed = read_gold(gold), read_answer(answer)
+    if _equal(wanted, parsed):
+        near = _near(_understood(wanted), _understood(parsed), (gold, answer))
+        return "correct" if near and ("=" in gold or not _false_equation(answer)) else "wrong"
     return "wrong" if _understood(parsed) else "unparseable"
+
+
+def _near(gold: list[Any], answer: list[Any], texts: tuple[str, str]) -> bool:
+    """Tell whether two things are close, where both are numbers; others are as near as they are."""
+    if not (gold and answer):
+        return True
+    return _all_near(gold[0], answer[0], texts)
+
+
+def _all_near(gold: Any, answer: Any, texts: tuple[str, str]) -> bool:
+    from sympy import FiniteSet, Tuple  # type: ignore[import-untyped]
+
+    if isinstance(gold, Tuple) and isinstance(answer, Tuple):
+        return len(gold) != len(answer) or all(
+            _all_near(one, other, ("", "")) for one, other in zip(gold, answer, strict=True)
+        )
+    if isinstance(gold, FiniteSet) and isinstance(answer, FiniteSet):
+        return all(any(_all_near(one, other, ("", "")) for other in answer) for one in gold)
+    one, other = _value(gold), _value(answer)
+    return one is None or other is None or close(one, other, texts)
+
+
+def _value(number: Any) -> Fraction | None:
+    """Give a real number to 40 digits; None of everything else."""
+    from sympy import Expr, N
+
+    if not isinstance(number, Expr) or not number.is_number or number.is_real is False:
+        return None
+    try:
+        return Fraction(str(N(number, 40)))
+    except (ValueError, TypeError, ArithmeticError):
+        return None
+
+
+def _false_equation(answer: str) -> bool:
+    """Tell whether an answer says of two numbers that they are one, and they are not: `4 = 3`."""
+    sides = answer.split("=")
+    if len(sides) < 2:
+        return False
+    first, last = (read_answer(side.strip()) for side in (sides[0], sides[-1]))
+    values = [_value(each[0]) for each in (_understood(first), _understood(last)) if each]
+    return len(values) == 2 and None not in values and not _equal(first, last)
 
 
 def _parse(text: str, *, latex_only: bool) -> list[Any]:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from rft.errors import RFTError
-from rft.grading.answers import answer_of, count_boxes, first_box
+from rft.errors import RFTError, shown
+from rft.grading.answers import answer_of, read
 from rft.grading.grade import redundancy
+from rft.grading.verifier import AnswerKey
 from rft.problems.sources import problem_id, read_gold, read_rows
 from rft.runs.tables import empty, write_file
 from rft.seeds import digest
@@ -136,18 +137,53 @@ def _checked(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
     return rows
 
 
-def rollouts_of(rows: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, dict[str, list[str]]]:
-    """Make rollouts of foreign rows, and list the golds of each problem."""
+def rollouts_of(rows: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, dict[str, AnswerKey]]:
+    """Make rollouts of foreign rows, and the key of each problem."""
     need(rows, ["completion", "gold"], path)
     for number, gold in enumerate(read_golds(rows, path), 1):
         if not gold:
             raise RFTError(f"{path}: row {number} has no gold; every row needs one")
     rows = identify(rows, path).with_columns(pl.col("completion").fill_null(""))
-    by_problem: dict[str, list[str]] = {}
-    for name, gold in zip(rows["problem_id"], read_golds(rows, path), strict=True):
-        if by_problem.setdefault(name, gold) != gold:
+    asked = next((rows[name] for name in QUESTIONS if name in rows.columns), [None] * len(rows))
+    by_problem: dict[str, AnswerKey] = {}
+    golds = read_golds(rows, path)
+    for name, gold, question in zip(rows["problem_id"], golds, asked, strict=True):
+        if by_problem.setdefault(name, AnswerKey(gold, question)).golds != gold:
             raise RFTError(f"{path}: problem {name} has two different golds")
     return rows, by_problem
+
+
+# What others write for a verdict, in small letters, to ours.
+_VERDICTS = {
+    **{str(word).casefold(): "correct" for word in ("correct", "right", True, 1, 1.0)},
+    **{str(word).casefold(): "wrong" for word in ("wrong", "incorrect", False, 0, 0.0)},
+    **{word: word for word in ("no_answer", "unparseable", "timeout", "bad_gold")},
+}
+
+
+def with_given_verdicts(rows: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, list[str]]:
+    """Make rollouts of foreign rows, and read the verdict that each brings along."""
+    need(rows, ["completion", "verdict"], path)
+    both = ["completion", "verdict"]
+    try:
+        if any(rows.schema[name].is_nested() for name in both):
+            rows = rows.explode(both)
+    except pl.exceptions.PolarsError:
+        raise RFTError(
+            f"{path}: columns 'completion' and 'verdict' do not hold lists of equal lengths; "
+            "grade.verifier: given needs a verdict for each completion"
+        ) from None
+    verdicts = []
+    for number, value in enumerate(rows["verdict"], 1):
+        verdict = _VERDICTS.get(str(value).casefold())
+        if verdict is None:
+            raise RFTError(
+                f"{path}: sample {number} has the verdict {shown(value)}; grade.verifier: given "
+                f"takes {', '.join(sorted(set(_VERDICTS.values())))}, true, false, 1 and 0"
+            )
+        verdicts.append(verdict)
+    rows = identify(rows.drop("verdict"), path).with_columns(pl.col("completion").fill_null(""))
+    return rows, verdicts
 
 
 def read_golds(rows: pl.DataFrame, path: Path) -> list[list[str]]:
@@ -208,9 +244,10 @@ def with_features(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
 
 
 def _cut(text: str) -> tuple[int, str]:
-    """Count a text's balanced boxes, and cut it just after the brace that closes the first."""
-    box = first_box(text)
-    return count_boxes(text), text if box is None else text[: box.end]
+    """Count a text's answers, and cut it just after the brace that closes the first."""
+    reading = read(text)
+    box = reading.box
+    return len(reading.answers), text if box is None else text[: box.end]
 
 
 def typed(rows: pl.DataFrame, table: str, path: Path) -> pl.DataFrame:

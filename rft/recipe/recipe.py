@@ -27,8 +27,9 @@ Rules = Annotated[dict[str, Open], BeforeValidator(empty_is_nothing)]
 class Grade(Section):
     """How answers are checked."""
 
-    verifier: Literal["math"] = "math"
-    """math: exact, then numeric, then symbolic comparison."""
+    verifier: Literal["math", "exact", "choice", "given"] = "math"
+    """math: exact, then numeric, then symbolic; exact: as text in one spelling; choice: by the
+    letter; given: rows of --input bring their column `verdict`."""
     deadline: Amount = 5.0
     """Seconds for one (gold, answer) pair, after which its verdict is `timeout`."""
 

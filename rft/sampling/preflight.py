@@ -13,7 +13,7 @@ from rft.engines import Engine, Finished, Fixed, Request
 from rft.errors import RFTError
 from rft.estimates.forecast import Forecast, Probes, forecast
 from rft.estimates.model_size import shape_of
-from rft.grading.answers import first_box
+from rft.grading.answers import answer_box
 from rft.processes import devices
 from rft.prompt import Prompter
 from rft.runs.atomic import atomic_text
@@ -46,8 +46,8 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
     speed = sum(lengths(timed)) / max(time.monotonic() - began, 1e-9)
     finished += timed
     stopped = sum(done.finish_reason == "stop" for done in finished)
-    boxed = sum(first_box(done.completion) is not None for done in finished)
-    judge(finished, recipe.learns_from.max_tokens, prompts.end, job.say)
+    boxed = sum(answer_box(done.completion, prompts.form) is not None for done in finished)
+    judge(finished, recipe.learns_from.max_tokens, prompts, job.say)
     job.say(
         f"preflight: of {len(finished)} probes {stopped} stopped and {boxed} closed a box, "
         f"at {speed:,.0f} tokens/s"
@@ -208,13 +208,14 @@ def shown(prompts: Prompter, request: Request, *, online: bool) -> str:
 
 
 def judge(
-    finished: Sequence[Finished], max_tokens: int, end: str, say: Callable[[str], None]
+    finished: Sequence[Finished], max_tokens: int, prompts: Prompter, say: Callable[[str], None]
 ) -> None:
     """Refuse when fewer than half of the probes stop or box, warn when fewer than half stop."""
-    half = len(finished) / 2
+    half, end = len(finished) / 2, prompts.end
     stopped = sum(done.finish_reason == "stop" for done in finished)
     sound = sum(
-        done.finish_reason == "stop" or first_box(done.completion) is not None for done in finished
+        done.finish_reason == "stop" or answer_box(done.completion, prompts.form) is not None
+        for done in finished
     )
     if sound < half:
         raise RFTError(

@@ -6,7 +6,8 @@ from typing import Any
 import polars as pl
 
 from rft.grading.grade import grade
-from rft.grading.verifier import Verifier
+from rft.grading.verifier import AnswerKey
+from rft.grading.verifiers import Judges
 from rft.prompt import Prompter
 from rft.recipe import Grpo
 from rft.runs.tables import pad
@@ -23,13 +24,13 @@ class AnswerReward:
     def __init__(
         self,
         grpo: Grpo,
-        golds: Mapping[str, Sequence[str]],
+        keys: Mapping[str, AnswerKey],
         prompts: Prompter,
         stop_ids: frozenset[int],
-        verifier: Verifier,
+        verifier: Judges,
     ):
         self.settings, self.limit = grpo.reward, grpo.max_tokens
-        self.golds, self.prompts, self.stop_ids, self.verifier = golds, prompts, stop_ids, verifier
+        self.keys, self.prompts, self.stop_ids, self.verifier = keys, prompts, stop_ids, verifier
         self.correct: list[float] = []
         """1, 0, or NaN where nobody could tell."""
         self.verdicts: dict[str, int] = {}
@@ -83,7 +84,11 @@ class AnswerReward:
             schema_overrides={"token_ids": pl.List(pl.Int32)},
         )
         return grade(
-            pad(rows, "rollouts"), self.golds, verifier=self.verifier, trim=self.prompts.trim
+            pad(rows, "rollouts"),
+            self.keys,
+            verifier=self.verifier,
+            trim=self.prompts.trim,
+            form=self.prompts.form,
         )
 
     def penalties(self, completion_ids: Sequence[Sequence[int]]) -> list[float]:

@@ -24,6 +24,7 @@ from trl import GRPOTrainer
 
 from pipelines import grpo as stage
 from pipelines.prepare import read_split
+from rft.grading.grade import keys_of
 from rft.grading.verifier import Verifier
 from rft.processes.stopping import Stop
 from rft.prompt import load_tokenizer, prompter
@@ -90,7 +91,7 @@ def run(plugins: dict[str, Any] | None, folder: Path, verifier: Verifier) -> tup
         model=model,
         prompts=prompts,
         problems=problems,
-        golds=dict(problems.select("problem_id", "gold").iter_rows()),
+        keys=keys_of(problems),
         verifier=verifier,
         seed=1,
         checkpoints=folder / "checkpoints",

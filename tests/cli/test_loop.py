@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from rft.cli import cli
-from rft.grading.answers import first_box
+from rft.grading.answers import answer_box
 from rft.prompt import load_tokenizer
 from rft.runs.folder import Run, open_run
 
@@ -43,7 +43,7 @@ def shares(run: Run, round: int) -> tuple[float, float]:
     rows = run.read("evaluations", round)
     after = []
     for text, tokens in rows.select("completion", "num_response_tokens").iter_rows():
-        if first_box(text) is not None:
+        if answer_box(text) is not None:
             kept = len(run_decode(run, text, tokens))
             after.append(bool(text[kept:].strip()))
     length = (rows["finish_reason"] == "length").mean()
@@ -87,7 +87,7 @@ def test_counts_add_up_and_every_trained_row_leads_back_to_its_rollout(run):
 
 def test_selected_responses_end_at_the_box(run):
     for response in run.read("selected", 1)["response"]:
-        box = first_box(response)
+        box = answer_box(response)
         assert box is not None
         assert len(response[box.end :].strip()) <= 3  # what shares the brace's token
 

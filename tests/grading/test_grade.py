@@ -12,11 +12,12 @@ import pytest
 
 from rft.errors import RFTError
 from rft.grading.grade import grade, verdict_rows
-from rft.grading.verifier import Judgement, Verifier
+from rft.grading.verifier import AnswerKey, Judgement, Verifier
+from rft.grading.units import Unit
 from rft.runs.schemas import TABLES
 from rft.runs.tables import conform
 
-GOLDS = {"p": ["4"], "q": [r"\frac{1}{2}", "50\\%"]}
+KEYS = {"p": AnswerKey(["4"]), "q": AnswerKey([r"\frac{1}{2}", "50\\%"])}
 
 # What `rollouts` looks like, but for the columns that a test is about.
 TYPES: dict[str, Any] = {
@@ -72,7 +73,7 @@ def trim_to_three(token_ids: list[int], completion: str) -> tuple[int, str]:
 
 def test_the_columns_are_those_of_the_table_for_any_rows(verifier: Verifier) -> None:
     for rows in ([], [{}], [{"token_ids": [1, 2, 3, 4], "entropies": [0.5] * 4}, {}]):
-        graded = grade(rollouts(*rows), GOLDS, verifier=verifier, trim=trim_to_three)
+        graded = grade(rollouts(*rows), KEYS, verifier=verifier, trim=trim_to_three)
         assert graded.columns == TABLES["graded"].names
         assert conform(graded, "graded").num_rows == len(rows)
 
@@ -81,7 +82,7 @@ def test_a_null_column_without_a_type_will_do(verifier: Verifier) -> None:
     frame = rollouts({}).with_columns(
         pl.lit(None).alias(name) for name in ("token_ids", "logprobs", "entropies", "branching")
     )
-    graded = grade(frame, GOLDS, verifier=verifier, trim=None)
+    graded = grade(frame, KEYS, verifier=verifier, trim=None)
     assert conform(graded, "graded").num_rows == 1
     assert graded["verdict"].to_list() == ["correct"]
 
@@ -91,7 +92,7 @@ def test_rows_keep_their_order_and_what_they_came_with(verifier: Verifier) -> No
         {"sample_index": 7, "finish_reason": "length", "num_tokens": 9, "stats_origin": "engine"},
         {"sample_index": 1, "problem_id": "q", "finish_reason": "error", "round": 3},
     )
-    graded = grade(frame, GOLDS, verifier=verifier, trim=None)
+    graded = grade(frame, KEYS, verifier=verifier, trim=None)
     kept = ["rollout_id", "problem_id", "round", "sample_index", "finish_reason", "num_tokens"]
     assert graded.select(kept).rows() == frame.select(kept).rows()
     assert graded["stats_origin"].to_list() == ["engine", None]
@@ -102,7 +103,7 @@ def test_without_token_ids_the_response_ends_at_the_brace_of_the_first_box(
 ) -> None:
     texts = [r"so \boxed{4}$. And \boxed{5}", r"\boxed{1 \boxed{4} x", "no box", r"\boxed{4"]
     frame = rollouts(*({"completion": text, "entropies": [1.0]} for text in texts))
-    graded = grade(frame, GOLDS, verifier=verifier, trim=None)
+    graded = grade(frame, KEYS, verifier=verifier, trim=None)
     assert graded["response"].to_list() == [
         r"so \boxed{4}",
         r"\boxed{1 \boxed{4}",
@@ -129,7 +130,7 @@ def test_token_ids_are_trimmed_by_the_caller_and_means_run_over_those_tokens(
             "logprobs": [-0.5, -1.0, -3.0, -70.0, -70.0],
         }
     )
-    graded = grade(frame, GOLDS, verifier=verifier, trim=trim_to_three)
+    graded = grade(frame, KEYS, verifier=verifier, trim=trim_to_three)
     (row,) = graded.rows(named=True)
     assert (row["num_response_tokens"], row["response"], row["answer"]) == (3, "abcdef", None)
     assert (row["mean_entropy"], row["mean_nll"]) == (3.0, 1.5)
@@ -140,7 +141,7 @@ def test_token_ids_are_trimmed_by_the_caller_and_means_run_over_those_tokens(
 def test_means_are_summed_in_double_precision(verifier: Verifier) -> None:
     size = 200_000
     frame = rollouts({"token_ids": [0] * size, "entropies": [0.1] * size})
-    graded = grade(frame, GOLDS, verifier=verifier, trim=lambda ids, text: (len(ids), text))
+    graded = grade(frame, KEYS, verifier=verifier, trim=lambda ids, text: (len(ids), text))
     # A float32 sum of this length is off in the fourth digit.
     assert graded["mean_entropy"][0] == pytest.approx(0.1, rel=1e-6)
 
@@ -150,20 +151,20 @@ def test_means_are_summed_in_double_precision(verifier: Verifier) -> None:
 )
 def test_a_mean_without_all_its_values_is_null(verifier: Verifier, values: Any) -> None:
     frame = rollouts({"token_ids": [1, 2, 3], "entropies": values, "logprobs": [-1.0] * 3})
-    graded = grade(frame, GOLDS, verifier=verifier, trim=trim_to_three)
+    graded = grade(frame, KEYS, verifier=verifier, trim=trim_to_three)
     assert graded["mean_entropy"].to_list() == [None]
     assert graded["mean_nll"].to_list() == [1.0]
 
 
 def test_a_hole_after_the_response_does_not_matter(verifier: Verifier) -> None:
     frame = rollouts({"token_ids": [1, 2, 3, 4], "entropies": [1.0, 1.0, 1.0, math.nan]})
-    graded = grade(frame, GOLDS, verifier=verifier, trim=trim_to_three)
+    graded = grade(frame, KEYS, verifier=verifier, trim=trim_to_three)
     assert graded["mean_entropy"].to_list() == [1.0]
 
 
 def test_no_tokens_have_no_mean(verifier: Verifier) -> None:
     frame = rollouts({"completion": "", "token_ids": [], "entropies": [], "logprobs": []})
-    graded = grade(frame, GOLDS, verifier=verifier, trim=trim_to_three)
+    graded = grade(frame, KEYS, verifier=verifier, trim=trim_to_three)
     (row,) = graded.rows(named=True)
     assert (row["num_response_tokens"], row["mean_entropy"], row["mean_nll"]) == (0, None, None)
     assert (row["redundancy"], row["verdict"], row["answer_class"]) == (0.0, "no_answer", None)
@@ -172,13 +173,13 @@ def test_no_tokens_have_no_mean(verifier: Verifier) -> None:
 def test_statistics_of_other_tokens_are_refused(verifier: Verifier) -> None:
     frame = rollouts({"token_ids": [1, 2, 3], "entropies": [0.5, 0.5]})
     with pytest.raises(RFTError, match="r0: 2 entropies for a response of 3 tokens"):
-        grade(frame, GOLDS, verifier=verifier, trim=trim_to_three)
+        grade(frame, KEYS, verifier=verifier, trim=trim_to_three)
 
 
 def test_any_gold_may_match(verifier: Verifier) -> None:
     texts = [r"\boxed{0.5}", r"\boxed{50\%}", r"\boxed{1/3}", r"\boxed{#}", r"\boxed{ }"]
     frame = rollouts(*({"problem_id": "q", "completion": text} for text in texts))
-    graded = grade(frame, GOLDS, verifier=verifier, trim=None)
+    graded = grade(frame, KEYS, verifier=verifier, trim=None)
     assert graded["verdict"].to_list() == [
         "correct",
         "correct",
@@ -190,17 +191,17 @@ def test_any_gold_may_match(verifier: Verifier) -> None:
 
 def test_a_bad_gold_spoils_its_own_problem_only(verifier: Verifier) -> None:
     frame = rollouts({"problem_id": "odd"}, {})
-    golds = {**GOLDS, "odd": ["np.arcsin(10/13)"]}
-    graded = grade(frame, golds, verifier=verifier, trim=None)
+    keys = {**KEYS, "odd": AnswerKey(["np.arcsin(10/13)"])}
+    graded = grade(frame, keys, verifier=verifier, trim=None)
     assert graded["verdict"].to_list() == ["bad_gold", "correct"]
 
 
-@pytest.mark.parametrize("golds", [{}, {"p": []}])
+@pytest.mark.parametrize("keys", [{}, {"p": AnswerKey([])}])
 def test_a_rollout_without_a_gold_is_an_error_that_names_the_problem(
-    verifier: Verifier, golds: dict[str, list[str]]
+    verifier: Verifier, keys: dict[str, AnswerKey]
 ) -> None:
     with pytest.raises(RFTError, match="problem p has rollouts but no gold answer"):
-        grade(rollouts({}), golds, verifier=verifier, trim=None)
+        grade(rollouts({}), keys, verifier=verifier, trim=None)
 
 
 def test_answer_classes_number_the_wrong_answers_by_first_sample(verifier: Verifier) -> None:
@@ -215,7 +216,7 @@ def test_answer_classes_number_the_wrong_answers_by_first_sample(verifier: Verif
             for sample, answer in answers.items()
         )
     )
-    graded = grade(frame, GOLDS, verifier=verifier, trim=None)
+    graded = grade(frame, KEYS, verifier=verifier, trim=None)
     found = dict(zip(graded["sample_index"], graded["answer_class"], strict=True))
     assert found == {0: 1, 1: 2, 2: None, 3: 0, 4: 1, 5: 2, 6: 3, 7: 3, 8: None}
 
@@ -227,27 +228,27 @@ def test_answer_classes_start_anew_for_each_problem_and_round(verifier: Verifier
         {"completion": r"\boxed{9}", "problem_id": "q"},
         {"completion": r"\boxed{8}"},
     )
-    graded = grade(frame, GOLDS, verifier=verifier, trim=None)
+    graded = grade(frame, KEYS, verifier=verifier, trim=None)
     assert graded["answer_class"].to_list() == [1, 1, 1, 2]
 
 
 def test_redundancy_is_that_of_the_response(verifier: Verifier) -> None:
     frame = rollouts({"completion": r"a b \boxed{4}" + " no" * 50})
-    graded = grade(frame, GOLDS, verifier=verifier, trim=None)
+    graded = grade(frame, KEYS, verifier=verifier, trim=None)
     assert graded["redundancy"].to_list() == [0.0]
 
 
 def test_the_verdict_table_holds_every_pair_sorted() -> None:
     judged = {
-        ("b", "1"): Judgement("wrong", "math_verify"),
+        ("b", "1 ml"): Judgement("correct", "unit_ignored", Unit("ml", "volume", "ml", True)),
         ("a", "2"): Judgement("timeout", "deadline"),
         ("a", "1"): Judgement("correct", "exact"),
     }
     rows = verdict_rows(judged, verifier_name="math-verify 0.9.0")
     assert conform(rows, "verdicts").num_rows == 3
     assert rows.rows() == [
-        ("a", "1", "math-verify 0.9.0", "correct", "exact"),
-        ("a", "2", "math-verify 0.9.0", "timeout", "deadline"),
-        ("b", "1", "math-verify 0.9.0", "wrong", "math_verify"),
+        ("a", "1", "math-verify 0.9.0", "correct", "exact", None),
+        ("a", "2", "math-verify 0.9.0", "timeout", "deadline", None),
+        ("b", "1 ml", "math-verify 0.9.0", "correct", "unit_ignored", "ml"),
     ]
     assert conform(verdict_rows({}, verifier_name="none"), "verdicts").num_rows == 0

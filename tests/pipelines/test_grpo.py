@@ -68,7 +68,7 @@ def test_each_step_has_new_problems_until_all_were_used(tmp_path):
     recipe = recipe_for(steps=4)
     trainer = trainer_for(recipe, tmp_path)
     names = trainer.train_dataset["problem_id"]
-    ids = sorted(trainer.answers.golds)
+    ids = sorted(trainer.answers.keys)
     assert sorted(names[:6]) == sorted(names[6:]) == ids
     chosen = list(islice(problems_of_rounds(ids, 3, recipe.seed), 4))
     assert list(names) == [name for step in chosen for name in step]

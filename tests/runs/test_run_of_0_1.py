@@ -42,9 +42,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_what_was_made_by_other_rules_is_made_again_only_when_asked_to(run: Path) -> None:
     before = contents(run)
     told = rft("run", run, code=2)
-    assert "redo" in told and told.rstrip().endswith(
-        "Add --update to do that, or name another folder with --out."
-    )
+    assert "redo" in told
+    assert told.rstrip().endswith("Add --update to do that, or name another folder with --out.")
     assert contents(run) == before
 
 

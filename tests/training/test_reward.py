@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from rft.exploration.plugin import Plugin
+from rft.grading.verifier import AnswerKey
 from tests.grpo_training import PROBLEMS, Judge, learn, recipe_for, trainer_for
 
 
@@ -66,8 +67,8 @@ def test_tokens_that_nobody_can_verify_leave_the_counts_too(tmp_path):
     torch.manual_seed(3)
     trainer.model.train()
     rows = [trainer.train_dataset[i // 2] for i in range(4)]
-    trainer.answers.golds = {r["problem_id"]: ["?"] for r in rows[:2]} | {
-        rows[2]["problem_id"]: ["6"]
+    trainer.answers.keys = {r["problem_id"]: AnswerKey(["?"]) for r in rows[:2]} | {
+        rows[2]["problem_id"]: AnswerKey(["6"])
     }
     output = trainer._generate_and_score_completions(rows)
     assert output["completion_mask"][:2].sum() == 0
@@ -75,12 +76,17 @@ def test_tokens_that_nobody_can_verify_leave_the_counts_too(tmp_path):
     assert (output["advantages"][:2] == 0).all()
 
 
+def named(judge, gold):
+    """Find the problem whose answer is a gold."""
+    return next(name for name, key in judge.keys.items() if key.golds == [gold])
+
+
 def test_the_judge_reads_the_first_box_and_nothing_after_it(tmp_path):
     trainer = trainer_for(recipe_for(reward={"format": 0.25}), tmp_path)
     prompts, judge = trainer.prompts, trainer.answers
     texts = ["so \\boxed{5} and \\boxed{6}", "so \\boxed{6} and \\boxed{5}", "5", "\\boxed{5"]
     ids = [[*prompts.encode(text), prompts.end_id] for text in texts]
-    name = next(name for name, golds in judge.golds.items() if golds == ["5"])
+    name = named(judge, "5")
     assert judge(ids, [name] * 4) == [1.25, 0.25, 0.0, 0.0]
     cut = [prompts.encode(texts[0])]
     assert judge(cut, [name]) == [1.0], "no end, no reward for the format"
@@ -93,7 +99,7 @@ def test_length_takes_from_the_reward_near_the_limit(tmp_path):
     # DAPO: nothing up to 10 tokens, then linear, the whole factor at the limit.
     penalties = judge.penalties([[1] * count for count in (1, 10, 15, 20)])
     assert penalties == pytest.approx([0.0, 0.0, -1.0, -2.0])
-    assert judge([[1] * 15], [next(iter(judge.golds))]) == pytest.approx([-1.0])
+    assert judge([[1] * 15], [next(iter(judge.keys))]) == pytest.approx([-1.0])
 
 
 class Lost(Judge):
@@ -113,7 +119,7 @@ def test_an_answer_that_cannot_be_verified_has_no_reward(longer, tmp_path):
     trainer = trainer_for(recipe_for(reward={"right": 2.0, "wrong": -1.0}), tmp_path, hooks=hooks)
     trainer.answers.verifier = Lost()
     trainer.model.train()
-    name = next(name for name, golds in trainer.answers.golds.items() if golds == ["5"])
+    name = named(trainer.answers, "5")
     ids = [[9] * n + trainer.prompts.encode(f"\\boxed{{{n}}}") for n in (5, 6, 7, 8)]
     ids = [[*each, trainer.prompts.end_id] for each in ids]
     first = trainer.train_dataset[0] | {"problem_id": name}

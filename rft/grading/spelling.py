@@ -1,0 +1,166 @@
+r"""One spelling for what people write in many: `1\,000`, `–5`, `½`, `2.88×10⁻¹⁹`, `2 1/2`, `B.`.
+
+Only what can be meant in one way is rewritten, golds and answers alike; the rest is for math-verify
+to read, which reads these wrong or not at all. The input is short: see `MAX_LENGTH` of verifier.py.
+"""  # noqa: RUF002
+
+import re
+from collections.abc import Callable
+
+_SIGNS = str.maketrans(
+    {
+        "\u2212": "-",
+        "\u2013": "-",
+        "\u2014": "-",
+        "\u2010": "-",
+        "\u2011": "-",
+        "\u00d7": r"\times ",
+        "\u00b7": r"\cdot ",
+        "\u22c5": r"\cdot ",
+        "\u00f7": r"\div ",
+        "\u221e": r"\infty ",
+        "\u03c0": r"\pi ",
+        "\u00b0": r"^\circ ",
+        "\u00ba": r"^\circ ",
+        "\u2264": r"\le ",
+        "\u2265": r"\ge ",
+        "\u2260": r"\ne ",
+        "\u2248": r"\approx ",
+        "\u00b1": r"\pm ",
+        "\u222a": r"\cup ",
+        "\u2229": r"\cap ",
+        "\u2208": r"\in ",
+        "\u00a0": " ",
+        "\u202f": " ",
+        "\u2009": " ",
+        "\u200b": "",
+        "\ufeff": "",
+    }
+)
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+_FRACTIONS = {
+    "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5",
+    "⅘": "4/5", "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
+}  # fmt: skip
+_POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+
+_DECIMAL = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
+_GROUPED = re.compile(
+    r"(?<![0-9.,])([0-9]{1,3}(?:(?:\\[,:;! ]|\{,\}|,\\!|~| )[0-9]{3})+)(?![0-9])", re.ASCII
+)
+_NAKED_POINT = re.compile(r"(?<=[0-9])\.(?=\s*$|/)", re.ASCII)
+_ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|\{([^{}]*)\}|([0-9]+(?:\.[0-9]+)?|[A-Za-z]))", re.ASCII)
+_SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_REPEATING = re.compile(
+    r"(?<![0-9.])([0-9]{0,12})\.([0-9]{0,12})\\(?:overline|bar|dot)\s*\{([0-9]{1,12})\}", re.ASCII
+)
+_GOES_ON = re.compile(
+    r"(?<![0-9.])([0-9]{0,12})\.([0-9]{0,12}?)([0-9])\3{2,12}(?:\.\.\.|…|\\[lc]?dots(?![A-Za-z]))",
+    re.ASCII,
+)
+_UPRIGHT = re.compile(r"\\(?:mathrm|operatorname|textrm)\s*\{\s*([ei]|\\pi)\s*\}")
+_DEGREE = re.compile(r"\^\s*\{\s*\\circ\s*\}|\\(?:degree|textdegree)(?![A-Za-z])")
+_E_NOTATION = re.compile(rf"([+-]?{_DECIMAL})[eE]([+-]?[0-9]{{1,3}})", re.ASCII)
+_SCIENTIFIC = re.compile(
+    rf"([+-]?{_DECIMAL})\s*(?:\\times|\\cdot|\*|x|X)\s*10\s*(?:\^|\*\*)\s*"
+    r"(?:\{\s*([+-]?[0-9]{1,3})\s*\}|\(\s*([+-]?[0-9]{1,3})\s*\)|([+-]?[0-9]{1,3}))",
+    re.ASCII,
+)
+_MIXED = re.compile(r"(-?)([0-9]{1,9})\s+([0-9]{1,9})/([0-9]{1,9})", re.ASCII)
+_COUNTED = re.compile(rf"([+-]?{_DECIMAL})\s*\\?\s*({'|'.join(_POWERS)})", re.ASCII | re.IGNORECASE)
+_CHOICE = re.compile(
+    r"\(?\s*(?:\\(?:text|textbf|mathrm|mathbf|textrm)\s*\{\s*)?\(?\s*([A-Za-z])\s*"
+    r"(?:[.):](?:\s*\})?\s*[.):]?|\}\s*[.):])"
+)
+_LEADING = re.compile(r"(?:=|:|\\approx(?![A-Za-z])|\\simeq(?![A-Za-z])|\\(?:quad|,|;|:|!| ))\s*")
+_TRAILING = re.compile(r"\s*(?:\\(?:quad|,|;|:|!| )|(?<!\\)[,;]|(?<![\\.])\.)$")
+_CLOSED = [("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")]
+
+
+def canonical(text: str) -> str:
+    """Write a gold or an answer as math-verify reads it."""
+    text = unwrapped(text.translate(_SIGNS).strip())
+    for pattern, written in _REWRITTEN:
+        text = pattern.sub(written, text)
+    text = trimmed(" ".join(text.split()))
+    for whole, spelled in _WHOLE:
+        if match := whole.fullmatch(text):
+            return spelled(match)
+    return text
+
+
+def unwrapped(text: str) -> str:
+    """Take the dollars, or the like, off a text that is one formula."""
+    for opened, closed in _CLOSED:
+        inside = text[len(opened) : -len(closed)]
+        if (
+            text.startswith(opened)
+            and text.endswith(closed)
+            and inside.strip()
+            and opened not in inside
+            and not inside.endswith("\\")
+        ):
+            return inside.strip()
+    return text
+
+
+def trimmed(text: str) -> str:
+    """Take off what leads up to an answer, and the marks that follow it."""
+    while match := _LEADING.match(text):
+        text = text[match.end() :]
+    # `0.333...` goes on; `2 .` does not.
+    while match := _TRAILING.search(text):
+        text = text[: match.start()].rstrip()
+    return text[1:] if re.match(r"\+[0-9.]", text) else text
+
+
+def scientific(mantissa: str, exponent: str) -> str:
+    r"""Write a number in powers of ten: `4.5e33` would be 4.5 times e times 33."""
+    return rf"{mantissa.rstrip('.').lstrip('+')} \times 10^{{{int(exponent)}}}"
+
+
+def repeating(match: re.Match[str]) -> str:
+    r"""Write `0.1\overline{6}`, or `0.1666...`, as the fraction that it is."""
+    whole, before, period = match[1] or "0", match[2], match[3]
+    below = (10 ** len(period) - 1) * 10 ** len(before)
+    above = int(whole + before + period) - int(whole + before)
+    return rf"\frac{{{above}}}{{{below}}}"
+
+
+def raised(match: re.Match[str]) -> str:
+    """Write superscript digits as an exponent."""
+    return f"^{{{match[0].translate(_RAISED)}}}"
+
+
+def vulgar(match: re.Match[str]) -> str:
+    """Write a fraction of one sign as one of two numbers."""
+    above, below = _FRACTIONS[match[0]].split("/")
+    return rf"\frac{{{above}}}{{{below}}}"
+
+
+def mixed(match: re.Match[str]) -> str:
+    """Write `2 1/2` as what is no product; `2 3/2` is none of either."""
+    sign, whole, above, below = match.groups()
+    if int(above) >= int(below):
+        return match[0]
+    return rf"{sign}{whole}\frac{{{above}}}{{{below}}}"
+
+
+_REWRITTEN: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
+    (_DEGREE, r"^\\circ "),
+    (_UPRIGHT, r"\1"),
+    (_ROOT, lambda match: rf"\sqrt{{{match[1] or match[2] or match[3] or ''}}}"),
+    (_SUPERSCRIPT, raised),
+    (re.compile(f"[{''.join(_FRACTIONS)}]"), vulgar),
+    (_REPEATING, repeating),
+    (_GOES_ON, repeating),
+    (_GROUPED, lambda match: re.sub("[^0-9]", "", match[0])),
+    (_NAKED_POINT, ""),
+]
+_WHOLE: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
+    (_E_NOTATION, lambda match: scientific(match[1], match[2])),
+    (_SCIENTIFIC, lambda match: scientific(match[1], match[2] or match[3] or match[4])),
+    (_COUNTED, lambda match: scientific(match[1], str(_POWERS[match[2].lower()]))),
+    (_MIXED, mixed),
+    (_CHOICE, lambda match: match[1]),
+]

@@ -1,0 +1,111 @@
+"""The verifiers by the name that a recipe gives: as mathematics, as text, or as a letter."""
+
+import re
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Protocol, Self
+
+from rft.grading.spelling import canonical
+from rft.grading.verifier import Judgement, Verifier, at_first_sight
+from rft.recipe import Grade
+
+# `B`, `(B)`, `B. because`, `\text{B}`, `option B`, in either case: a letter by itself, or first.
+_CHOICE = re.compile(
+    r"(?:the\s+)?(?:option|choice|answer)?\s*[(\[]?\s*(?:\\[a-z]+\s*\{)?\s*[(\[]?([A-Za-z])"
+    r"(?:\s*[)\]}]|\s*[.:,]|\s+-|$)",
+    re.IGNORECASE,
+)
+
+
+class Judges(Protocol):
+    """What judges (gold, answer) pairs, each distinct one once."""
+
+    judged: dict[tuple[str, str], Judgement]
+
+    @property
+    def name(self) -> str:
+        """Name the verifier, and its version, as the table of verdicts records it."""
+
+    def verdicts(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Judgement]:
+        """Judge each distinct pair."""
+
+    def bad_golds(self, golds: Iterable[str]) -> dict[str, Judgement]:
+        """Find the golds that no answer could match."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class PlainVerifier:
+    """Judges pairs by what both come to as text; a gold that comes to nothing is a bad one."""
+
+    def __init__(self, name: str, meaning: Callable[[str], str | None]) -> None:
+        self._name, self.meaning = name, meaning
+        self.judged: dict[tuple[str, str], Judgement] = {}
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def verdicts(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Judgement]:
+        judged = {pair: self.judged.get(pair) or self._judge(*pair) for pair in set(pairs)}
+        self.judged |= {pair: each for pair, each in judged.items() if each.path != "too_long"}
+        return judged
+
+    def _judge(self, gold: str, answer: str) -> Judgement:
+        judgement = at_first_sight(gold, answer)
+        if judgement is not None:
+            return judgement
+        wanted, given = self.meaning(gold), self.meaning(answer)
+        if wanted is None:
+            return Judgement("bad_gold", self.name)
+        if given is None:
+            return Judgement("unparseable", self.name)
+        return Judgement("correct" if wanted == given else "wrong", self.name)
+
+    def bad_golds(self, golds: Iterable[str]) -> dict[str, Judgement]:
+        return {
+            gold: Judgement("bad_gold", self.name)
+            for gold in dict.fromkeys(golds)
+            if not gold.strip() or self.meaning(gold) is None
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+
+def text_of(text: str) -> str:
+    """Write a text in one spelling, without spaces."""
+    return "".join(canonical(text).split())
+
+
+def letter_of(text: str) -> str | None:
+    """Read the letter that a text chooses, as a capital; None where it chooses none."""
+    match = _CHOICE.match(text.strip())
+    return match[1].upper() if match else None
+
+
+def open_verifier(settings: Grade) -> Judges:
+    """Make the verifier of a recipe's `grade` section."""
+    return VERIFIERS[settings.verifier](settings)
+
+
+VERIFIERS: dict[str, Callable[[Grade], Judges]] = {
+    "math": lambda settings: Verifier(deadline=settings.deadline),
+    "exact": lambda _: PlainVerifier("exact", text_of),
+    "choice": lambda _: PlainVerifier("choice", letter_of),
+}
