@@ -15,12 +15,10 @@ from rft.grading.verifiers import Judges
 # The end of a completion is where the answer is; a search of no more stays cheap.
 LAST = 2_000
 _SAID = re.compile(
-    r"(?:answer\s*(?:is|equals|:|=|was|would be|must be|should be)|####)\s*:?\s*"
-    r"(?P<said>[^\n]{1,200})",
-    re.IGNORECASE,
+    r"(?:answer\s*(?:is|equals|:|=|was|would be|must be|should be)|####)\s*:?", re.IGNORECASE
 )
 # A sentence ends at a point before a space or the end; `3.5` goes on.
-_END = re.compile(r"[.!?;](?:\s|$)|,\s+(?:because|since|so|which|and)\b")
+_END = re.compile(r"[.!?;](?:\s|$)|,?\s+(?:because|since)\b|,\s+(?:so|which|and)\b")
 _NUMBER = re.compile(
     r"-?(?:\\[dt]?frac\s*\{-?[0-9]+\}\s*\{[0-9]+\}|[0-9][0-9,]*(?:\.[0-9]+)?(?:\s*/\s*[0-9]+)?"
     r"|\.[0-9]+)",
@@ -40,9 +38,12 @@ def lenient_answers(completion: str, form: Form = NO_FORM) -> list[str]:
         each = [reading.answer, last, reading.together]
         return list(dict.fromkeys(text for text in each if text))
     end = completion[-LAST:]
-    said = [match["said"] for match in _SAID.finditer(end)]
+    said = None
+    for said in _SAID.finditer(end):
+        pass
     if said:
-        expression = _END.split(said[-1], maxsplit=1)[0].strip(" *:$")
+        line = end[said.end() :].strip().partition("\n")[0]
+        expression = _END.split(line, maxsplit=1)[0].strip(" *:$")
         numbers = _NUMBER.findall(expression)
         return list(dict.fromkeys(text for text in [expression, *numbers[-1:]] if text))
     return _NUMBER.findall(end)[-1:]

@@ -40,7 +40,9 @@ PIECES = ["\\boxed{", "\\boxed  {", "{", "}", "\\{", "\\}", "a", "\\\\", "\\", "
         (r"\boxed{your answer} \boxed{5} \boxed{6}", "5"),
     ],
 )
-def test_the_answer_is_the_content_of_the_first_balanced_box_that_holds_one(text: str, answer: str) -> None:
+def test_the_answer_is_the_content_of_the_first_balanced_box_that_holds_one(
+    text: str, answer: str
+) -> None:
     assert answer_of(text) == answer
 
 
@@ -72,13 +74,13 @@ def test_what_is_no_box_or_holds_no_answer_gives_no_answer(text: str) -> None:
 
 
 # What base models echo of their instruction, and what looks like it and is an answer.
-FORMS = r"""|  |...|. . .|\ldots|\cdots|\dots|…|_|__|\_\_\_|?|-|*|\square|\Box|\phantom{12}|\hspace{1cm}|
-\,|\quad|~|\text{}|\text{ }|\boxed{}|{}|$ $|answer|Answer|ANSWER|answer here|your answer|
-Your Answer|\text{answer}|\text{your answer}|\text{Your final answer}|\textbf{Final Answer}|
+FORMS = r"""|  |...|. . .|\ldots|\cdots|\dots|…|_|__|\_\_\_|?|-|*|\square|\Box|\phantom{12}|
+\hspace{1cm}|\,|\quad|~|\text{}|\text{ }|\boxed{}|{}|$ $|answer|Answer|ANSWER|answer here|
+your answer|Your Answer|\text{answer}|\text{your answer}|\text{Your final answer}|\textbf{Final Answer}|
 \mathrm{answer}|the answer|final answer|the final answer here|insert answer here|[answer]|
-<answer>|(answer)|your_answer|your\_answer|result|\text{result}|number|the number|your choice|letter|
-the correct option|numerical value|\text{integer}|solution|final result|\underline{\hspace{1cm}}|
-put your answer here|ans|the correct answer"""
+<answer>|(answer)|your_answer|your\_answer|result|\text{result}|number|the number|your choice|
+letter|the correct option|numerical value|\text{integer}|solution|final result|
+\underline{\hspace{1cm}}|put your answer here|ans|the correct answer"""
 ANSWERS = r"""0|5|-1|x|n|a|A|C|\text{A}|\text{no}|\text{Yes}|no solution|\text{no solution}|
 \text{one solution}|\emptyset|\varnothing|\{\}5|()1|x_1|\text{answer: }5|answer is 5|\frac{1}{2}|
 \pi|e|+|5!|i|1...|0.333...|1,2,\ldots,n|\text{two}|\text{integers}|\text{even number}|

@@ -270,8 +270,11 @@ def test_order_batches_and_workers_do_not_change_a_verdict() -> None:
 
 
 # All golds of Minerva math below a millionth.
-TINY = """1e-8 3.89e-10 5.89e-7 7.4e-12 3.61e-10 1.39e-10 1.24e-8 2.55e-10 7.25e-11 3.3e-10 2.26e-10
-5.3e-9 2.88e-19 1.325e-27 4.6e-24""".split()
+TINY_TEXT = """
+1e-8 3.89e-10 5.89e-7 7.4e-12 3.61e-10 1.39e-10 1.24e-8 2.55e-10 7.25e-11 3.3e-10 2.26e-10 5.3e-9
+2.88e-19 1.325e-27 4.6e-24
+"""
+TINY = TINY_TEXT.split()
 
 
 @pytest.mark.parametrize("gold", TINY)
