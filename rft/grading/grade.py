@@ -128,11 +128,9 @@ def path_counts(graded: pl.DataFrame) -> dict[str, int]:
 
 
 def _check_keys(rollouts: pl.DataFrame, keys: Mapping[str, AnswerKey]) -> None:
-    missing = [
-        name
-        for name in rollouts["problem_id"].unique().sort()
-        if name not in keys or not keys[name].golds
-    ]
+    keyless = AnswerKey(())
+    names = rollouts["problem_id"].unique().sort()
+    missing = [name for name in names if not keys.get(name, keyless).golds]
     if missing:
         raise RFTError(
             f"problem {missing[0]} has rollouts but no gold answer ({len(missing)} such problems): "

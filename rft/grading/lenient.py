@@ -38,11 +38,9 @@ def lenient_answers(completion: str, form: Form = NO_FORM) -> list[str]:
         each = [reading.answer, last, reading.together]
         return list(dict.fromkeys(text for text in each if text))
     end = completion[-LAST:]
-    said = None
-    for said in _SAID.finditer(end):
-        pass
+    said = [match.end() for match in _SAID.finditer(end)]
     if said:
-        line = end[said.end() :].strip().partition("\n")[0]
+        line = end[said[-1] :].strip().partition("\n")[0]
         expression = _END.split(line, maxsplit=1)[0].strip(" *:$")
         numbers = _NUMBER.findall(expression)
         return list(dict.fromkeys(text for text in [expression, *numbers[-1:]] if text))
