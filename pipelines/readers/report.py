@@ -85,7 +85,8 @@ def kind_of(recipe: Recipe) -> str:
     """Say how a recipe trains."""
     if recipe.grpo is None:
         select = recipe.select
-        among = f" within {select.within or select.strata}" * bool(select.within or select.strata)
+        among = " within strata of length" * bool(select.strata)
+        among += " within each problem" * bool(select.within)
         return f"{select.budget} samples a round by {select.by}{among}, noise {select.noise:g}"
     grpo, plugins = recipe.grpo, ", ".join(recipe.grpo.plugins)
     return (

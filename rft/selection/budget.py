@@ -1,4 +1,4 @@
-"""The budget of a selection: how many of each role are wanted, and taken where samples run short.
+"""The budget of a selection: how many of each role are wanted, and taken where they run short.
 
 Wrong samples never have a larger share of what is trained on than was asked for, since they are to
 unsettle and not to teach: they shrink with the positives. Positives that are there are never thrown
