@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from rft.recipe import Select
-from rft.recipe.selection import ORDERS
+from rft.recipe.selection import ORDERS, columns
 from rft.selection.choice import ROLES
 from rft.selection.ranking import lengths
 
@@ -35,9 +35,7 @@ def composition(
     rows = kept.select(
         "rollout_id",
         "verdict",
-        "mean_entropy",
-        "mean_branching",
-        "mean_nll",
+        *dict.fromkeys(columns()),
         length.alias("length"),
         pass_rate=pl.col("problem_id").replace_strict(
             dict(pass_rates), default=None, return_dtype=pl.Float64
@@ -71,7 +69,7 @@ def measured(rows: pl.DataFrame) -> dict[str, Any]:
 
 def rank_correlation(pool: pl.DataFrame, column: str | None) -> float | None:
     """Correlate the ranks of a statistic with those of length; None where either is constant."""
-    if column is None or column not in pool.columns:
+    if column is None:
         return None
     both = pool.filter(pl.col(column).is_finite() & pl.col("length").is_not_null())
     return rounded(both.select(pl.corr(column, "length", method="spearman")).item())

@@ -196,7 +196,7 @@ def test_select_needs_a_verdict_and_a_text_or_an_id(tmp_path):
     assert "no column 'verdict'" in refused(tmp_path, "select", [{"completion": "x"}])
     assert "no column 'completion'" in refused(tmp_path, "select", [{"verdict": "correct"}])
     outcome = run(tmp_path, "select", [{"verdict": "correct", "rollout_id": 5}], *RANDOM,
-                "--set", "select.noise=0")  # fmt: skip
+                "--set", "select.noise=0", "--set", "select.strata=null")  # fmt: skip
     assert outcome.rows[0]["rollout_id"] == "5"
 
 
