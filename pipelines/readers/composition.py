@@ -5,7 +5,7 @@ The numbers are those that `select` left in its manifest; a run of before it did
 
 from typing import Any
 
-from pipelines.readers.layout import NOTHING, number
+from pipelines.readers.layout import NOTHING
 from rft.selection.composition import too_short
 
 # Each column: its title, the role, and which of its rows.
@@ -15,12 +15,12 @@ COLUMNS = (
     ("kept wrong", "noise", "pool"),
     ("as noise", "noise", "selected"),
 )
-# Measure of the manifest -> what it is called, and how its numbers are written.
+# Measure of the manifest -> what it is called.
 MEASURES = {
-    "length": ("length in {unit}", ",.1f"),
-    "pass_rate": ("pass rate of its problem", ".3f"),
-    "mean_entropy": ("entropy", ".3f"),
-    "mean_branching": ("branching", ".3f"),
+    "length": "length in {unit}",
+    "pass_rate": "pass rate of its problem",
+    "mean_entropy": "entropy",
+    "mean_branching": "branching",
 }
 
 
@@ -32,19 +32,22 @@ def composition_rows(chosen: dict[str, Any]) -> list[list[str]]:
     groups = [made["roles"][role][part] for _, role, part in COLUMNS]
     rows = [[f"round {chosen['round']}", *(title for title, *_ in COLUMNS)]]
     rows.append(["samples", *(f"{group['rows']:,}" for group in groups)])
-    for name, (title, form) in MEASURES.items():
+    for name, title in MEASURES.items():
         if any(group[name][0] is not None for group in groups):
-            cells = [pair(group[name], form) for group in groups]
+            cells = [pair(group[name], name) for group in groups]
             rows.append([title.format(unit=made["unit"]), *cells])
     few = [f"{group['few_words']:,}" for group in groups]
-    rows.append([f"of at most {made['few_words']} words before the box", *few])
+    rows.append([f"at most {made['few_words']} words before box", *few])
     return rows
 
 
-def pair(measured: list[float | None], form: str) -> str:
-    """Write a mean with its median in brackets."""
+def pair(measured: list[float | None], name: str) -> str:
+    """Write a mean with its median in brackets, in few enough digits for four on a page."""
     mean, median = measured
-    return NOTHING if mean is None else f"{number(mean, form)} ({number(median, form)})"
+    if mean is None:
+        return NOTHING
+    digits = 3 if name != "length" else 1 if mean < 100 else 0
+    return f"{mean:,.{digits}f} ({median:,.{digits}f})"
 
 
 def composition_notes(chosen: dict[str, Any]) -> dict[str, str]:

@@ -158,7 +158,7 @@ def test_the_selected_are_set_against_the_pool(done):
     assert "pass rate of its problem 0.625 (0.625) 0.625 (0.625) 0.625 (0.625)" in lines[3]
     assert "entropy 0.750 (0.750) 0.750 (0.750) 1.125 (1.125)" in lines[4]
     assert "branching 1.750 (1.750) 1.750 (1.750) 2.125 (2.125)" in lines[5]
-    assert lines[6] == "of at most 5 words before the box 2 2 2 1"
+    assert lines[6] == "at most 5 words before box 2 2 2 1"
     told = "note Spearman correlation of branching with length among the kept correct: +1.00"
     assert lines[7] == told
 
@@ -182,6 +182,10 @@ def test_a_selection_that_is_much_shorter_than_its_pool_is_warned_of(tmp_path):
     noted(run, length=[4.0, 3.0])
     text = " ".join(lines_of(run, "Selected against the pool"))
     assert "warning: the selected are short: their median is 3 tokens, below 0.75 of" in text
+    noted(run, rows=10**6, length=[98765.4, 54321.0], mean_entropy=[12.3456, 1.5])
+    text = text_report(run)
+    assert "98,765 (54,321)" in text
+    assert max(len(line) for line in text.splitlines()) <= 100
     noted(run)
     assert "Selected against the pool" not in text_report(run)
     assert "kept 4 = 3 selected" in " ".join(lines_of(run, "Funnel"))
