@@ -206,11 +206,12 @@ def select_file(
 ) -> Selection:
     """Select from anyone's graded rows; their other columns pass through."""
     need(rows, ["verdict"], path)
-    renamed = [f"their_{name}" for name in ("reason", "place", "share") if name in rows.columns]
+    both = ("reason", "place", "share", "stratum", "turn")
+    renamed = [f"their_{name}" for name in both if name in rows.columns]
     refuse_taken(rows, ["role", "rank", "ranked_by", *renamed], "select", path)
     rows = identify(rows, path)
-    for name, value in (("per_problem", choice.per_problem), ("difficulty", choice.difficulty)):
-        if value is not None:
+    for name in ("per_problem", "difficulty", "within"):
+        if getattr(choice, name) is not None:
             say_if_alone(rows, f"select.{name}", say)
     seed = derive(seed, "select", 0)
     return select(rows, settings=choice, seed=seed, pass_rates=pass_rates(rows))

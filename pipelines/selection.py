@@ -1,7 +1,7 @@
 """Pick the samples to train on: correct ones that explore most, and a pinch of wrong ones.
 
 Reads kept, scored where the walk has it, graded and rejected (for pass rates) and rollouts (for
-lengths); writes selected and passed_over.
+lengths); writes selected and passed_over, and in the manifest what sets the selected apart.
 """
 
 from typing import Any
@@ -14,6 +14,7 @@ from rft.runs.folder import Run
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 from rft.selection.choice import select
+from rft.selection.composition import composition, too_short
 from rft.selection.ranking import may_lack
 
 
@@ -32,7 +33,7 @@ def inputs(run: Run, round: int) -> dict[str, str]:
         "kept": run.output_digest("filter", round, "kept"),
         "graded": run.output_digest("grade", round, "graded"),
     }
-    if run.recipe.sample.until is not None and run.recipe.select.difficulty is not None:
+    if run.recipe.sample.until is not None:
         digests["rejected"] = run.output_digest("filter", round, "rejected")
     if may_lack(run.recipe):
         digests["scored"] = run.output_digest("score", round, "scored")
@@ -43,7 +44,7 @@ def work(job: Job) -> None:
     """Select from a round's kept rollouts."""
     run, recipe = job.run, job.run.recipe
     kept = with_scores(run, job.round, run.read("kept", job.round))
-    rates = None if recipe.select.difficulty is None else rates_of(run, job.round)
+    rates = rates_of(run, job.round)
     lengths = run.read("rollouts", job.round, ["rollout_id", "num_prompt_tokens"])
     long = too_long(kept, lengths, recipe.sft.max_length)
     seed = derive(recipe.seed, "select", job.round)
@@ -59,11 +60,12 @@ def work(job: Job) -> None:
         "unranked": chosen.unranked,
         "shortfall": chosen.shortfall,
     }
-    job.notes["seeds"] = {"select": seed}
+    made = composition(kept, chosen.rows, rates, recipe.select)
+    job.notes |= {"seeds": {"select": seed}, "composition": made}
     took = " + ".join(f"{count} {role}" for role, count in selected.items())
     job.say(f"  {len(kept)} kept -> {took} selected by {recipe.select.by}")
-    if chosen.shortfall:
-        job.say(f"  {chosen.shortfall}")
+    for note in filter(None, (chosen.shortfall, too_short(made))):
+        job.say(f"  {note}")
 
 
 def with_scores(run: Run, round: int, rows: pl.DataFrame) -> pl.DataFrame:
@@ -92,10 +94,11 @@ def with_scores(run: Run, round: int, rows: pl.DataFrame) -> pl.DataFrame:
 
 def rates_of(run: Run, round: int) -> dict[str, float]:
     """Estimate how often each problem of a round is solved, whatever ended its sampling."""
-    names = ["rollout_id", "problem_id", "sample_index", "verdict", "response"]
-    graded, until = run.read("graded", round, names), run.recipe.sample.until
+    until = run.recipe.sample.until
     if until is None:
-        return pass_rates(graded)
+        return pass_rates(run.read("graded", round, ["problem_id", "verdict"]))
+    names = ["rollout_id", "problem_id", "sample_index", "verdict", "response"]
+    graded = run.read("graded", round, names)
     # What passes the rules by itself; equal texts count once where a rule drops duplicates.
     twins = run.read("rejected", round, ["rollout_id", "rejected_by"])
     twins = twins.filter(pl.col("rejected_by") == "duplicate")

@@ -9,6 +9,7 @@ import yaml
 
 from pipelines.perform import STAGES
 from pipelines.readers.export import export_run
+from rft.measuring.pass_rates import pass_rates
 from rft.processes.stopping import Stop
 from rft.recipe.loading import load_recipe
 from rft.runs import tables
@@ -16,15 +17,18 @@ from rft.runs.folder import Run, save_recipe
 from rft.runs.models import new_model_folder
 from rft.runs.schemas import TABLES
 from rft.runs.stages import Job, Stage, perform
+from rft.selection.composition import composition
 
 HOSTILE = "---\nlicense: stolen\n---\n```` </script><b>| {braces} %s \x00\x1b[31m \\boxed{4}"
 SAMPLES = ("correct", "correct", "wrong", "no_answer")
 
 
-def make_run(folder: Path, *, rounds: int = 2, noise: bool = True, gate: str = "null") -> Run:
+def make_run(
+    folder: Path, *more: str, rounds: int = 2, noise: bool = True, gate: str = "null"
+) -> Run:
     """Make a run of four problems without any model: the tables, committed by the real stages."""
     dev = "prepare.dev={source: bundled:arithmetic, split: dev}"
-    recipe = load_recipe("smoke", [f"rounds={rounds}", dev, f"gate={gate}"])
+    recipe = load_recipe("smoke", [f"rounds={rounds}", dev, f"gate={gate}", *more])
     run = Run(folder, recipe)
     folder.mkdir(parents=True)
     save_recipe(run)
@@ -50,6 +54,10 @@ def make_run(folder: Path, *, rounds: int = 2, noise: bool = True, gate: str = "
             reason=pl.lit("noise not wanted"),
             place=pl.lit(None, pl.Int32),
             share=pl.lit(None, pl.Int32),
+        )
+        chosen, others = (
+            rows.with_columns(stratum=pl.lit(None, pl.Int32), turn=pl.lit(None, pl.Int32))
+            for rows in (chosen, others)
         )
         commit(run, "select", round, {"selected": chosen, "passed_over": others})
         commit(run, "sft", round, {})
@@ -172,6 +180,10 @@ def commit(run: Run, stage: str, round: int, outputs: dict[str, pl.DataFrame]) -
         job.counts |= COUNTS.get(stage, {})
         if stage == "select":
             job.counts["selected"] = dict(outputs["selected"]["role"].value_counts().iter_rows())
+            kept, rates = run.read("kept", round), pass_rates(run.read("graded", round))
+            job.notes["composition"] = composition(
+                kept, outputs["selected"], rates, run.recipe.select
+            )
         elif stage == run.recipe.maker:
             folder = job.work / "out" / "model"
             with new_model_folder(folder, round=round, end="<|im_end|>") as scratch:

@@ -98,6 +98,9 @@ def check_the_others(frame: pl.DataFrame, made: Selection, settings: Select) -> 
         assert all(place >= taken for place in beyond)
     if settings.difficulty != "proportional":
         assert others["share"].null_count() == len(others)
+    for name, asked in (("stratum", settings.strata), ("turn", settings.strata or settings.within)):
+        ranked = [*made.rows[name], *others.filter(pl.col("place").is_not_null())[name]]
+        assert all((value is None) != bool(asked) for value in ranked)
 
 
 def ids(made: Selection, role: str = "positive") -> list[str]:

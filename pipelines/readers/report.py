@@ -12,7 +12,13 @@ from pipelines.readers.current import sound
 from pipelines.readers.layout import NOTHING, WIDTH, entry, number, table, width_of
 from pipelines.readers.report_cost import cost, foretold, sampling
 from pipelines.readers.report_online import online
-from pipelines.readers.report_rounds import exploration, funnel, provenance, stopping
+from pipelines.readers.report_rounds import (
+    exploration,
+    funnel,
+    provenance,
+    selection,
+    stopping,
+)
 from pipelines.readers.show import golds, listing, sampled_rounds, shortened, whole
 from pipelines.readers.status import at_work, early, status
 from rft.foreign_text import ending, one_line, visible
@@ -39,6 +45,7 @@ def text_report(run: Run) -> str:
         "Funnel": funnel(run),
         "Stopping": stopping(run),
         "Entropy and branching": exploration(run),
+        "Selected against the pool": selection(run),
         "Cost": cost(run),
         "Sampling": sampling(run),
         "Forecast and actual": foretold(run),
@@ -78,7 +85,9 @@ def kind_of(recipe: Recipe) -> str:
     """Say how a recipe trains."""
     if recipe.grpo is None:
         select = recipe.select
-        return f"{select.budget} samples a round by {select.by}, noise {select.noise:g}"
+        among = " within strata of length" * bool(select.strata)
+        among += " within each problem" * bool(select.within)
+        return f"{select.budget} samples a round by {select.by}{among}, noise {select.noise:g}"
     grpo, plugins = recipe.grpo, ", ".join(recipe.grpo.plugins)
     return (
         f"online, {grpo.steps} steps of {grpo.problems} problems x {grpo.n} answers"

@@ -1,10 +1,11 @@
-"""The report's sections about rounds: the funnel, how answers end, exploration, origin."""
+"""The report's sections about rounds: funnel, how answers end, exploration, selection, origin."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
+from pipelines.readers.composition import composition_notes, composition_rows
 from pipelines.readers.current import all_steps, sound
 from pipelines.readers.layout import NOTHING, entry, number, percent, table, total
 from pipelines.selection import rates_of, with_scores
@@ -223,6 +224,22 @@ def statistics(run: Run, round: int) -> Iterator[tuple[str, pl.DataFrame]]:
 
 def _scored(run: Run, round: int, rows: pl.DataFrame) -> pl.DataFrame:
     return with_scores(run, round, rows) if sound(run, "score", round) else rows
+
+
+# Selected and pool --------------------------------------------------------------------------------
+
+
+def selection(run: Run) -> list[str]:
+    """Write what each round selected against what it could have."""
+    lines = []
+    for _, chosen in rounds_with(run, "select"):
+        if rows := composition_rows(chosen):
+            lines += table("lrrrr", rows, 2)
+            for label, text in composition_notes(chosen).items():
+                lines += entry(label, text, 2, 12)
+    if not lines:
+        return []
+    return ["  Mean (median) over samples; a pass rate is over all samples of the round.", *lines]
 
 
 # Origin -------------------------------------------------------------------------------------------

@@ -26,11 +26,13 @@ IDENTITY = ["rollout_id", "problem_id", "round", "sample_index", "finish_reason"
 GRADED = ["rollout_id", "num_response_tokens", "answer", "verdict", "num_boxed", "redundancy"]
 GRADED += [name for name in columns() if name not in GRADED]
 GRADED += ["stats_origin"]
+# Where a row was ranked, in the table that it is in after `select`.
+TURNS = ["stratum", "turn"]
 # Later stages of the same rollout: table -> stage and columns; each is joined where it is there.
 LATER = {
     "rejected": ("filter", ["rollout_id", "rejected_by"]),
-    "selected": ("select", ["rollout_id", "role", "rank", "ranked_by"]),
-    "passed_over": ("select", ["rollout_id", "reason", "place", "share"]),
+    "selected": ("select", ["rollout_id", "role", "rank", "ranked_by", *TURNS]),
+    "passed_over": ("select", ["rollout_id", "reason", "place", "share", *TURNS]),
 }
 
 
@@ -79,8 +81,9 @@ def of_round(run: Run, round: int) -> pl.DataFrame:
         # Version 0.1 wrote no passed_over.
         there = made is not None and name in made["outputs"]
         later = run.read(name, round, names) if there else tables.empty(name).select(names)
-        rows = rows.join(later, on="rollout_id", how="left", validate="1:1")
-    return rows.rename({"reason": "left_out"})
+        rows = rows.join(later, on="rollout_id", how="left", validate="1:1", suffix=" beside")
+    rows = rows.with_columns(pl.coalesce(name, f"{name} beside") for name in TURNS)
+    return rows.drop(f"{name} beside" for name in TURNS).rename({"reason": "left_out"})
 
 
 # Choosing -----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pipelines.readers.current import sound
 from rft.recipe.selection import ORDERS
 from rft.runs.folder import Run
 from rft.selection.choice import ROLES, SETTING
+from rft.selection.ranking import STRATA
 
 
 def why(run: Run, row: dict[str, Any]) -> str:
@@ -31,7 +32,8 @@ def why(run: Run, row: dict[str, Any]) -> str:
         drawn = ORDERS[row["ranked_by"]].column is None
         how = "drawn at random, number" if drawn else "rank"
         by = "" if drawn else f" {order_words(row, row['ranked_by'])}"
-        return f"{kept}; selected as {row['role']}, {how} {row['rank'] + 1} of {of}{by}"
+        rank = f"{how} {row['rank'] + 1} of {of}{by}{among(row)}"
+        return f"{kept}; selected as {row['role']}, {rank}"
     return f"{kept}, but not selected: {unrecorded(chosen) or passed_over(chosen, row)}"
 
 
@@ -54,6 +56,16 @@ def order_words(row: dict[str, Any], by: str) -> str:
     value = None if row[order.column] is None else order.shown(row[order.column])
     shown = "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else value
     return f"by {by} ({shown})"
+
+
+def among(row: dict[str, Any]) -> str:
+    """Write among which samples a row was ranked first, if not among all, and how it came out."""
+    if row["turn"] is None:
+        return ""
+    group = "its problem"
+    if row["stratum"] is not None:
+        group = f"length stratum {row['stratum'] + 1} of {STRATA} (the first has the shortest)"
+    return f", number {row['turn'] + 1} of {group}"
 
 
 def passed_over(chosen: dict[str, Any], row: dict[str, Any]) -> str:
@@ -79,7 +91,8 @@ def beaten(chosen: dict[str, Any], row: dict[str, Any]) -> str:
     settings, share = chosen["settings"]["select"], row["share"]
     role = next(role for role, verdict in ROLES.items() if verdict == row["verdict"])
     order = order_words(row, settings[SETTING[role].removeprefix("select.")])
-    where = f"place {row['place'] + 1} {order}" + ("" if share is None else ", shares first")
+    where = f"place {row['place'] + 1} {order}{among(row)}"
+    where += "" if share is None else ", shares first"
     took = f"{chosen['counts']['selected'].get(role, 0)} {role}"
     if row["left_out"] == "per_problem":
         return (

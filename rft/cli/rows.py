@@ -93,6 +93,7 @@ def rows_of(
     columns: tuple[str, ...],
     overrides: tuple[str, ...],
     model: str | None = None,
+    **ranked: str | None,
 ) -> Rows:
     """Check the options of a stage over anyone's rows."""
     if source is None or output is None:
@@ -108,6 +109,9 @@ def rows_of(
         raise RFTError(f"--output {output}: write a Parquet file, a name that ends in .parquet")
     if output.exists() and source.exists() and output.samefile(source):
         raise RFTError(f"--output {output}: that is the input; name another file")
+    if any(ranked.values()):
+        # Together they are one choice: the recipe's, or the one that the options make.
+        overrides += tuple(f"select.{name}={value or 'null'}" for name, value in ranked.items())
     settings = load_recipe(recipe or "quickstart", overrides)
     check_recipe(settings, of_rows=True)
     return Rows(source, output, columns, settings, model)
@@ -189,7 +193,19 @@ def score(rows: Rows) -> None:
     click.echo(f"{known} scored{without} -> {rows.output}")
 
 
-@rows_stage("select")
+@rows_stage(
+    "select",
+    click.option(
+        "--strata",
+        type=click.Choice(["length"]),
+        help="With --input: rank within tenths by length, in place of the recipe's strata, within.",
+    ),
+    click.option(
+        "--within",
+        type=click.Choice(["problem"]),
+        help="With --input: rank within each problem, in place of the recipe's strata, within.",
+    ),
+)
 def select(rows: Rows) -> None:
     """Pick what to train on from a round, or from anyone's rows.
 

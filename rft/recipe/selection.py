@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from rft.recipe.section import Count, Section, Share
@@ -81,9 +81,18 @@ class Select(Section):
     budget: Count
     """Samples per round, noise included."""
     noise: Share = 0.0
-    """Share of the budget that goes to wrong samples which pass the rules."""
+    """Share of the budget that goes to wrong samples which pass the rules; where there are too few
+    of them, or of correct ones, it comes out lower, never higher.
+    """
     noise_by: NameOfOrder = "random"
     """How wrong samples are ranked."""
+    strata: Literal["length"] | None = None
+    """Rank within tenths of the pool by length, so that each gives as many; null ranks all as one.
+
+    Means over a response's tokens are highest where it is short: alone they put guesses first.
+    """
+    within: Literal["problem"] | None = None
+    """Rank within each problem: the best of every problem come first, then the second best."""
     per_problem: Count | None = None
     """At most this many samples of one problem, in each role."""
     difficulty: (
@@ -99,3 +108,12 @@ class Select(Section):
                 f"the window {list(difficulty)} ends before it begins; give [lowest, highest]"
             )
         return difficulty
+
+    @model_validator(mode="after")
+    def _ranks_within_one_thing(self) -> "Select":
+        if self.strata and self.within:
+            raise ValueError(
+                f"strata is {self.strata} and within is {self.within}, and a sample is ranked "
+                "among one kind of group only; set one of them to null"
+            )
+        return self

@@ -66,6 +66,10 @@ _GRADED = [
     _optional("stats_origin", TEXT),
 ]
 
+# Under `strata`, the tenth of the pool by length in which a row was ranked, 0 the shortest; under
+# `strata` or `within`, how many rows of its stratum or problem come before it.
+_TURNS = [_optional("stratum", pa.int32()), _optional("turn", pa.int32())]
+
 TABLES: dict[str, pa.Schema] = {
     "problems": pa.schema(_PROBLEMS),
     "set_aside": pa.schema([*_PROBLEMS, _required("reason", TEXT)]),
@@ -104,6 +108,7 @@ TABLES: dict[str, pa.Schema] = {
             _required("role", TEXT),
             _required("rank", pa.int32()),
             _required("ranked_by", TEXT),
+            *_TURNS,
         ]
     ),
     # `place` is where the row stood in the order of its role that the budget goes down, 0 the
@@ -117,6 +122,7 @@ TABLES: dict[str, pa.Schema] = {
             _required("reason", TEXT),
             _optional("place", pa.int32()),
             _optional("share", pa.int32()),
+            *_TURNS,
         ]
     ),
     "dynamics": pa.schema(

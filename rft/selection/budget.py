@@ -1,4 +1,9 @@
-"""The budget of a selection: how many of each role are wanted, and can be had at that ratio."""
+"""The budget of a selection: how many of each role are wanted, and taken where they run short.
+
+Wrong samples never have a larger share of what is trained on than was asked for, since they are to
+unsettle and not to teach: they shrink with the positives. Positives that are there are never thrown
+away for want of wrong samples.
+"""
 
 from bisect import bisect_left
 from decimal import Decimal
@@ -15,22 +20,28 @@ def split_budget(total: int, noise: float) -> dict[str, int]:
 
 
 def shrink(wanted: dict[str, int], available: dict[str, int], settings: Select) -> dict[str, int]:
-    """Find the most rows, up to the budget, that can be had at the wanted ratio."""
+    """Find how many of each role to take: all positives of their part, and noise at most in ratio.
 
-    def lacking(total: int) -> bool:
-        split = split_budget(total, settings.noise)
-        return any(split[role] > available[role] for role in split)
+    The noise is what belongs to the most rows, up to the budget, for which there are positives.
+    """
 
-    # Neither part falls as the total rises, so what lacks once lacks from there on.
-    most = bisect_left(range(1, sum(wanted.values()) + 1), True, key=lacking)
+    def lacks_positives(total: int) -> bool:
+        return split_budget(total, settings.noise)["positive"] > available["positive"]
+
+    # The positives never fall as the total rises, so what lacks once lacks from there on.
+    most = bisect_left(range(1, sum(wanted.values()) + 1), True, key=lacks_positives)
     split = split_budget(most, settings.noise)
-    if most and (split["positive"] or not wanted["positive"]):
-        return split
-    raise RFTError(f"select.noise: {settings.noise:g} cannot be had of {available}; lower it")
+    take = {role: min(split[role], available[role]) for role in split}
+    if not any(take.values()):
+        raise RFTError(
+            f"select.noise: {settings.noise:g} of select.budget: {settings.budget} leaves nothing "
+            f"to take of what there is ({available}); lower it"
+        )
+    return take
 
 
 def shortfall(wanted: dict[str, int], take: dict[str, int], available: dict[str, int]) -> str:
-    """Say what there was too little of, and what was taken in place of the budget."""
+    """Say what there was too little of, what was taken instead, and which share of it is noise."""
     if take == wanted:
         return ""
     scarce = [
@@ -38,7 +49,9 @@ def shortfall(wanted: dict[str, int], take: dict[str, int], available: dict[str,
         for role in wanted
         if available[role] < wanted[role]
     ]
+    total, budget = sum(take.values()), sum(wanted.values())
+    share, asked = take["noise"] / total, wanted["noise"] / budget
     return (
-        f"short of samples: only {' and '.join(scarce)}; took {sum(take.values())} of "
-        f"{sum(wanted.values())}, the share of noise unchanged"
+        f"short of samples: only {' and '.join(scarce)}; took {total} of {budget}; noise is "
+        f"{share:.1%} of that, {asked:.1%} was asked"
     )

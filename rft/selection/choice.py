@@ -14,7 +14,7 @@ from rft.recipe.selection import columns
 from rft.runs.schemas import TABLES
 from rft.selection.budget import shortfall, shrink, split_budget
 from rft.selection.difficulty import in_proportion, within
-from rft.selection.ranking import rank
+from rft.selection.ranking import lengths, rank, take_turns
 
 ROLES = {"positive": "correct", "noise": "wrong"}
 SETTING = {"positive": "select.by", "noise": "select.noise_by"}
@@ -46,8 +46,9 @@ def select(
 ) -> Selection:
     """Choose `budget` rows: round(noise * budget) wrong ones, the best correct ones for the rest.
 
-    When either runs short both shrink, so that the ratio stays. `per_problem` caps each role apart.
-    The result does not depend on the order of the rows.
+    Where correct ones run short, so do wrong ones, in ratio; not the other way round. `strata`,
+    `within` and `per_problem` are about each role apart. The result does not depend on the order of
+    the rows.
     """
     rows = judge(kept, settings, pass_rates, too_long)
     decided = [rows.filter(pl.col("reason").is_not_null())]
@@ -55,7 +56,7 @@ def select(
     for role, by in orders_of(settings).items():
         pool = rows.filter(pl.col("reason").is_null(), role=role)
         pool, nulls = rank(pool, by, seed, setting=SETTING[role])
-        ranked[role] = cap(pool, settings.per_problem)
+        ranked[role] = cap(take_turns(pool, nulls, settings), settings.per_problem)
         unranked += nulls
     available = {role: pool["reason"].null_count() for role, pool in ranked.items()}
     refuse_nothing(kept, available["positive"], settings)
@@ -104,6 +105,7 @@ def judge(
     roles = {name: role for role, name in ROLES.items()}
     return kept.select(
         *(name for name in dict.fromkeys(names) if name in kept.columns),
+        lengths(kept)[0].alias("length"),
         row=pl.int_range(pl.len()),
         role=verdict.replace_strict(roles, default=None, return_dtype=pl.String),
         share=pl.lit(None, pl.Int32),

@@ -1,4 +1,4 @@
-"""Ranking a pool of samples by an order, and what has to be recorded for that.
+"""Ranking a pool of samples by an order, alone or in turns, and what has to be recorded for that.
 
 Here they are sorted; the numbers `rank` and `place` are given by choice.py, which takes the budget.
 """
@@ -9,6 +9,9 @@ from rft.errors import RFTError
 from rft.recipe import Recipe, Select
 from rft.recipe.selection import ORDERS
 from rft.seeds import derive
+
+# How many strata `select.strata` makes of a pool.
+STRATA = 10
 
 
 def rank(
@@ -35,6 +38,46 @@ def rank(
     value = pl.when(known).then(column)
     order = pool.sort(value, "rollout_id", descending=[True, False], nulls_last=True)
     return order, len(pool) - len(ranked)
+
+
+def take_turns(ranked: pl.DataFrame, unranked: int, select: Select) -> pl.DataFrame:
+    """Put the k-th best of every stratum or problem before the (k+1)-th best of any of them.
+
+    Within a turn the order stays; rows without a value, which are the last, stay last. Adds
+    `stratum`, 0 the shortest tenth, and `turn`, which is 0 for the best; null where none is asked.
+    """
+    strata = strata_of(ranked) if select.strata else pl.lit(None, pl.Int32)
+    ranked = ranked.with_columns(stratum=strata, turn=pl.lit(None, pl.Int32))
+    if not (select.strata or select.within):
+        return ranked
+    group = "stratum" if select.strata else "problem_id"
+    turn = pl.int_range(pl.len(), dtype=pl.Int32).over(group)
+    last = pl.int_range(pl.len()) >= len(ranked) - unranked
+    return ranked.with_columns(turn=turn).sort(last, "turn", maintain_order=True)
+
+
+def strata_of(pool: pl.DataFrame) -> pl.Series:
+    """Number the tenth by length of each row: as many in each, equal lengths split by id."""
+    if unknown := pool["length"].null_count():
+        raise RFTError(
+            f"select.strata: length, but {unknown} of {len(pool)} rows to rank have neither "
+            "num_response_tokens nor a text; set select.strata: null, or select.within: problem"
+        )
+    order = pool.select("length", "rollout_id", row=pl.int_range(pl.len()))
+    order = order.sort("length", "rollout_id").with_columns(
+        stratum=(pl.int_range(pl.len()) * STRATA // pl.len()).cast(pl.Int32)
+    )
+    return order.sort("row")["stratum"]
+
+
+def lengths(rows: pl.DataFrame) -> tuple[pl.Series, str]:
+    """Give the length of each response and its unit: tokens where all are known, or characters."""
+    if "num_response_tokens" in rows.columns and rows["num_response_tokens"].null_count() == 0:
+        return rows["num_response_tokens"], "tokens"
+    text = next((name for name in ("response", "completion") if name in rows.columns), None)
+    if text is None:
+        return pl.Series("num_characters", [None] * len(rows), pl.Int32), "characters"
+    return rows[text].cast(pl.String).str.len_chars().cast(pl.Int32), "characters"
 
 
 def can_rank(pool: pl.DataFrame, by: str) -> bool:

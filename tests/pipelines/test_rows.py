@@ -196,7 +196,7 @@ def test_select_needs_a_verdict_and_a_text_or_an_id(tmp_path):
     assert "no column 'verdict'" in refused(tmp_path, "select", [{"completion": "x"}])
     assert "no column 'completion'" in refused(tmp_path, "select", [{"verdict": "correct"}])
     outcome = run(tmp_path, "select", [{"verdict": "correct", "rollout_id": 5}], *RANDOM,
-                "--set", "select.noise=0")  # fmt: skip
+                "--set", "select.noise=0", "--set", "select.strata=null")  # fmt: skip
     assert outcome.rows[0]["rollout_id"] == "5"
 
 
@@ -204,16 +204,16 @@ def test_select_says_what_it_did_not_take_and_why(tmp_path):
     rows = [{"verdict": v, "completion": str(n), "problem_id": "p"} for n, v in
             enumerate(["correct"] * 6 + ["wrong", None, "CORRECT"])]  # fmt: skip
     outcome = run(tmp_path, "select", rows, *RANDOM, "--set", "select.noise=0.5")
-    assert "2 selected (1 noise, 1 positive)" in outcome.said
-    assert "3 budget, 2 per_problem, 1 verdict CORRECT, 1 verdict None" in outcome.said
-    assert "took 2 of 512" in outcome.told
+    assert "5 selected (1 noise, 4 positive)" in outcome.said
+    assert "2 per_problem, 1 verdict CORRECT, 1 verdict None" in outcome.said
+    assert "took 5 of 512; noise is 20.0% of that, 50.0% was asked" in outcome.told
     assert f"-> {outcome.output.with_suffix('.passed_over.parquet')}" in outcome.said
     others = outcome.passed_over
     counts = Counter(row["reason"] for row in others)
-    assert counts == {"budget": 3, "per_problem": 2, "verdict CORRECT": 1, "verdict None": 1}
+    assert counts == {"per_problem": 2, "verdict CORRECT": 1, "verdict None": 1}
     texts = [row["completion"] for row in (*outcome.rows, *others)]
     assert sorted(texts) == [str(n) for n in range(9)]
-    assert [row["place"] for row in others] == [*range(1, 6), None, None]
+    assert [row["place"] for row in others] == [4, 5, None, None]
 
 
 def test_columns_named_as_those_of_the_passed_over_are_theirs_there(tmp_path):
@@ -259,3 +259,62 @@ def test_select_says_when_what_works_on_problems_did_nothing(tmp_path):
     assert outcome.told.startswith("select.per_problem did nothing")
     settings = [*RANDOM, "--set", "select.noise=0", "--set", "select.per_problem=null"]
     assert "did nothing" not in run(tmp_path, "select", rows, *settings).told
+
+
+def lengths_of(*sizes: int) -> list[dict]:
+    """Make correct rows, two of each problem, whose statistic falls with their length."""
+    return [
+        {"verdict": "correct", "completion": "x" * size, "problem_id": f"p{place // 2}"}
+        | {"mean_branching": 1 + 1 / size}
+        for place, size in enumerate(sizes)
+    ]
+
+
+def test_select_ranks_within_strata_or_problems_when_asked_to(tmp_path):
+    plain = ["--set", "select.noise=0", "--set", "select.budget=10"]
+    rows = lengths_of(*range(1, 21))
+    outcome = run(tmp_path, "select", rows, "--strata", "length", *plain)
+    assert [len(row["completion"]) for row in outcome.rows] == list(range(1, 20, 2))
+    assert [row["stratum"] for row in outcome.rows] == list(range(10))
+    assert {row["turn"] for row in outcome.passed_over} == {1}
+    outcome = run(tmp_path, "select", rows, "--within", "problem", *plain)
+    assert [len(row["completion"]) for row in outcome.rows] == list(range(1, 20, 2))
+    assert {(row["stratum"], row["turn"]) for row in outcome.rows} == {(None, 0)}
+    none = [*plain, "--set", "select.strata=null", "--set", "select.within=null"]
+    outcome = run(tmp_path, "select", rows, *none)
+    assert [len(row["completion"]) for row in outcome.rows] == list(range(1, 11))
+    assert {(row["stratum"], row["turn"]) for row in outcome.rows} == {(None, None)}
+
+
+def test_an_option_stands_in_for_both_settings_of_the_recipe(tmp_path):
+    rows = lengths_of(*range(1, 21))
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: quickstart\nselect: {strata: null, within: problem, noise: 0}\n")
+    outcome = run(tmp_path, "select", rows, "--recipe", str(mine), "--strata", "length")
+    assert {row["stratum"] for row in outcome.rows} == set(range(10))
+
+
+def test_both_options_at_once_are_refused(tmp_path):
+    rows = lengths_of(1, 2)
+    told = refused(tmp_path, "select", rows, "--strata", "length", "--within", "problem")
+    assert "strata is length and within is problem" in told
+
+
+def test_select_refuses_rows_without_a_length_where_it_needs_one(tmp_path):
+    row = {"verdict": "correct", "rollout_id": "a"}
+    told = refused(tmp_path, "select", [row], *RANDOM, "--strata", "length")
+    assert "select.strata: length, but 1 of 1 rows to rank have neither" in told
+
+
+def test_within_did_nothing_where_problems_are_not_told_apart(tmp_path):
+    rows = [{"verdict": "correct", "completion": "x"}] * 2
+    outcome = run(tmp_path, "select", rows, *RANDOM, "--within", "problem")
+    assert "select.within did nothing: each row is the only sample" in outcome.told
+
+
+def test_their_columns_of_the_names_of_turns_are_theirs(tmp_path):
+    rows = [row | {"stratum": "mine", "turn": 7} for row in lengths_of(3, 4)]
+    outcome = run(tmp_path, "select", rows, "--strata", "length", "--set", "select.noise=0")
+    assert {(row["their_stratum"], row["their_turn"]) for row in outcome.rows} == {("mine", 7)}
+    told = run(tmp_path, "select", [row | {"their_turn": 1} for row in rows]).told
+    assert "it has a column 'their_turn', which `rft select` writes" in told

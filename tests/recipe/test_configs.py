@@ -62,6 +62,8 @@ QUICKSTART = {
         "budget": 512,
         "noise": 0.05,
         "noise_by": "random",
+        "strata": "length",
+        "within": None,
         "per_problem": 4,
         "difficulty": None,
     },

@@ -1,9 +1,10 @@
-"""Pins the budget: its ratio of noise, and what is taken at that ratio where samples run short.
+"""Pins the budget: its ratio of noise, and what is taken where either role runs short.
 
-The oracle tries every split.
+The oracle tries every pair of counts.
 """
 
 from fractions import Fraction
+from itertools import product
 
 import pytest
 
@@ -35,33 +36,66 @@ def test_a_full_budget_has_no_shortfall():
     assert made.shortfall == ""
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.05, 0.3, 0.5, 0.95, 1.0])
-def test_when_either_runs_short_the_most_rows_at_the_ratio_are_taken(noise):
-    settings = choice(budget=40, noise=noise)
-    wanted = split_budget(40, noise)
-    for positive in range(0, 44, 3):
-        for wrong in range(0, 44, 3):
-            available = {"positive": positive, "noise": wrong}
-            possible = [
-                split
-                for split in (split_budget(total, noise) for total in range(1, 41))
-                if all(split[role] <= available[role] for role in split)
-            ]
-            if not possible or (wanted["positive"] and not possible[-1]["positive"]):
-                with pytest.raises(RFTError, match=r"select\.noise"):
-                    shrink(wanted, available, settings)
-            else:
-                assert shrink(wanted, available, settings) == possible[-1]
+@pytest.mark.parametrize("percent", [0, 5, 10, 30, 50, 95, 100])
+@pytest.mark.parametrize("budget", [1, 7, 24])
+def test_most_positives_are_taken_and_then_most_noise_that_is_not_above_its_share(percent, budget):
+    share = Fraction(percent, 100)
+    settings = choice(budget=budget, noise=percent / 100)
+    wanted = split_budget(budget, percent / 100)
+    for right, wrong in product(range(budget + 2), repeat=2):
+        allowed = [
+            (positive, noise)
+            for positive in range(min(right, wanted["positive"]) + 1)
+            for noise in range(min(wrong, wanted["noise"]) + 1)
+            if noise <= share * (positive + noise) + Fraction(1, 2)
+        ]
+        positive, noise = max(allowed)
+        available = {"positive": right, "noise": wrong}
+        if positive + noise == 0:
+            with pytest.raises(RFTError, match=r"select\.noise"):
+                shrink(wanted, available, settings)
+        else:
+            take = {"positive": positive, "noise": noise}
+            assert shrink(wanted, available, settings) == take
+
+
+def test_positives_are_not_thrown_away_for_want_of_noise():
+    made = chosen(many(5000, 0), budget=1100, noise=0.1)
+    assert count(made) == (990, 0)
+    assert made.wanted == {"positive": 990, "noise": 110}
+    assert made.shortfall == (
+        "short of samples: only 0 noise of 110 wanted; took 990 of 1100; noise is 0.0% of that, "
+        "10.0% was asked"
+    )
+    assert made.dropped == {"budget": 4010}, "nor are there more of them than their share"
+
+
+def test_noise_shrinks_with_the_positives():
+    made = chosen(many(9, 500), budget=1100, noise=0.1)
+    assert count(made) == (9, 1)
+    assert made.shortfall == (
+        "short of samples: only 9 positive of 990 wanted; took 10 of 1100; noise is 10.0% of that, "
+        "10.0% was asked"
+    )
 
 
 def test_a_shortfall_is_said_with_the_numbers():
     made = chosen(many(50, 1), budget=20, noise=0.5)
-    assert count(made) == (1, 1)
+    assert count(made) == (10, 1)
     assert made.wanted == {"positive": 10, "noise": 10}
-    assert "only 1 noise of 10 wanted; took 2 of 20" in made.shortfall
+    assert "only 1 noise of 10 wanted; took 11 of 20; noise is 9.1% of that" in made.shortfall
     made = chosen(many(3, 50), budget=20, noise=0.5)
     assert count(made) == (3, 4), "half of 7, rounded up"
     assert "only 3 positive of 10 wanted" in made.shortfall
+    made = chosen(many(3, 1), budget=20, noise=0.5)
+    assert count(made) == (3, 1)
+    assert "only 3 positive of 10 wanted and 1 noise of 10 wanted; took 4" in made.shortfall
+
+
+def test_noise_alone_is_taken_as_far_as_it_goes():
+    made = chosen(many(5, 3), budget=10, noise=1.0)
+    assert count(made) == (0, 3)
+    assert made.shortfall.endswith("took 3 of 10; noise is 100.0% of that, 100.0% was asked")
 
 
 def test_a_budget_of_a_million_is_no_trouble():
@@ -71,14 +105,12 @@ def test_a_budget_of_a_million_is_no_trouble():
     assert shrink(wanted, {"positive": 10**6, "noise": 3}, settings)["noise"] == 3
 
 
-def test_nothing_to_take_at_the_ratio_is_refused():
-    with pytest.raises(RFTError, match=r"select\.noise"):
-        chosen(many(5, 0), budget=10, noise=0.5)
-    with pytest.raises(RFTError, match=r"select\.noise"):
-        chosen(many(0, 0), budget=10, noise=1.0)
-    # Three wrong samples and not one correct would be the most at this ratio.
-    with pytest.raises(RFTError, match=r"select\.noise"):
-        chosen(many(5, 3), budget=100, noise=0.95)
+def test_nothing_to_take_is_refused():
+    with pytest.raises(RFTError, match=r"select\.noise: 1 of select\.budget: 10 leaves nothing"):
+        chosen(many(5, 0), budget=10, noise=1.0)
+    # All ten of the budget are noise, by rounding.
+    with pytest.raises(RFTError, match=r"select\.noise: 0.99 of .* leaves nothing"):
+        chosen(many(5, 0), budget=10, noise=0.99)
 
 
 @pytest.mark.parametrize(

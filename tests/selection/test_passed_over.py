@@ -33,6 +33,8 @@ class Fate(NamedTuple):
     reason: str | None
     place: int | None
     share: int | None
+    stratum: int | None = None
+    turn: int | None = None
 
 
 def pool(rows: int, problems: int, seed: int) -> pl.DataFrame:
@@ -40,7 +42,8 @@ def pool(rows: int, problems: int, seed: int) -> pl.DataFrame:
     source = random.Random(f"{rows} {problems} {seed}")
     values = [0.0, 0.25, 0.5, 0.75, 1.0, None, float("nan")]
     table = [
-        {name: 1 for name in ("round", "num_boxed", "num_response_tokens")}
+        {name: 1 for name in ("round", "num_boxed")}
+        | {"num_response_tokens": source.randrange(12)}
         | {"rollout_id": f"r{source.randrange(10**9)}-{index}", "sample_index": index}
         | {"problem_id": f"p{source.randrange(problems)}", "verdict": source.choice(VERDICTS)}
         | {"response": "x", "finish_reason": "stop", "redundancy": 0.0, "stats_origin": "engine"}
@@ -69,7 +72,10 @@ def decide(
     by = {"positive": choice.by, "noise": choice.noise_by}
     if any(each and not any(known(row, by[role]) for row in each) for role, each in ranked.items()):
         return None
-    ranked = {role: in_order(each, by[role]) for role, each in ranked.items()}
+    turns: dict[str, tuple[int | None, int | None]] = {}
+    for role, each in ranked.items():
+        ranked[role], numbers = in_turns(in_order(each, by[role]), by[role], choice)
+        turns |= numbers
     capped = {row["rollout_id"] for each in ranked.values() for row in over_the_cap(each, choice)}
     free = {
         role: [row for row in each if row["rollout_id"] not in capped]
@@ -85,6 +91,8 @@ def decide(
     for role, each in ranked.items():
         own = share if role == "positive" else {}
         fates |= go_down(role, each, take[role], own, capped)
+    for name, (stratum, turn) in turns.items():
+        fates[name] = fates[name]._replace(stratum=stratum, turn=turn)
     return fates
 
 
@@ -137,6 +145,30 @@ def in_order(rows: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (value[row["rollout_id"]], row["rollout_id"]))
 
 
+def in_turns(
+    ranked: list[dict[str, Any]], by: str, choice: Select
+) -> tuple[list[dict[str, Any]], dict[str, tuple[int | None, int | None]]]:
+    """Count down each group by itself; also give each row's stratum and turn."""
+    if choice.strata is None and choice.within is None:
+        return ranked, {}
+    tenths: dict[str, int] = {}
+    if choice.strata:
+        by_length = sorted(ranked, key=lambda row: (row["num_response_tokens"], row["rollout_id"]))
+        for tenth in range(10):
+            first, end = (math.ceil(part * len(ranked) / 10) for part in (tenth, tenth + 1))
+            tenths |= {row["rollout_id"]: tenth for row in by_length[first:end]}
+    seen: Counter[Any] = Counter()
+    turns: dict[str, tuple[int | None, int | None]] = {}
+    for row in ranked:
+        stratum = tenths.get(row["rollout_id"])
+        group = row["problem_id"] if stratum is None else stratum
+        turns[row["rollout_id"]] = (stratum, seen[group])
+        seen[group] += 1
+    # Python sorts stably: within a turn the order stays.
+    order = sorted(ranked, key=lambda row: (not known(row, by), turns[row["rollout_id"]][1]))
+    return order, turns
+
+
 def over_the_cap(ranked: list[dict[str, Any]], choice: Select) -> list[dict[str, Any]]:
     seen: Counter[str] = Counter()
     over = []
@@ -148,19 +180,21 @@ def over_the_cap(ranked: list[dict[str, Any]], choice: Select) -> list[dict[str,
 
 
 def budget_of(choice: Select, positives: int, wrongs: int) -> dict[str, int] | None:
-    """Try every total, from the budget down."""
+    """Take positives one after the other, then noise while its share is not above the asked."""
     if not positives and choice.noise < 1:
         return None
-    for total in range(choice.budget, 0, -1):
-        noise = math.floor(round(choice.noise * total, 9) + 0.5)
-        if noise <= wrongs and total - noise <= positives:
-            lost = total == noise and choice.noise < 1 and wants_positives(choice)
-            return None if lost else {"positive": total - noise, "noise": noise}
-    return None
 
+    def most_noise(total: int) -> int:
+        return math.floor(round(choice.noise * total, 9) + 0.5)
 
-def wants_positives(choice: Select) -> bool:
-    return choice.budget > math.floor(round(choice.noise * choice.budget, 9) + 0.5)
+    positive = noise = 0
+    while positive < min(positives, choice.budget - most_noise(choice.budget)):
+        positive += 1
+    while noise < min(wrongs, most_noise(choice.budget)) and noise + 1 <= most_noise(
+        positive + noise + 1
+    ):
+        noise += 1
+    return {"positive": positive, "noise": noise} if positive + noise else None
 
 
 def shares_of(problems: set[str], rates: dict[str, float], budget: int) -> dict[str, int]:
@@ -201,13 +235,15 @@ def fates_of(kept: pl.DataFrame, choice: Select, **given: Any) -> dict[str, Fate
     assert len(made.rows) + len(made.passed_over) == len(kept)
     assert made.dropped == dict(Counter(made.passed_over["reason"]))
     fates = {
-        row["rollout_id"]: Fate(row["role"], row["rank"], None, None, None)
+        row["rollout_id"]: Fate(
+            row["role"], row["rank"], None, None, None, row["stratum"], row["turn"]
+        )
         for row in made.rows.to_dicts()
     }
     for row in made.passed_over.to_dicts():
         assert row["rollout_id"] not in fates, "selected and passed over"
         told = (row["role"], None, row["reason"], row["place"], row["share"])
-        fates[row["rollout_id"]] = Fate(*told)
+        fates[row["rollout_id"]] = Fate(*told, row["stratum"], row["turn"])
     return fates
 
 
@@ -227,6 +263,7 @@ def test_every_kept_row_is_selected_or_passed_over_as_one_would_decide_by_hand(b
             noise_by=source.choice(list(ORDERS)),
             per_problem=cap,
             difficulty=difficulty,
+            **source.choice([{}, {"strata": "length"}, {"within": "problem"}]),
         )
         names = sorted(set(kept["problem_id"]))
         rates = {name: source.randrange(9) / 8 for name in names}

@@ -7,6 +7,8 @@ import polars as pl
 
 from pipelines.readers.cards.markdown import code, fenced, markdown, share, short, tally
 from pipelines.readers.cards.page import Kind, Manifest, Manifests, digest_of, fate, of_stage
+from pipelines.readers.composition import composition_notes, composition_rows
+from rft.recipe import Select
 from rft.runs import tables
 from rft.runs.folder import Run
 
@@ -40,7 +42,7 @@ and checked against the known answers. The training of round {number} took {taug
     "course": """\
 ## Rounds
 
-{rounds}""",
+{rounds}{composition}""",
 }
 
 
@@ -58,12 +60,21 @@ def facts(run: Run, made: Manifests, folder: Path) -> dict[str, Any]:
         "keep the model exploring; leave them out, as below, unless that is what you want."
         if noise
         else "None of them is wrong on purpose, which `role=noise` would mark.",
-        "by": f"select.by: {recipe.select.by}, noise_by: {recipe.select.noise_by}",
+        "by": order_of(recipe.select),
         "max_length": recipe.sft.max_length,
         "example": f"{fenced(first['prompt'])}\n\n{fenced(first['completion'])}",
         "rounds": round_table(run, made),
+        "composition": composition_tables(made),
         "lineage": lineage_table(made),
     }
+
+
+def order_of(select: Select) -> str:
+    """Name the settings by which samples are ranked."""
+    named = {"by": select.by, "noise_by": select.noise_by}
+    named |= {"strata": select.strata} if select.strata else {}
+    named |= {"within": select.within} if select.within else {}
+    return "select." + ", ".join(f"{key}: {value}" for key, value in named.items())
 
 
 def selected_any(made: Manifests) -> bool:
@@ -101,6 +112,24 @@ def round_table(run: Run, made: Manifests) -> str:
     return markdown(
         "round, problems, sampled, judged, rejected by rules, kept, selected, model", lines
     )
+
+
+def composition_tables(made: Manifests) -> str:
+    """Write what each round selected against what it could have, where that was measured."""
+    parts = []
+    for chosen in of_stage(made, "select"):
+        if rows := composition_rows(chosen):
+            head, *lines = rows
+            parts.append(markdown(", ".join(head), lines))
+            notes = composition_notes(chosen).values()
+            parts += [f"{text[0].upper()}{text[1:]}." for text in notes]
+    if not parts:
+        return ""
+    intro = (
+        "What was selected against what could have been; mean (median) over samples, a pass rate "
+        "over all samples of its problem in the round:"
+    )
+    return "\n\n" + "\n\n".join([intro, *parts])
 
 
 def lineage_table(made: Manifests) -> str:

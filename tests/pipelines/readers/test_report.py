@@ -148,6 +148,58 @@ def test_a_missing_statistic_is_a_dash(tmp_path):
     assert "round 1 - - - - - -" in lines_of(run, "Entropy and branching")
 
 
+def test_the_selected_are_set_against_the_pool(done):
+    lines = lines_of(done, "Selected against the pool")[1:]
+    assert lines[0] == "round 1 kept correct selected kept wrong as noise"
+    assert lines[1] == "samples 2 2 2 1"
+    # The kept correct: a response of p0 (3 of 4 correct), and a longer one of p1 (2 of 4).
+    length = (len(RIGHT) + len("well, " + RIGHT)) / 2
+    assert lines[2].startswith(f"length in tokens {length:.1f} ({length:.1f}) {length:.1f} (")
+    assert "pass rate of its problem 0.625 (0.625) 0.625 (0.625) 0.625 (0.625)" in lines[3]
+    assert "entropy 0.750 (0.750) 0.750 (0.750) 1.125 (1.125)" in lines[4]
+    assert "branching 1.750 (1.750) 1.750 (1.750) 2.125 (2.125)" in lines[5]
+    assert lines[6] == "at most 5 words before box 2 2 2 1"
+    told = "note Spearman correlation of branching with length among the kept correct: +1.00"
+    assert lines[7] == told
+
+
+def noted(run: Run, **changed: object) -> None:
+    """Change what `select` noted of the selected, or take it away: older versions had none."""
+    path = run.manifest_path("select", 1)
+    manifest = json.loads(path.read_text())
+    if changed:
+        manifest["composition"]["roles"]["positive"]["selected"] |= changed
+    else:
+        del manifest["composition"]
+    atomic_text(path, json.dumps(manifest))
+
+
+def test_a_selection_that_is_much_shorter_than_its_pool_is_warned_of(tmp_path):
+    run = new_run(tmp_path / "run", "select.budget=3", "select.noise=0.34")
+    prepare(run, answers=measured(0))
+    whole_round(run, 1, SAMPLES, measured(1))
+    assert "the selected are short" not in text_report(run)
+    noted(run, length=[4.0, 3.0])
+    text = " ".join(lines_of(run, "Selected against the pool"))
+    assert "warning: the selected are short: their median is 3 tokens, below 0.75 of" in text
+    noted(run, rows=10**6, length=[98765.4, 54321.0], mean_entropy=[12.3456, 1.5])
+    text = text_report(run)
+    assert "98,765 (54,321)" in text
+    assert max(len(line) for line in text.splitlines()) <= 100
+    noted(run)
+    assert "Selected against the pool" not in text_report(run)
+    assert "kept 4 = 3 selected" in " ".join(lines_of(run, "Funnel"))
+
+
+def test_the_head_says_among_which_samples_one_is_ranked(tmp_path):
+    for setting, words in (
+        ("select.strata=length", "32 samples a round by branching within strata of length, noise"),
+        ("select.within=problem", "32 samples a round by branching within each problem, noise"),
+        ("select.within=null", "32 samples a round by branching, noise"),
+    ):
+        assert words in " ".join(text_report(new_run(tmp_path / setting, setting)).split())
+
+
 def test_cost_and_tokens_per_selected_sample(done):
     lines = lines_of(done, "Cost")
     tokens = sum(len(text) for _, text, _, _ in SAMPLES)

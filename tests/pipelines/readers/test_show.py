@@ -99,7 +99,8 @@ def test_every_fate_has_its_sentence(run):
         (
             ("select.budget=10", "select.noise=0.2", "select.by=entropy"),
             "while the budget took 1 noise of 2 wanted, to keep the share of noise (short of "
-            "samples: only 4 positive of 8 wanted; took 5 of 10, the share of noise unchanged)",
+            "samples: only 4 positive of 8 wanted; took 5 of 10; noise is 20.0% of that, 20.0% was "
+            "asked)",
         ),
         (
             ("select.budget=4", "select.noise=0.05", "select.by=entropy"),
@@ -205,6 +206,65 @@ def test_every_sentence_has_the_numbers_of_its_row(tmp_path, difficulty):
             better = selected.filter(problem_id=row["problem_id"], role="positive")
             assert len(better) >= other["share"]
             assert f"share of the {of} is {other['share']}" in told
+
+
+# Shortest first, right answers of four lengths; twenty make tenths of two.
+LADDER = [
+    *(("p0", f"a{index} " + "1" * index + RIGHT, "stop", 0.1 + index / 100) for index in range(10)),
+    *(("p1", f"b{index} " + "1" * (10 + index) + RIGHT, "stop", 0.9 - index / 100)
+      for index in range(10)),
+]  # fmt: skip
+
+
+def in_turns(path, *settings: str) -> Run:
+    run = new_run(path, "select.by=entropy", "select.noise=0", "select.per_problem=null", *settings)
+    prepare(run, answers={})
+    sample(run, 1, LADDER)
+    grade(run, 1, LADDER)
+    do(run, "filter", 1)
+    do(run, "select", 1)
+    return run
+
+
+def test_within_which_stratum_a_row_was_ranked_is_told(tmp_path):
+    run = in_turns(tmp_path / "run", "select.strata=length", "select.budget=11")
+    told = {row["rollout_id"]: why(run, row) for row in listing(run).to_dicts()}
+    both = [run.read(name, 1).to_dicts() for name in ("selected", "passed_over")]
+    for row in both[0]:
+        of = f"rank {row['rank'] + 1} of 11 by entropy ({row['mean_entropy']:.3f}), number "
+        of += f"{row['turn'] + 1} of length stratum {row['stratum'] + 1} of 10"
+        assert told[row["rollout_id"]].endswith(f"{of} (the first has the shortest)")
+    for row in both[1]:
+        place = f"place {row['place'] + 1} by entropy ({row['mean_entropy']:.3f}), number 2 of "
+        place += f"length stratum {row['stratum'] + 1} of 10"
+        assert place in told[row["rollout_id"]]
+    assert len(both[0]) == 11
+    assert {row["turn"] for row in both[1]} == {1}
+
+
+def test_within_which_problem_a_row_was_ranked_is_told(tmp_path):
+    run = in_turns(tmp_path / "run", "select.within=problem", "select.budget=3")
+    told = {
+        (row["problem_id"], row["sample_index"]): why(run, row).partition("duplicate")[2][2:]
+        for row in listing(run).to_dicts()
+    }
+    best = "selected as positive, rank 1 of 3 by entropy (0.900), number 1 of its problem"
+    second = "selected as positive, rank 3 of 3 by entropy (0.890), number 2 of its problem"
+    assert (told["p1", 0], told["p1", 1]) == (best, second)
+    assert told["p0", 9].endswith("rank 2 of 3 by entropy (0.190), number 1 of its problem")
+    assert told["p0", 8] == (
+        "but not selected: budget: place 4 by entropy (0.180), number 2 of its problem, while the "
+        "budget took 3 positive"
+    )
+
+
+def test_a_table_without_turns_reads_as_the_plain_ranking(tmp_path):
+    run = made(tmp_path / "run")
+    before = {row["rollout_id"]: why(run, row) for row in listing(run).to_dicts()}
+    for name in ("selected", "passed_over"):
+        (path,) = tables.parts(run.folder(name, 1))
+        pl.read_parquet(path).drop("stratum", "turn").write_parquet(path)
+    assert {row["rollout_id"]: why(run, row) for row in listing(run).to_dicts()} == before
 
 
 def selected_by_the_first_version(run: Run) -> None:

@@ -50,6 +50,37 @@ def test_the_card_tells_funnel_scores_prompt_and_command(tmp_path):
     assert str(tmp_path) not in text
 
 
+def test_the_card_sets_the_selected_against_the_pool(tmp_path):
+    run = make_run(tmp_path / "run")
+    export(run, tmp_path / "out")
+    text = card_of(tmp_path / "out")[1]
+    assert "\n\nWhat was selected against what could have been; mean (median) over" in text
+    for round in (1, 2):
+        head = f"| round {round} | kept correct | selected | kept wrong | as noise |\n| --- |"
+        assert f"\n\n{head}" in text
+    assert "| samples | 8 | 8 | 4 | 4 |\n| length in" in text
+    assert "| pass rate of its problem | 0.500 (0.500) |" in text
+    assert "warning" not in text
+
+
+def test_the_card_of_a_run_that_measured_no_composition_goes_without(tmp_path):
+    run = make_run(tmp_path / "run")
+    path = run.manifest_path("select", 1)
+    manifest = json.loads(path.read_text())
+    del manifest["composition"]
+    path.write_text(json.dumps(manifest))
+    export(run, tmp_path / "out")
+    text = card_of(tmp_path / "out")[1]
+    assert "| round 1 | kept correct" not in text
+    assert "| round 2 | kept correct" in text
+
+
+def test_the_card_names_what_the_rank_is_within(tmp_path):
+    export(make_run(tmp_path / "run", "select.strata=length"), tmp_path / "out")
+    text = card_of(tmp_path / "out")[1]
+    assert "by `select.by: branching, noise_by: random, strata: length`, 0 the" in text
+
+
 def test_a_licence_that_nobody_stated_is_said_and_not_made_up(tmp_path):
     said = export(make_run(tmp_path / "run"), tmp_path / "out")
     data, text = card_of(tmp_path / "out")

@@ -1,0 +1,93 @@
+"""What was selected against what could have been: length, difficulty and statistics of the two.
+
+The numbers go into the manifest of `select`, so that report and card need not compute them again.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from rft.recipe import Select
+from rft.recipe.selection import ORDERS, columns
+from rft.selection.choice import ROLES
+from rft.selection.ranking import lengths
+
+# The selected are warned of as short where their median length is below this share of the pool's.
+SHORT = 0.75
+# Of so few words before the box, a right answer is mostly a guess that came true.
+FEW_WORDS = 5
+MEASURES = ("length", "pass_rate", "mean_entropy", "mean_branching")
+
+
+def composition(
+    kept: pl.DataFrame,
+    selected: pl.DataFrame,
+    pass_rates: Mapping[str, float],
+    select: Select,
+) -> dict[str, Any]:
+    """Measure, for each role, the selected against the pool: all kept rows with its verdict.
+
+    `rank_correlation` is Spearman's, of length and the statistic that ranks positives, in the pool.
+    """
+    length, unit = lengths(kept)
+    before_box = pl.col("response").str.extract(r"(?s)^(.*)\\boxed").fill_null(pl.col("response"))
+    rows = kept.select(
+        "rollout_id",
+        "verdict",
+        *dict.fromkeys(columns()),
+        length.alias("length"),
+        pass_rate=pl.col("problem_id").replace_strict(
+            dict(pass_rates), default=None, return_dtype=pl.Float64
+        ),
+        few_words=before_box.str.count_matches(r"\w+") <= FEW_WORDS,
+    )
+    pools = {role: rows.filter(verdict=verdict) for role, verdict in ROLES.items()}
+    return {
+        "unit": unit,
+        "ranked_by": select.by,
+        "rank_correlation": rank_correlation(pools["positive"], ORDERS[select.by].column),
+        "few_words": FEW_WORDS,
+        "roles": {
+            role: {
+                "pool": measured(pool),
+                "selected": measured(pool.join(selected, on="rollout_id", how="semi")),
+            }
+            for role, pool in pools.items()
+        },
+    }
+
+
+def measured(rows: pl.DataFrame) -> dict[str, Any]:
+    """Count rows, and give mean and median of what is known of each measure; null of nothing."""
+    known = {name: rows[name].cast(pl.Float64).drop_nulls() for name in MEASURES}
+    numbers = {
+        name: [rounded(values.mean()), rounded(values.median())] for name, values in known.items()
+    }
+    return {"rows": len(rows), "few_words": int(rows["few_words"].sum()), **numbers}
+
+
+def rank_correlation(pool: pl.DataFrame, column: str | None) -> float | None:
+    """Correlate the ranks of a statistic with those of length; None where either is constant."""
+    if column is None:
+        return None
+    both = pool.filter(pl.col(column).is_finite() & pl.col("length").is_not_null())
+    return rounded(both.select(pl.corr(column, "length", method="spearman")).item())
+
+
+def rounded(value: Any) -> float | None:
+    """Round a number to what a manifest needs; what is no number is null."""
+    return None if value is None or value != value else round(float(value), 4)
+
+
+def too_short(made: Mapping[str, Any]) -> str:
+    """Say that the selected positives are much shorter than their pool, if they are."""
+    parts = made["roles"]["positive"]
+    (_, pool), (_, selected) = parts["pool"]["length"], parts["selected"]["length"]
+    if pool is None or selected is None or selected >= SHORT * pool:
+        return ""
+    return (
+        f"the selected are short: their median is {selected:g} {made['unit']}, below {SHORT:g} of "
+        f"the pool's {pool:g}; `select.strata: length` or `select.within: problem` ranks like with "
+        "like"
+    )
