@@ -77,7 +77,8 @@ def test_what_is_no_box_or_holds_no_answer_gives_no_answer(text: str) -> None:
 FORMS = r"""|  |...|. . .|\ldots|\cdots|\dots|…|_|__|\_\_\_|?|-|*|\square|\Box|\phantom{12}|
 \hspace{1cm}|\,|\quad|~|\text{}|\text{ }|\boxed{}|{}|$ $|answer|Answer|ANSWER|answer here|
 your answer|Your Answer|\text{answer}|\text{your answer}|\text{Your final answer}|
-\textbf{Final Answer}|\mathrm{answer}|the answer|final answer|the final answer here|insert answer here|[answer]|
+\textbf{Final Answer}|\mathrm{answer}|the answer|final answer|the final answer here|
+insert answer here|[answer]|
 <answer>|(answer)|your_answer|your\_answer|result|\text{result}|number|the number|your choice|
 letter|the correct option|numerical value|\text{integer}|solution|final result|
 \underline{\hspace{1cm}}|put your answer here|ans|the correct answer"""
