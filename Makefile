@@ -13,7 +13,7 @@ VLLM_READY := $(VLLM_VENV)/.ready-$(VLLM)
 # Two processes of tests, of one thread each; a file stays in one of them, with what its tests share.
 TWICE := -n 2 --dist loadfile
 
-.PHONY: help quickstart test test-slow test-vllm lint bench bench-until bench-sampling bench-grpo wheel clean
+.PHONY: help quickstart test test-slow test-vllm lint bench bench-until bench-forecast bench-sampling bench-grpo wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,9 @@ bench: $(READY)  ## Measure the ratios that BENCHMARKS.md records
 
 bench-until: $(READY)  ## Compare sampling in waves with a fixed number, at equal coverage
 	$(BIN)/python tests/bench/until.py
+
+bench-forecast: $(READY)  ## Count how often simulated rounds lie in their forecast
+	$(BIN)/python tests/bench/forecast.py
 
 bench-sampling: $(VLLM_READY)  ## Measure what statistics cost while sampling
 	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python tests/bench/sampling.py

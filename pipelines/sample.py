@@ -54,7 +54,7 @@ def plan(run: Run, round: int) -> Plan:
     recipe, model = run.recipe, model_before(run, round)
     prompts = prompter(load_tokenizer(model.path, **model.options), recipe.prompt)
     key = sampling_key(recipe, recipe.sample, model)
-    problems = run.read("problems", 0, ["problem_id", "question", "split"])
+    problems = run.read("problems", 0, ["problem_id", "question", "split", "benchmark"])
     train = problems.filter(pl.col("split") == "train")
     questions = dict(train.select("problem_id", "question").iter_rows())
     chosen = problems_of_round(sorted(questions), recipe.sample.problems, round, recipe.seed)

@@ -8,11 +8,11 @@ from pipelines.readers.layout import entry, number, percent, span, table
 from pipelines.readers.report_rounds import rounds_with
 from pipelines.readers.status import SAMPLING
 from rft.errors import RFTError
-from rft.estimates.forecast import Probes, Range, amount
+from rft.estimates.forecast import amount
 from rft.measuring.cut_answers import ALARM, ENOUGH
 from rft.runs.folder import Run
 from rft.sampling.plan import SamplingStage
-from rft.sampling.preflight import foreseen
+from rft.sampling.preflight import foreseen, probes_noted, speed_of
 
 
 def cost(run: Run) -> list[str]:
@@ -124,9 +124,9 @@ def over(group: dict[str, Any]) -> bool:
 
 def foretold(run: Run) -> list[str]:
     """Set what the preflight's probes promise of these settings against what it has come to."""
-    told = run.manifest("preflight", 0) or {}
+    probes = probes_noted(run)
     steps = [(stage.name, run.manifest(stage.name, round)) for round, stage in all_steps(run)]
-    if "probes" not in told or any(made is None for _, made in steps):
+    if probes is None or any(made is None for _, made in steps):
         return []
     done: dict[str, list[dict[str, Any]]] = {}
     for name, made in steps:
@@ -134,41 +134,48 @@ def foretold(run: Run) -> list[str]:
         done.setdefault(name, []).append(made)
     engines = max((len(made.get("workers", {})) for made in done.get("sample", [])), default=1)
     try:
-        ahead = foreseen(run, Probes(**told["probes"]), engines=max(engines, 1))
+        ahead = foreseen(run, probes, speed_of(probes, max(engines, 1)))
     except RFTError:  # the base, whose size it takes, is not here any more
         return []
 
-    def add(stage: str, *path: str) -> float:
+    def add(stage: str, *path: str, rounds: Sequence[int] | None = None) -> float:
         total = 0.0
         for made in done.get(stage, []):
-            value: Any = made
+            value: Any = made if rounds is None or made["round"] in rounds else None
             for key in path:
                 value = value.get(key) if value else None
             total += value or 0
         return total
 
-    def time(of: Range) -> str:
-        return span(of.value * 3600)
-
+    sampled = (
+        ("rollouts", ahead.rollouts, ("sample", "counts", "rollouts")),
+        ("tokens", ahead.tokens, ("sample", "tokens")),
+        ("accepted", ahead.accepted, ("filter", "counts", "accepted")),
+    )
+    later = range(2, ahead.rounds + 1)
+    rows: list[Sequence[str]] = [["", "forecast [95%]", "actual", ""]]
+    for what, foreseen_of, path in sampled:
+        actual = f"{add(*path, rounds=[1]):,.0f}"
+        rows.append([f"{what}, round 1", amount(foreseen_of), actual, ""])
+    for what, foreseen_of, path in sampled if later else ():
+        value, actual = len(later) * foreseen_of.value, f"{add(*path, rounds=later):,.0f}"
+        rows.append([f"{what}, later", f"{value:,.0f}", actual, "at round 1's rates"])
     seconds = {name: span(add(name, "sampling_seconds")) for name in ("sample", "evaluate")}
-    rows: list[Sequence[str]] = [
-        ["", "forecast [95%]", "actual", ""],
-        ["rollouts", amount(ahead.rollouts), f"{add('sample', 'counts', 'rollouts'):,.0f}", ""],
-        ["tokens to learn from", amount(ahead.tokens), f"{add('sample', 'tokens'):,.0f}", ""],
-        ["accepted", amount(ahead.accepted), f"{add('filter', 'counts', 'accepted'):,.0f}", ""],
-        [
-            "tokens to evaluate",
-            amount(ahead.evaluation_tokens),
-            f"{add('evaluate', 'tokens'):,.0f}",
-            "",
-        ],
-        ["sampling", time(ahead.sampling_hours), seconds["sample"], ""],
+    measured = f"{add('evaluate', 'tokens'):,.0f}"
+
+    def time(hours: float) -> str:
+        return span(hours * 3600)
+
+    rows += [
+        ["tokens to evaluate", f"{ahead.evaluation_tokens:,.0f}", measured, ""],
+        ["sampling", f"up to {time(ahead.sampling_hours)}", seconds["sample"], ""],
         ["grading", time(ahead.grading_hours), span(add("grade", "seconds")), "whole stage"],
         ["training", time(ahead.training_hours), span(add("sft", "seconds")), "whole stage"],
-        ["evaluation", time(ahead.evaluation_hours), seconds["evaluate"], ""],
+        ["evaluation", f"up to {time(ahead.evaluation_hours)}", seconds["evaluate"], ""],
     ]
     return [
         f"  From {ahead.probes} probe rollouts of the base, before anything was spent; times are",
-        "  without loading. Answers that repeat, and models that learn, are not foreseen.",
+        f"  without loading, and at the speed that was {ahead.speed.source}. Answers that repeat,",
+        "  and models that learn, are not foreseen.",
         *table("lrrl", rows),
     ]

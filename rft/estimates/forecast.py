@@ -1,17 +1,17 @@
 """What a run will take, told before it is spent: tokens, hours, disk and accepted samples.
 
-Pure arithmetic over what a few probe rollouts showed; every figure is for the whole run.
+Pure arithmetic over what a few probe rollouts showed. Intervals are of round 1, whose model was
+probed; of later rounds nobody knows yet how much better their models are, nor of the run's speed.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-
-import numpy as np
 
 from rft.estimates.model_size import Shape
-from rft.recipe import Recipe, Until
+from rft.estimates.solving import Probed, Range, courses
+from rft.recipe import Recipe
+from rft.selection.budget import split_budget
 
 # Of each token ids, text and three statistics, compressed; a second time while compacting.
 BYTES_PER_TOKEN = 11
@@ -19,7 +19,6 @@ BYTES_PER_TOKEN = 11
 TRAINING_SHARE, STEP_SECONDS = 0.3, 0.03
 # Forward and backward: 2 + 4 operations for each weight and token.
 OPERATIONS = 6
-Z = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,16 @@ class Probes:
 
     tokens: list[list[int]]
     """By problem: of each rollout."""
-    tokens_per_second: float
-    """Of one engine that is warm."""
+    responses: list[list[int]]
+    """By problem: tokens of each rollout that are left when it is trimmed."""
     accepted: list[list[bool]]
     """By problem: of each rollout whether it was correct and passed the rules."""
+    evaluated: list[int]
+    """Tokens of answers sampled as the run evaluates; none where it samples to learn likewise."""
+    tokens_per_second: float
+    """Of one engine that is warm."""
+    timed: int
+    """How many rollouts it had for that."""
     grading_seconds: float
     """For one rollout."""
     prompt_tokens: float
@@ -40,36 +45,44 @@ class Probes:
 
 
 @dataclass(frozen=True)
-class Range:
-    """An estimate with the 95% interval that the probes leave it; none for plain arithmetic."""
+class Speed:
+    """How many tokens per second all engines of a run sample together, and how that is known."""
 
-    value: float
-    low: float | None = None
-    high: float | None = None
+    tokens_per_second: float
+    source: str
+    rough: bool
+    """Whether it is of fewer answers at once than the run has, and so too low if anything."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the rounds and measurements that a recipe asks for will take, all of them together."""
+    """What the rounds and measurements that a recipe asks for will take."""
 
     probes: int
+    rounds: int
     rollouts: Range
+    """In round 1, as tokens and accepted are."""
     tokens: Range
     accepted: Range
-    sampling_hours: Range
-    grading_hours: Range
-    training_tokens: Range
-    training_hours: Range
-    evaluation_tokens: Range
-    evaluation_hours: Range
+    speed: Speed
+    sampling_hours: float
+    """In all rounds, at round 1's rates, as all that follows."""
+    grading_hours: float
+    training_tokens: float
+    training_hours: float
+    accepted_lengths: bool
+    """Whether training tokens are told from accepted probes; if there were none, from all."""
+    evaluation_tokens: float
+    evaluation_hours: float
     disk_gb: float
     training_gb: float
 
     @property
     def hours(self) -> float:
         """Add up the hours."""
-        parts = (self.sampling_hours, self.grading_hours, self.training_hours)
-        return sum(part.value for part in parts) + self.evaluation_hours.value
+        return (
+            self.sampling_hours + self.grading_hours + self.training_hours + self.evaluation_hours
+        )
 
 
 def forecast(
@@ -79,145 +92,110 @@ def forecast(
     problems: int,
     measured: dict[str, int],
     model: Shape,
-    engines: int = 1,
+    speed: Speed,
 ) -> Forecast:
-    """Predict a run; `problems` there are to learn from, `measured` maps splits to answers each.
-
-    The probes had one engine; the run has so many.
-    """
-    rounds, count = recipe.rounds, sum(map(len, probes.tokens))
-    each = min(recipe.sample.problems, problems)
-    drawn, solved = per_problem(recipe.sample.until, recipe.sample.n, probes.accepted)
-    rollouts, accepted = times(drawn, rounds * each), times(solved, rounds * each)
+    """Predict a run; `problems` there are to learn from, `measured` maps splits to answers each."""
+    rounds, sample = recipe.rounds, recipe.sample
     # By problem: answers to the same one are alike, and say less than as many to different ones.
-    lengths = [sum(each) / len(each) for each in probes.tokens]
-    mean = average(lengths, 0, recipe.sample.max_tokens)
-    length = mean.value
-    tokens = product(rollouts, mean)
-    speed = engines * max(probes.tokens_per_second, 1e-9)
+    lengths = [mean(each) for each in probes.tokens]
+    spent = Probed(probes.accepted, lengths).spend(
+        courses(sample.until, sample.n, recipe.select.per_problem),
+        problems=min(sample.problems, problems),
+        longest=sample.max_tokens,
+    )
+    each = max(speed.tokens_per_second, 1e-9) * 3600
+    tokens = rounds * spent.tokens.value
     answers = measured["dev"] * (rounds + 1) + measured["test"] * (
         rounds + 1 if recipe.evaluate.test == "every_round" else min(rounds, 1) + 1
     )
-    measuring = times(mean, answers)
-    budget = min(recipe.select.budget, accepted.value / max(rounds, 1))
-    learnt = budget * rounds * recipe.sft.epochs * (length + probes.prompt_tokens)
-    steps = rounds * recipe.sft.epochs * math.ceil(budget / recipe.sft.batch)
+    measuring = answers * mean(probes.evaluated or lengths)
+    # Samples that each round trains on: with `data: all` those of the rounds before it as well.
+    roles = split_budget(recipe.select.budget, recipe.select.noise)
+    # Wrong ones are taken not to be scarce; where correct ones are, both roles shrink alike.
+    part = min(1.0, spent.taken / roles["positive"]) if roles["positive"] else 1.0
+    trained = [
+        recipe.select.budget * part * (number if recipe.sft.data == "all" else 1)
+        for number in range(1, rounds + 1)
+    ]
+    learnt = recipe.sft.epochs * sum(trained) * mean_row(probes, roles)
+    steps = recipe.sft.epochs * sum(math.ceil(rows / recipe.sft.batch) for rows in trained)
     work = OPERATIONS * (model.parameters or model.weights) * learnt
     work /= TRAINING_SHARE * probes.matrix_speed
     return Forecast(
-        probes=count,
-        rollouts=rollouts,
-        tokens=tokens,
-        accepted=accepted,
-        sampling_hours=times(tokens, 1 / speed / 3600),
-        grading_hours=times(rollouts, probes.grading_seconds / 3600),
-        training_tokens=Range(learnt),
-        training_hours=Range((work + steps * STEP_SECONDS) / 3600),
+        probes=sum(map(len, probes.tokens)),
+        rounds=rounds,
+        rollouts=spent.rollouts,
+        tokens=spent.tokens,
+        accepted=spent.accepted,
+        speed=speed,
+        sampling_hours=tokens / each,
+        grading_hours=rounds * spent.rollouts.value * probes.grading_seconds / 3600,
+        training_tokens=learnt,
+        training_hours=(work + steps * STEP_SECONDS) / 3600,
+        accepted_lengths=any(map(any, probes.accepted)),
         evaluation_tokens=measuring,
-        evaluation_hours=times(measuring, 1 / speed / 3600),
-        disk_gb=(tokens.value * BYTES_PER_TOKEN * 2 + model.disk_bytes(recipe)) / 1e9,
+        evaluation_hours=measuring / each,
+        disk_gb=(tokens * BYTES_PER_TOKEN * 2 + model.disk_bytes(recipe)) / 1e9,
         training_gb=model.training_bytes(recipe, rows=0, size=4) / 1e9,
     )
 
 
-def per_problem(
-    until: Until | None, n: int, accepted: Sequence[Sequence[bool]]
-) -> tuple[Range, Range]:
-    """Predict how many rollouts a problem takes, and how many of them are accepted.
-
-    Of a problem that was accepted a times in m probes the rate is Beta(a + 1/2, m - a + 1/2); under
-    a stopping rule both are averaged over that for each probed problem, then over problems: hard
-    ones take more rollouts, so that mean times mean would promise too much.
-    """
-    if until is None:
-        rate = share(sum(map(sum, accepted)), sum(map(len, accepted)))
-        return Range(float(n)), times(rate, n)
-    source = np.random.default_rng(0)
-    drawn, solved = [], []
-    for problem in accepted:
-        rates = source.beta(sum(problem) + 0.5, len(problem) - sum(problem) + 0.5, 64).round(2)
-        each = np.array([expected_draws(float(rate), until) for rate in rates])
-        drawn.append(float(each.mean()))
-        solved.append(float((each * rates).mean()))
-    return average(drawn, until.wave, until.max), average(solved, 0, until.max)
+def mean_row(probes: Probes, roles: dict[str, int]) -> float:
+    """Predict the tokens of a training row: prompt, trimmed response, end."""
+    by_role: dict[str, list[int]] = {"positive": [], "noise": []}
+    for lengths, verdicts in zip(probes.responses, probes.accepted, strict=True):
+        for length, accepted in zip(lengths, verdicts, strict=True):
+            by_role["positive" if accepted else "noise"].append(length)
+    every = by_role["positive"] + by_role["noise"]
+    response = sum(count * mean(by_role[role] or every) for role, count in roles.items())
+    return probes.prompt_tokens + response / sum(roles.values()) + 1
 
 
-def average(values: Sequence[float], low: float, high: float) -> Range:
-    """Average over problems, with an interval inside what is possible."""
-    mean, count = float(np.mean(values)), len(values)
-    if count == 1:
-        return Range(mean, low, high)
-    margin = student(count - 1) * float(np.std(values, ddof=1)) / math.sqrt(count)
-    return Range(mean, max(mean - margin, low), min(mean + margin, high))
-
-
-@cache
-def expected_draws(rate: float, until: Until) -> float:
-    """Give the mean number of draws of a problem whose answers are accepted at a rate."""
-    # Chances of 0, 1, ... accepted so far, of those that go on.
-    going = np.zeros(until.accepted)
-    going[0] = 1.0
-    drawn, mean = 0, 0.0
-    while drawn < until.max and going.sum() > 1e-12:
-        wave = min(until.wave, until.max - drawn)
-        mean += float(going.sum()) * wave
-        drawn += wave
-        for _ in range(wave):
-            going = going * (1 - rate) + np.concatenate([[0.0], going[:-1]]) * rate
-    return mean
-
-
-def student(freedom: int) -> float:
-    """Give the 97.5% quantile of Student's t (Cornish-Fisher; within 2% from 3 degrees on)."""
-    z, n = Z, freedom
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / n + second / n**2 + third / n**3
-
-
-def share(successes: int, trials: int) -> Range:
-    """Give a share with its Wilson interval."""
-    rate = successes / trials
-    centre = (rate + Z**2 / (2 * trials)) / (1 + Z**2 / trials)
-    half = Z * math.sqrt(rate * (1 - rate) / trials + Z**2 / (4 * trials**2)) / (1 + Z**2 / trials)
-    return Range(rate, max(centre - half, 0.0), min(centre + half, 1.0))
-
-
-def times(estimate: Range, factor: float) -> Range:
-    """Scale an estimate."""
-    low = None if estimate.low is None else estimate.low * factor
-    high = None if estimate.high is None else estimate.high * factor
-    return Range(estimate.value * factor, low, high)
-
-
-def product(first: Range, second: Range) -> Range:
-    """Multiply estimates; the ends of one with the ends of the other, which is on the wide side."""
-    lows = [first.value if first.low is None else first.low]
-    lows += [second.value if second.low is None else second.low]
-    highs = [first.value if first.high is None else first.high]
-    highs += [second.value if second.high is None else second.high]
-    return Range(first.value * second.value, math.prod(lows), math.prod(highs))
+def mean(values: Sequence[float]) -> float:
+    """Average numbers."""
+    return sum(values) / len(values)
 
 
 def described(ahead: Forecast) -> list[tuple[str, str]]:
     """Write a forecast in words: what, and how much."""
-    learning = f"{amount(ahead.training_tokens)} tokens, {duration(ahead.training_hours)}"
+    sampling = sampling_time(ahead, ahead.sampling_hours)
+    if ahead.rounds > 1:
+        tokens, rollouts, accepted = (
+            f"{ahead.rounds * each.value:,.0f}"
+            for each in (ahead.tokens, ahead.rollouts, ahead.accepted)
+        )
+        sampling = (
+            f"{tokens} tokens in {rollouts} rollouts, {accepted} accepted, if all {ahead.rounds} "
+            f"rounds are like round 1; {sampling}"
+        )
+    lengths = "" if ahead.accepted_lengths else " (no probe was accepted: as long as the others)"
+    faster = "; more answers at once, as in a long run, go faster" if ahead.speed.rough else ""
     return [
+        ("round 1", f"{amount(ahead.tokens)} tokens in {amount(ahead.rollouts)} rollouts"),
+        ("accepted", f"{amount(ahead.accepted)} of these, correct and passing the rules"),
+        ("sampling", sampling),
+        ("grading", f"about {span(ahead.grading_hours)}"),
         (
-            "sampling",
-            f"{amount(ahead.tokens)} tokens in {amount(ahead.rollouts)} rollouts, "
-            f"{duration(ahead.sampling_hours)}",
+            "training",
+            f"{ahead.training_tokens:,.0f} tokens{lengths}, about {span(ahead.training_hours)}, "
+            f"{ahead.training_gb:.2f} GB of memory",
         ),
-        ("accepted", f"{amount(ahead.accepted)} rollouts correct and passing the rules"),
-        ("grading", duration(ahead.grading_hours)),
-        ("training", f"{learning}, {ahead.training_gb:.2f} GB of memory"),
         (
             "evaluation",
-            f"{amount(ahead.evaluation_tokens)} tokens, {duration(ahead.evaluation_hours)}",
+            f"{ahead.evaluation_tokens:,.0f} tokens, "
+            f"{sampling_time(ahead, ahead.evaluation_hours)}",
         ),
-        ("in all", f"{span(ahead.hours)} besides loading, {ahead.disk_gb:.2f} GB of disk"),
+        (
+            "in all",
+            f"{sampling_time(ahead, ahead.hours)} besides loading, {ahead.disk_gb:.2f} GB of disk",
+        ),
+        ("speed", f"{ahead.speed.tokens_per_second:,.0f} tokens/s, {ahead.speed.source}{faster}"),
     ]
+
+
+def sampling_time(ahead: Forecast, hours: float) -> str:
+    """Write a time that hangs on the speed of sampling, of which the probes give the least."""
+    return f"{'up to' if ahead.speed.rough else 'about'} {span(hours)}"
 
 
 def at_most(recipe: Recipe, why: str) -> str:
@@ -232,14 +210,9 @@ def at_most(recipe: Recipe, why: str) -> str:
 
 def amount(estimate: Range) -> str:
     """Write an estimated number with its interval, if there is any doubt."""
-    if estimate.low is None or estimate.low == estimate.high:
+    if estimate.low == estimate.high:
         return f"{estimate.value:,.0f}"
     return f"{estimate.value:,.0f} [{estimate.low:,.0f}, {estimate.high:,.0f}]"
-
-
-def duration(hours: Range) -> str:
-    """Write an estimated time."""
-    return f"about {span(hours.value)}"
 
 
 def span(hours: float) -> str:

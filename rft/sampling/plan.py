@@ -98,7 +98,7 @@ class Plan:
     section: Sample | Grpo | Evaluate
     asked: Sequence[Asked]
     probes: Sequence[Request] = ()
-    """What the preflight samples."""
+    """What the preflight samples: as the run measures if with a benchmark, else as it learns."""
     until: Until | None = None
 
     @cached_property
@@ -119,9 +119,11 @@ class Plan:
 
     @property
     def room(self) -> int:
-        """Count the tokens that an engine must be able to hold: the preflight samples to learn."""
-        limit = self.run.recipe.learns_from.max_tokens
-        return max([self.longest, *(len(each.prompt_ids) + limit for each in self.probes)])
+        """Count the tokens that an engine must be able to hold, the preflight's probes included."""
+        recipe = self.run.recipe
+        limits = {True: recipe.learns_from.max_tokens, False: recipe.evaluate.max_tokens}
+        probes = (len(each.prompt_ids) + limits[each.benchmark is None] for each in self.probes)
+        return max([self.longest, *probes])
 
     @property
     def together(self) -> bool:

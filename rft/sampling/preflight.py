@@ -4,18 +4,20 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from rft.engines import Engine, Finished, Fixed, Request
+from rft.engines import Engine, Finished, Fixed, Request, engine_identity
 from rft.errors import RFTError
-from rft.estimates.forecast import Forecast, Probes, forecast
+from rft.estimates.forecast import Forecast, Probes, Speed, forecast
 from rft.estimates.model_size import shape_of
 from rft.grading.answers import answer_box
 from rft.processes import devices
 from rft.prompt import Prompter
+from rft.recipe import Evaluate, Grpo, Recipe, Sample
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run, key_of, now
 from rft.runs.models import base_model
@@ -25,7 +27,8 @@ from rft.sampling.plan import Plan, as_sampling, rollout_rows, sampling_settings
 from rft.seeds import derive, digest
 
 HARD = "\\boxed{x^2 + \\frac{1}{2}}"
-PROBES, MOST_PROBES = 8, 64
+# Of what is learnt from, and of what is measured, where that is sampled in another way.
+PROBES, MOST_PROBES, MEASURED_PROBES = 8, 64, 16
 EXAMPLE = "So the answer is $\\boxed{4}$."
 
 
@@ -37,12 +40,14 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
     run, recipe, prompts = job.run, job.run.recipe, plan.prompts
     if not recipe.engine.traits.draws or not plan.probes or is_current(run):
         return None
-    job.say(shown(prompts, plan.probes[0], online=recipe.grpo is not None))
+    asked = [each for each in plan.probes if each.benchmark is None]
+    to_measure = [each for each in plan.probes if each.benchmark is not None]
+    job.say(shown(prompts, asked[0], online=recipe.grpo is not None))
     # What engines compile at their first tokens is not sampling.
-    warm = PROBES if len(plan.probes) > PROBES else min(1, len(plan.probes) - 1)
-    finished = answers(job, engine(), plan.probes[:warm])
+    warm = PROBES if len(asked) > PROBES else min(1, len(asked) - 1)
+    finished = answers(job, engine(), asked[:warm], recipe.learns_from)
     began = time.monotonic()
-    timed = answers(job, engine(), plan.probes[warm:])
+    timed = answers(job, engine(), asked[warm:], recipe.learns_from)
     speed = sum(lengths(timed)) / max(time.monotonic() - began, 1e-9)
     finished += timed
     stopped = sum(done.finish_reason == "stop" for done in finished)
@@ -52,8 +57,9 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
         f"preflight: of {len(finished)} probes {stopped} stopped and {boxed} closed a box, "
         f"at {speed:,.0f} tokens/s"
     )
-    if recipe.rounds and recipe.grpo is None:
-        probes = learnt_from(job, plan, finished, speed)
+    if is_forecast(recipe):
+        measured = answers(job, engine(), to_measure, recipe.evaluate)
+        probes = learnt_from(job, plan, finished, measured, speed=speed, timed=len(timed))
         ahead = foreseen(run, probes)
         refuse_too_much(ahead, shutil.disk_usage(run.path).free)
         told = {"probes": asdict(probes), "forecast": asdict(ahead)}
@@ -63,7 +69,7 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
         "stage": "preflight",
         "round": 0,
         "key": key_of_preflight(run),
-        "settings": sampling_settings(recipe, recipe.learns_from),
+        "settings": settings_of_preflight(recipe),
         "inputs": {"model": plan.model.digest},
         "outputs": {},
         "counts": {"in": len(finished), "stopped": stopped, "boxed": boxed},
@@ -74,10 +80,28 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
     return ahead
 
 
+def is_forecast(recipe: Recipe) -> bool:
+    """Say whether a preflight forecasts the run: rounds, of which there are some."""
+    return recipe.rounds > 0 and recipe.grpo is None
+
+
+def settings_of_preflight(recipe: Recipe) -> dict[str, Any]:
+    """List what a preflight depends on, the model aside."""
+    settings = sampling_settings(recipe, recipe.learns_from)
+    if is_forecast(recipe):
+        settings["evaluate"] = way(recipe.evaluate)
+    return settings
+
+
+def way(section: Sample | Grpo | Evaluate) -> dict[str, float]:
+    """List what of a section decides how long answers are."""
+    names = ("temperature", "top_p", "max_tokens")
+    return {name: getattr(section, name) for name in names}
+
+
 def key_of_preflight(run: Run) -> str:
     """Hash what a preflight depends on."""
-    settings = sampling_settings(run.recipe, run.recipe.learns_from)
-    return key_of("preflight", settings, {"model": base_model(run).digest})
+    return key_of("preflight", settings_of_preflight(run.recipe), {"model": base_model(run).digest})
 
 
 def is_current(run: Run) -> bool:
@@ -86,9 +110,11 @@ def is_current(run: Run) -> bool:
     return done is not None and done["key"] == key_of_preflight(run)
 
 
-def answers(job: Job, engine: Engine, probes: Sequence[Request]) -> list[Finished]:
-    """Sample probes as the run samples to learn."""
-    sampling = as_sampling(job.run.recipe, job.run.recipe.learns_from)
+def answers(
+    job: Job, engine: Engine, probes: Sequence[Request], section: Sample | Grpo | Evaluate
+) -> list[Finished]:
+    """Sample probes as the run samples by a section of its recipe."""
+    sampling = as_sampling(job.run.recipe, section)
     units = Fixed(engine.units(probes))
     return [done for unit in engine.sample(units, sampling, check=job.stop.check) for done in unit]
 
@@ -97,21 +123,33 @@ def probes_of(run: Run, problems: pl.DataFrame, prompts: Prompter) -> list[Reque
     """Ask some problems to learn from, or others where nothing is trained on.
 
     Eight answers tell whether anything is wrong; a long run is worth up to 64, which tell more of
-    what it will take. How long a problem is sampled depends on itself: for that each has four.
+    what it will take. How long a problem is sampled depends on itself: for that each has four. Some
+    that are measured are asked as well, where that is done in another way.
     """
-    sample, each, count = run.recipe.sample, 1, PROBES
-    if run.recipe.grpo is None:
+    recipe, sample, each, count = run.recipe, run.recipe.sample, 1, PROBES
+    if recipe.grpo is None:
         most = sample.until.max if sample.until else sample.n
         count = min(MOST_PROBES, max(PROBES, sample.problems * most // MOST_PROBES))
         each = 4 if sample.until and count > PROBES else 1
-    some = problems.sort(pl.col("split") != "train", "problem_id").head(count // each)
+    names = ["problem_id", "question", "split", "benchmark"]
+    some = problems.select(names).sort(pl.col("split") != "train", "problem_id")
     asked = []
-    for name, question in some.select("problem_id", "question").iter_rows():
-        text = prompts.render(question)
-        ids = tuple(prompts.encode(text))
-        for index in range(each):
-            seed = derive(run.recipe.seed, "probe", name, index)
-            asked.append(Request(digest("probe", name, index), name, 0, index, text, ids, seed))
+
+    def ask(rows: pl.DataFrame, each: int, *, measured: bool) -> None:
+        for name, question, split, benchmark in rows.iter_rows():
+            text = prompts.render(question)
+            ids = tuple(prompts.encode(text))
+            place = f"{split}/{benchmark}" if measured else None
+            about = ("probe", place, name) if measured else ("probe", name)
+            for index in range(each):
+                seed = derive(recipe.seed, *about, index)
+                rollout = digest(*about, index)
+                asked.append(Request(rollout, name, 0, index, text, ids, seed, place))
+
+    ask(some.head(count // each), each, measured=False)
+    if is_forecast(recipe) and way(sample) != way(recipe.evaluate):
+        of_measured = some.filter(pl.col("split") != "train").sort("problem_id", "benchmark")
+        ask(of_measured.head(min(count, MEASURED_PROBES)), 1, measured=True)
     return asked
 
 
@@ -120,7 +158,15 @@ def lengths(finished: Sequence[Finished]) -> list[int]:
     return [done.length or 0 for done in finished]
 
 
-def learnt_from(job: Job, plan: Plan, finished: Sequence[Finished], speed: float) -> Probes:
+def learnt_from(
+    job: Job,
+    plan: Plan,
+    finished: Sequence[Finished],
+    measured: Sequence[Finished],
+    *,
+    speed: float,
+    timed: int,
+) -> Probes:
     """Grade the probes as the run will, and note what a forecast needs of them."""
     assert job.accept is not None, "the command line gives sampling stages what grades for them"
     rows = rollout_rows(finished, plan)
@@ -136,16 +182,25 @@ def learnt_from(job: Job, plan: Plan, finished: Sequence[Finished], speed: float
     groups = by_problem.values()
     return Probes(
         tokens=[lengths(each) for each in groups],
-        tokens_per_second=speed,
+        responses=[[trimmed(plan.prompts, done) for done in each] for each in groups],
         accepted=[[done.request.rollout_id in names for done in each] for each in groups],
+        evaluated=lengths(measured),
+        tokens_per_second=speed,
+        timed=timed,
         grading_seconds=grading,
         prompt_tokens=sum(len(done.request.prompt_ids) for done in finished) / len(finished),
         matrix_speed=matrix_speed(),
     )
 
 
-def foreseen(run: Run, probes: Probes, *, engines: int | None = None) -> Forecast:
-    """Predict from probes what a run will take with the recipe in force, here or on engines."""
+def trimmed(prompts: Prompter, done: Finished) -> int:
+    """Count the tokens of an answer that would be learnt."""
+    ids = prompts.encode(done.completion) if done.token_ids is None else done.token_ids
+    return prompts.trim(ids, done.completion)[0]
+
+
+def foreseen(run: Run, probes: Probes, speed: Speed | None = None) -> Forecast:
+    """Predict what a run will take with the recipe in force, at the probes' speed if no other."""
     problems = run.read("problems", 0, ["split", "benchmark"])
     evaluate = run.recipe.evaluate
     measured = {"dev": 0, "test": 0}
@@ -158,15 +213,43 @@ def foreseen(run: Run, probes: Probes, *, engines: int | None = None) -> Forecas
         problems=count,
         measured=measured,
         model=shape_of(Path(base_model(run).path)),
-        engines=engines or devices.count(run.recipe.engine),
+        speed=speed or speed_of(probes, devices.count(run.recipe.engine)),
     )
+
+
+def speed_of(probes: Probes, engines: int) -> Speed:
+    """Give the speed of so many engines, each as fast as the one that the probes had."""
+    several = f" on one of {engines} engines" if engines > 1 else ""
+    source = f"timed on {probes.timed} answers{several}"
+    return Speed(engines * probes.tokens_per_second, source, rough=True)
+
+
+def speed_so_far(run: Run) -> Speed | None:
+    """Give the speed of the last stage of a run that sampled, if its engine is still the recipe's.
+
+    It had as many answers at once as the run has, which the probes had not.
+    """
+    for round in range(run.recipe.rounds, -1, -1):
+        for name in ("evaluate", "sample"):
+            made = run.manifest(name, round) or {}
+            reached = made.get("tokens_per_second")
+            if reached and made["settings"]["engine"] == engine_identity(run.recipe):
+                where = f"{name} of round {round}" if round else "evaluate of the base"
+                return Speed(reached, f"as in {where}", rough=False)
+    return None
 
 
 def recorded(run: Run) -> Forecast:
     """Predict from the probes of a run's preflight, which may have had another recipe."""
-    done = run.manifest("preflight", 0)
-    assert done is not None, "no preflight was done"
-    return foreseen(run, Probes(**done["probes"]))
+    probes = probes_noted(run)
+    assert probes is not None, "a preflight of today's settings notes today's probes"
+    return foreseen(run, probes, speed_so_far(run))
+
+
+def probes_noted(run: Run) -> Probes | None:
+    """Read the probes of a run's preflight; None where there are none, or of an older version."""
+    noted = (run.manifest("preflight", 0) or {}).get("probes", {})
+    return Probes(**noted) if {each.name for each in fields(Probes)} == set(noted) else None
 
 
 def matrix_speed() -> float:

@@ -1,5 +1,6 @@
-"""The preflight: an engine has room for its probes, and is warm before they are timed."""
+"""The preflight: an engine has room for its probes and is warm first, and what is made of them."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,8 +9,10 @@ import pytest
 from pipelines import evaluate
 from rft.engines import Finished, Request, open_engine
 from rft.processes.stopping import Stop
+from rft.runs.atomic import atomic_text
 from rft.runs.stages import Job, Stage
 from rft.sampling import preflight
+from tests.small_run import evaluate as write_evaluation
 from tests.small_run import new_run, prepare, solved
 
 
@@ -82,3 +85,93 @@ def test_the_engine_is_warm_before_probes_are_timed_and_some_are_timed(
     speed = 100 * sum(timed) / seconds
     assert said[-1].startswith(f"preflight: of {count} probes {count} stopped")
     assert said[-1].endswith(f"at {speed:,.0f} tokens/s")
+
+
+class Told:
+    """An engine whose answers box a 7 and talk on: 30 tokens, or as many as are allowed."""
+
+    def __init__(self):
+        self.asked = []
+
+    def units(self, requests):
+        return [[request] for request in requests]
+
+    def sample(self, feed, sampling, *, check):
+        while (unit := feed.take(wait=True)) is not None:
+            check()
+            self.asked.append((unit[0].benchmark, sampling.temperature, sampling.max_tokens))
+            text = "so \\boxed{7}, as I said."
+            count = min(30, sampling.max_tokens)
+            yield [Finished(unit[0], text, "stop", *[None] * 5, num_tokens=count)]
+
+
+def foretold(asked):
+    """Make a preflight of which every other answer is accepted; give engine and forecast."""
+    engine = Told()
+    stage = Stage("evaluate", lambda *_: {}, lambda *_: {}, lambda _: None)
+    job = Job(asked.run, stage, 0, Stop(), lambda _: None)
+    job.accept = lambda rows: rows["rollout_id"].to_list()[::2]
+    return engine, preflight.preflight(job, asked, lambda: engine)
+
+
+def test_what_is_measured_is_probed_only_where_it_is_sampled_in_its_own_way(plan):
+    same = plan()
+    assert {each.benchmark for each in same.probes} == {None}
+    engine, ahead = foretold(same)
+    assert {limit for *_, limit in engine.asked} == {same.run.recipe.sample.max_tokens}
+    answers = 4 * 2 * same.run.recipe.evaluate.samples("test")
+    assert ahead.evaluation_tokens == answers * 30
+
+
+def test_probes_of_what_is_measured_have_its_settings(plan):
+    other = plan("evaluate.temperature=0.5", "evaluate.max_tokens=20")
+    engine, ahead = foretold(other)
+    measured = [asked for asked in engine.asked if asked[0] is not None]
+    assert measured == [("test/test", 0.5, 20)] * 4
+    assert len(engine.asked) == 8 + 4
+    assert ahead.evaluation_tokens == 4 * 2 * other.run.recipe.evaluate.samples("test") * 20
+
+
+def test_training_tokens_are_those_of_trimmed_responses(plan):
+    asked = plan()
+    foretold(asked)
+    probes = preflight.probes_noted(asked.run)
+    trimmed = len(asked.prompts.encode("so \\boxed{7}"))
+    assert probes.responses == [[trimmed]] * 8
+    assert [verdict for (verdict,) in probes.accepted] == [True, False] * 4
+
+
+def test_a_preflight_is_made_again_for_another_way_to_evaluate_and_for_the_first_round(plan):
+    asked = plan("rounds=0")
+    engine, ahead = foretold(asked)
+    assert ahead is None
+    assert len(engine.asked) == 8
+    assert preflight.probes_noted(asked.run) is None
+
+    def with_recipe(**changes):
+        return replace(asked.run, recipe=asked.run.recipe.model_copy(update=changes))
+
+    assert preflight.is_current(asked.run)
+    assert not preflight.is_current(with_recipe(rounds=1))
+    cooler = asked.run.recipe.evaluate.model_copy(update={"temperature": 0.5})
+    assert preflight.is_current(with_recipe(evaluate=cooler))  # nothing was forecast
+    assert preflight.key_of_preflight(with_recipe(rounds=1)) != preflight.key_of_preflight(
+        with_recipe(rounds=1, evaluate=cooler)
+    )
+
+
+def test_a_stage_that_is_done_tells_the_speed_in_place_of_the_probes(plan):
+    asked = plan()
+    foretold(asked)
+    assert preflight.recorded(asked.run).speed.rough
+    run, answers = asked.run, {("test", "test", "t0"): solved(1, 4)}
+    write_evaluation(run, 0, answers)
+    path = run.manifest_path("evaluate", 0)
+    made = json.loads(path.read_text())
+    atomic_text(path, json.dumps(made | {"tokens_per_second": 1234}))
+    speed = preflight.recorded(run).speed
+    assert (speed.tokens_per_second, speed.rough) == (1234, False)
+    assert speed.source == "as in evaluate of the base"
+    made["settings"]["engine"] = {"kind": "vllm"}
+    atomic_text(path, json.dumps(made | {"tokens_per_second": 1234}))
+    assert preflight.recorded(run).speed.rough

@@ -13,7 +13,7 @@ from rft.foreign_text import visible
 from rft.measuring.pass_at_k import paired_difference_of, pass_interval
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
-from rft.runs.folder import Run
+from rft.runs.folder import Run, open_run, save_recipe
 from rft.seeds import derive
 from tests.small_run import (
     RIGHT,
@@ -242,7 +242,10 @@ def test_engines_and_the_limit_are_told_and_the_forecast_is_held_against_what_ca
     assert "Forecast and actual" not in text_report(run)  # nothing was forecast
     probes = {
         "tokens": [[20, 40], [30, 30]],
+        "responses": [[20, 30], [20, 30]],
+        "evaluated": [],
         "tokens_per_second": 0.05,
+        "timed": 4,
         "accepted": [[True, False], [False, False]],
         "grading_seconds": 0.0,
         "prompt_tokens": 10.0,
@@ -250,13 +253,24 @@ def test_engines_and_the_limit_are_told_and_the_forecast_is_held_against_what_ca
     }
     change("preflight", 0, stage="preflight", probes=probes)
     lines = lines_of(run, "Forecast and actual")
-    assert "rollouts 8 8" in lines  # two problems, four samples each
-    assert f"tokens to learn from 240 {tokens}" in lines
+    assert "rollouts, round 1 8 8" in lines  # two problems, four samples each
+    assert f"tokens, round 1 240 [0, 1,024] {tokens}" in lines  # two problems tell no interval
     (accepted_line,) = [line for line in lines if line.startswith("accepted")]
-    assert accepted_line.startswith("accepted 2 [")
+    assert accepted_line.startswith("accepted, round 1 3 [0, ")
     assert accepted_line.endswith(f"] {accepted}")
     # 240 tokens at 0.05 a second, by two workers.
-    assert "sampling 0:40:00 0:02:00" in lines
+    assert "sampling up to 0:40:00 0:02:00" in lines
+    assert not any("later" in line for line in lines)
+
+    # Another round is held against round 1's rates; a preflight of an older version is passed over.
+    save_recipe(Run(run.path, run.recipe.model_copy(update={"rounds": 2})))
+    run = open_run(run.path)
+    whole_round(run, 2, SAMPLES, measured(1))
+    lines = lines_of(run, "Forecast and actual")
+    assert f"rollouts, later 8 {len(SAMPLES)} at round 1's rates" in lines
+    del probes["timed"]
+    change("preflight", 0, probes=probes)
+    assert "Forecast and actual" not in text_report(run)
 
 
 def test_shares_under_a_stopping_rule_are_marked_and_the_pass_rate_is_corrected(tmp_path):
