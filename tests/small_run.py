@@ -187,6 +187,7 @@ def evaluate(run: Run, round: int, answers: Answers) -> None:
             "answer": answer_of(text),
             "verdict": verdict_of(text),
             "verdict_last_box": verdict_of(text),
+            "verdict_lenient": verdict_of(text),
             "model": f"model{round}",
         }
         for (split, benchmark, name), texts in answers.items()

@@ -9,7 +9,7 @@ import shlex
 import polars as pl
 
 from pipelines.readers.current import sound
-from pipelines.readers.layout import NOTHING, WIDTH, entry, number, table, width_of
+from pipelines.readers.layout import NOTHING, WIDTH, entry, number, percent, table, width_of
 from pipelines.readers.report_cost import cost, foretold, sampling
 from pipelines.readers.report_online import online
 from pipelines.readers.report_rounds import (
@@ -22,6 +22,7 @@ from pipelines.readers.report_rounds import (
 from pipelines.readers.show import golds, listing, sampled_rounds, shortened, whole
 from pipelines.readers.status import at_work, early, status
 from rft.foreign_text import ending, one_line, visible
+from rft.measuring.gain import boxed_share, gain_of, in_words
 from rft.measuring.pass_at_k import Interval, paired_difference_of, pass_interval, passes, solved
 from rft.recipe import Recipe
 from rft.recipe.loading import dump
@@ -123,7 +124,8 @@ def examples(run: Run) -> list[str]:
 
 def verdict(run: Run) -> list[str]:
     """Compare the models on dev and on each benchmark, and say what the gate decided."""
-    columns = ["split", "benchmark", "problem_id", "verdict", "verdict_last_box"]
+    columns = ["split", "benchmark", "problem_id", "answer"]
+    columns += ["verdict", "verdict_last_box", "verdict_lenient"]
     frames = {
         round: run.read("evaluations", round, columns)
         for round in range(run.recipe.rounds + 1)
@@ -161,12 +163,25 @@ def on_benchmark(run: Run, split: str, benchmark: str | None, answers: Answers) 
     samples = " to ".join(str(size) for size in dict.fromkeys([sizes[0], sizes[-1]]))
     ks = sorted({1, *(k for k in run.recipe.evaluate.k if k <= sizes[0])})
     return [
-        f"  {name}: {problems} problems x {samples} samples",
+        f"  {name}: {measured_of(run, split, benchmark, problems)} x {samples} samples",
         *pass_tables(run, name, answers, ks),
         *changes(run, name, answers, sorted({1, ks[-1]})),
         *far_from_reference(run, split, benchmark, answers.get(0)),
-        *last_box(answers),
+        *readings(run, name, answers),
     ]
+
+
+def measured_of(run: Run, split: str, benchmark: str | None, problems: int) -> str:
+    """Say how many problems are measured, of how many there are, and why not the others."""
+    aside = run.read("set_aside", 0, ["split", "benchmark", "reason"])
+    aside = aside.filter(pl.col("split") == split)
+    if benchmark is not None:
+        aside = aside.filter(pl.col("benchmark") == benchmark)
+    if aside.is_empty():
+        return f"{problems} problems"
+    reasons = sorted(aside["reason"].value_counts().iter_rows())
+    why = ", ".join(f"{count} {reason}" for reason, count in reasons)
+    return f"{problems} of {problems + len(aside)} problems ({why})"
 
 
 def pass_tables(run: Run, name: str, answers: Answers, ks: list[int]) -> list[str]:
@@ -258,17 +273,31 @@ def far_from_reference(
     )
 
 
-def last_box(answers: Answers) -> list[str]:
-    """Note where judging the last box instead of the first gives another Pass@1."""
-    notes = []
-    for model, frame in answers.items():
-        if frame is None or frame["verdict_last_box"].null_count():
-            continue
-        first = float(passes(frame, 1).mean())
-        last = float(passes(frame.with_columns(verdict="verdict_last_box"), 1).mean())
-        if first != last:
-            notes.append(f"model {model}: {100 * last:.1f} (first box: {100 * first:.1f})")
-    return entry("note:", f"Pass@1 by the last box, {', '.join(notes)}", 4, 10) if notes else []
+def readings(run: Run, name: str, answers: Answers) -> list[str]:
+    """Write Pass@1 by other readings of the same answers, and what a gain consists of."""
+    known = {model: frame for model, frame in answers.items() if frame is not None}
+
+    def percent_of(frame: pl.DataFrame, verdict: str) -> str:
+        if frame[verdict].null_count():
+            return NOTHING  # measured by an older version
+        return number(100 * float(passes(frame.with_columns(verdict=verdict), 1).mean()), ".1f")
+
+    rows = [
+        [
+            model_name(run, model),
+            *(percent_of(frame, f"verdict{kind}") for kind in ("", "_last_box", "_lenient")),
+            percent(float(boxed_share(frame).mean())),
+        ]
+        for model, frame in known.items()
+    ]
+    header = ["Pass@1 by", "the first box", "the last box", "any, or none", "in a box"]
+    lines = table("lrrrr", [header, *rows])
+    last = max(known)
+    if last and 0 in known:
+        seed = derive(run.recipe.seed, "report", "gain", name, last)
+        if gain := gain_of(known[0], known[last], seed=seed):
+            lines += entry(f"model {last}:", in_words(gain), 4, 10)
+    return lines
 
 
 def decisions(run: Run) -> list[str]:

@@ -15,6 +15,7 @@ import polars as pl
 import yaml
 
 from pipelines.readers.cards.markdown import code, fenced, flow, markdown, plain, short
+from rft.measuring.gain import gain_of, in_words
 from rft.measuring.pass_at_k import pass_interval, solved
 from rft.prompt import load_tokenizer, prompter
 from rft.runs import tables
@@ -291,10 +292,12 @@ def score_table(run: Run, folder: Path) -> str:
     if not paths:
         return "No model was measured."
     by = ["split", "benchmark", "round"]
-    answers = pl.concat(tables.read_file(path, [*by, "problem_id", "verdict"]) for path in paths)
+    columns = [*by, "problem_id", "answer", "verdict"]
+    answers = pl.concat(tables.read_file(path, columns) for path in paths)
     # As a whole dev decides, so as a whole it is reported.
     answers = answers.with_columns(benchmark=pl.when(pl.col("split") != "dev").then("benchmark"))
-    lines = []
+    lines, gains = [], []
+    base: dict[str, pl.DataFrame] = {}
     for (split, benchmark, model), frame in answers.sort(by).group_by(by, maintain_order=True):
         name = str(split) if benchmark in (None, split) else f"{split} {benchmark}"
         n = min(solved(frame)["n"])
@@ -307,7 +310,21 @@ def score_table(run: Run, folder: Path) -> str:
             scores.append(f"{value:.1f} [{low:.1f}, {high:.1f}]")
         problems = frame["problem_id"].n_unique()
         lines.append([name, model, problems, n, scores[0], f"Pass@{ks[1]} {scores[1]}"])
-    return markdown("benchmark, model (0 is the base), problems, samples, Pass@1, Pass@k", lines)
+        gains += gain_words(run, name, int(str(model)), frame, base)
+    table = markdown("benchmark, model (0 is the base), problems, samples, Pass@1, Pass@k", lines)
+    return "\n\n".join([table, *gains])
+
+
+def gain_words(
+    run: Run, name: str, model: int, frame: pl.DataFrame, base: dict[str, pl.DataFrame]
+) -> list[str]:
+    """Say what a model's gain over the base consists of, on a benchmark that decides nothing."""
+    if model == 0:
+        base[name] = frame
+    if model == 0 or name == "dev" or name not in base:
+        return []
+    gain = gain_of(base[name], frame, seed=derive(run.recipe.seed, "report", "gain", name, model))
+    return [f"On {code(name)}, model {model}: {in_words(gain)}."] if gain else []
 
 
 def fate(run: Run, made: Manifests, round: int) -> str:
