@@ -24,6 +24,8 @@ OWN_ARGUMENTS = {
     "warmup_ratio": "sft.warmup",
     "max_length": "sft.max_length",
     "packing": "sft.packing",
+    "packing_strategy": "sft.packing",
+    "padding_free": "sft.packing",
     "bf16": "sft.bf16",
     "save_steps": "sft.save_every",
     "save_strategy": "sft.save_every",
@@ -104,7 +106,7 @@ class Sft(Section):
     max_length: Count
     """The longest prompt + response + end; longer samples are dropped by name, never cut."""
     packing: bool = False
-    """Put several samples into one row."""
+    """Put the samples of a forward pass into one row, none seeing another, in place of padding."""
     lora: Lora | None = None
     """Adapters; null is full fine-tuning."""
     bf16: bool | Auto = "auto"
