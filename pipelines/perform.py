@@ -157,10 +157,12 @@ def next_of(stage: Stage, run: Run) -> int:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Refuse what only the stages know to be wrong: rules, and plug-ins of online training."""
+    """Refuse what only the stages know to be wrong, and what an older run may still have."""
     filter.check_rules(recipe.filter)
+    recipe.sft.refuse_other_packing()
     if recipe.grpo is not None:
         plugins_of(recipe.grpo)
+        recipe.grpo.refuse_cut_distributions()
 
 
 def refuse_absent(stage: Stage, run: Run) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from rft.errors import RFTError
 from rft.recipe.section import Amount, Auto, Count, Open, Section, Text
 
 # SFTConfig keys that the sft stage sets itself -> the recipe key that decides them, if any does.
@@ -24,8 +25,6 @@ OWN_ARGUMENTS = {
     "warmup_ratio": "sft.warmup",
     "max_length": "sft.max_length",
     "packing": "sft.packing",
-    "packing_strategy": "sft.packing",
-    "padding_free": "sft.packing",
     "bf16": "sft.bf16",
     "save_steps": "sft.save_every",
     "save_strategy": "sft.save_every",
@@ -120,6 +119,15 @@ class Sft(Section):
     def longest(self) -> int:
         """Count the tokens of the longest row, the prompt included."""
         return self.max_length
+
+    def refuse_other_packing(self) -> None:
+        """Refuse TRL's other ways of packing, by which a batch is no number of samples.
+
+        Not while a recipe is read: an older run that was trained so can still be read.
+        """
+        for name in ("packing_strategy", "padding_free"):
+            if name in self.args:
+                raise RFTError(f"sft.args.{name}: set sft.packing instead, which decides it")
 
     @model_validator(mode="after")
     def _arguments_are_not_ours(self) -> Self:

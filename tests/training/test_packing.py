@@ -11,6 +11,7 @@ import torch
 import transformers
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
+from pipelines.perform import check_recipe
 from rft.errors import RFTError
 from rft.recipe.loading import load_recipe
 from rft.training.arguments import check_trainer_arguments
@@ -92,4 +93,4 @@ def test_packing_that_would_pack_nothing_is_refused_before_anything_is_spent(siz
 @pytest.mark.parametrize("argument", ["packing_strategy: wrapped", "padding_free: true"])
 def test_trls_own_ways_of_packing_are_refused(argument):
     with pytest.raises(RFTError, match=r"set sft\.packing instead"):
-        load_recipe("smoke", [f"sft.args={{{argument}}}"])
+        check_recipe(load_recipe("smoke", [f"sft.args={{{argument}}}"]))
