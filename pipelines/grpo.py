@@ -47,6 +47,10 @@ DEFAULTS = policy.DEFAULTS | {
     "disable_dropout": False,
     "cast_lm_head_to_fp32": False,
     "vllm_importance_sampling_correction": True,
+    # TRL's default, one ratio for a whole answer, leaves next to nothing of long ones (METHODS.md).
+    "vllm_importance_sampling_mode": "token_truncate",
+    "vllm_importance_sampling_clip_max": 3.0,
+    "vllm_importance_sampling_clip_min": None,
 }
 
 # The rows of dynamics as they come, one JSON object a line, for whoever looks on.

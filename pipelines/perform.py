@@ -157,15 +157,17 @@ def next_of(stage: Stage, run: Run) -> int:
 
 
 def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
-    """Refuse what only the stages know to be wrong: rules, plug-ins, and who gives verdicts."""
+    """Refuse what only the stages know to be wrong, and what an older run may still have."""
     if recipe.grade.verifier == "given" and not of_rows:
         raise RFTError(
             "grade.verifier: given, but a run samples its answers, which bring no verdict; set "
             "math, exact or choice (`rft grade --input` takes given)"
         )
     filter.check_rules(recipe.filter)
+    recipe.sft.refuse_other_packing()
     if recipe.grpo is not None:
         plugins_of(recipe.grpo)
+        recipe.grpo.refuse_cut_distributions()
 
 
 def refuse_absent(stage: Stage, run: Run) -> None:

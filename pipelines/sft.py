@@ -20,12 +20,13 @@ from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 from rft.training import policy
 from rft.training.checkpoints import guard, last_checkpoint, track_into
+from rft.training.packing import refuse_leaks
 
 # TRL's and transformers' defaults that decide what is learnt; `sft.args` may replace any.
-DEFAULTS = policy.DEFAULTS | {"loss_type": "nll", "packing_strategy": "bfd"}
+DEFAULTS = policy.DEFAULTS | {"loss_type": "nll"}
 
 # What changes memory and speed but not what is learnt.
-EXECUTION = {"micro_batch", "save_every"}
+EXECUTION = {"micro_batch", "packing", "save_every"}
 
 
 def settings(run: Run, _round: int) -> dict[str, Any]:
@@ -170,8 +171,12 @@ def make_trainer(
         "learning_rate": sft.learning_rate,
         "lr_scheduler_type": policy.schedule(sft.schedule, sft.warmup),
         "warmup_steps": sft.warmup,
-        "max_length": sft.max_length,
-        "packing": sft.packing,
+        # The samples of a forward pass become one row. TRL's own packing fills rows up from all
+        # samples beforehand, and then a batch of 32 rows may hold 300 samples: `batch` would lie.
+        "padding_free": sft.packing,
+        "packing": False,
+        # Without padding TRL cuts nothing, and says so if asked to; nothing is longer by now.
+        "max_length": None if sft.packing else sft.max_length,
         "completion_only_loss": True,
         "eos_token": prompts.end,
         **policy.device_arguments(sft.bf16),
@@ -194,6 +199,8 @@ def make_trainer(
         callbacks=[guard(stop, "sft")],
     )
     trainer.remove_callback(PrinterCallback)
+    if sft.packing:
+        refuse_leaks(trainer, targets)
     return trainer
 
 

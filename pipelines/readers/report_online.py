@@ -34,6 +34,7 @@ def online(run: Run) -> list[str]:
         f"  sampling temperature ({grpo.temperature:g}); elsewhere it is at temperature 1.",
         *table("l" + "r" * 9, steps(rows)),
         *entry("answers", answers),
+        *correction(rows),
         *shaping(rows, grpo),
     ]
 
@@ -70,6 +71,18 @@ def steps(rows: pl.DataFrame) -> list[list[str]]:
             ]
         )
     return lines
+
+
+def correction(rows: pl.DataFrame) -> list[str]:
+    """Say how far vLLM's probabilities were from the trainer's, where vLLM drew the answers."""
+    told = rows.select("vllm_ratio", "vllm_ratio_max", "vllm_effective").drop_nulls()
+    if told.is_empty():
+        return []
+    ratio, _, worth = told.mean().row(0)
+    largest = told.max().row(0)[1]
+    text = f"each token counts by the trainer's probability over vLLM's: {ratio:.3f} on average, "
+    text += f"at most {largest:.2f}; together worth {percent(worth)} of as many that the trainer "
+    return entry("vLLM", text + "would have drawn")
 
 
 def shaping(rows: pl.DataFrame, grpo: Grpo) -> list[str]:

@@ -19,16 +19,19 @@ class Steer(Plugin):
     much an update on this token changes the entropy. The weight of its policy loss:
     linear:  high - (|Om_t| - min) / (max - min) * (high - low)
     exp:     exp(-k * |Om_t|), k = -ln(low) / max(largest |Om|, 0.02)
-    with extremes over all tokens of the step.
+    with extremes over all tokens of the step. Where all |Om| are equal, linear is (low + high) / 2.
 
     arXiv 2510.10150. Defaults: the released code's, 0.8 and 1.2; it trains with clip ranges 0.2 and
     0.28 (clip_higher).
 
     Needs old_logps and entropies. Conflicts with nothing. The advantage is the one before `shape`.
 
-    Undecided in the literature: the code writes (A / p_old) * p * (1 - p), which is the above since
-    p is p_old. What the linear form does where all |Om| are equal, it does not say: no token stands
-    out, and the weight is 1. exp has no use for `high`: its largest weight is 1.
+    Undecided in the literature: whether weights follow the policy within a step. The released code
+    has Om_t = (A_t / p_old) * p * (1 - p) * (ln p + H), with the current p, the H of the policy
+    that sampled, and the extremes of a micro-batch. Where p is p_old (with `updates: 1` always,
+    else in the first update of a step) that is the Om above. Later its weights follow p; here a
+    token keeps its weight, as extremes over a whole step are not to be had in the loss.
+    exp has no use for `high`: its largest weight is 1.
     """
 
     name: ClassVar[str] = "steer"
@@ -62,7 +65,7 @@ class Steer(Plugin):
         if self.form == "exp":
             return torch.exp(math.log(self.low) / most.clamp(min=0.02) * size)
         if least == most:
-            return torch.ones_like(size)
+            return torch.full_like(size, (self.low + self.high) / 2)
         return self.high - (size - least) / (most - least) * (self.high - self.low)
 
     def weight(self, tokens: Tokens) -> "Tensor":

@@ -1,10 +1,10 @@
 """The recipe's `grpo` section: training online, on answers drawn as it goes."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rft.errors import RFTError
+from rft.errors import RFTError, shown
 from rft.recipe.section import Amount, Auto, Count, Open, Section, empty_is_nothing
 from rft.recipe.sft import Lora, refuse_arguments
 
@@ -66,6 +66,25 @@ OWN_ARGUMENTS = {
 }
 
 
+# What changes the distribution that vLLM draws from -> values with which it does not. vLLM tells
+# probabilities after the change, TRL computes those before it, and would train on their ratio.
+UNCHANGED: dict[str, tuple[Any, ...]] = {
+    "temperature": (),
+    "top_p": (1,),
+    "top_k": (0, -1),
+    "min_p": (0, None),
+    "repetition_penalty": (1,),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "min_tokens": (0,),
+    "logit_bias": (None,),
+    "allowed_token_ids": (None,),
+    "bad_words": (None,),
+    "structured_outputs": (None,),
+    "vllm_structured_outputs_regex": (None,),
+}
+
+
 class Length(Section):
     """A penalty for what comes near the limit, as DAPO's (arXiv 2503.14476)."""
 
@@ -111,7 +130,9 @@ class Grpo(Section):
     temperature: Amount = 1.0
     """Softmax temperature, of sampling and of the trained distribution alike."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Nucleus mass; below 1 the probabilities that are trained are not those that were drawn."""
+    """Nucleus mass; below 1 the probabilities that are trained are not those that were drawn, which
+    vllm refuses.
+    """
     max_tokens: Count
     """The longest completion."""
     reward: Reward = Reward()
@@ -166,6 +187,35 @@ class Grpo(Section):
                 f"grpo.problems is {self.problems}, and there are {problems} problems to learn "
                 "from; lower it, or add problems to prepare.train"
             )
+
+    def refuse_cut_distributions(self) -> None:
+        """Refuse vLLM where its distribution is not the one that TRL corrects for (trl#6789).
+
+        Not while a recipe is read: an older run that was trained so can still be read.
+        """
+        if self.vllm is None:
+            return
+        if "vllm_importance_sampling_cap" in self.args:
+            raise RFTError(
+                "grpo.args.vllm_importance_sampling_cap is TRL's older name; set "
+                "vllm_importance_sampling_clip_max instead"
+            )
+        own = self.args.get("generation_kwargs") or {}
+        if not isinstance(own, dict):
+            raise RFTError(f"grpo.args.generation_kwargs is {shown(own)}; write a mapping")
+        given = {
+            "top_p": self.top_p,
+            **{f"args.{name}": value for name, value in self.args.items()},
+            **{f"args.generation_kwargs.{name}": value for name, value in own.items()},
+        }
+        for place, value in given.items():
+            name = place.rpartition(".")[2]
+            if name in UNCHANGED and value not in UNCHANGED[name]:
+                raise RFTError(
+                    f"grpo.{place} is {shown(value)}, and grpo.vllm is {self.vllm}: vLLM would "
+                    "draw from another distribution than TRL corrects for; remove it, or set "
+                    "grpo.vllm: null"
+                )
 
     @model_validator(mode="after")
     def _arguments_are_not_ours(self) -> Self:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from rft.errors import RFTError
 from rft.recipe.section import Amount, Auto, Count, Open, Section, Text
 
 # SFTConfig keys that the sft stage sets itself -> the recipe key that decides them, if any does.
@@ -104,7 +105,7 @@ class Sft(Section):
     max_length: Count
     """The longest prompt + response + end; longer samples are dropped by name, never cut."""
     packing: bool = False
-    """Put several samples into one row."""
+    """Put the samples of a forward pass into one row, none seeing another, in place of padding."""
     lora: Lora | None = None
     """Adapters; null is full fine-tuning."""
     bf16: bool | Auto = "auto"
@@ -118,6 +119,15 @@ class Sft(Section):
     def longest(self) -> int:
         """Count the tokens of the longest row, the prompt included."""
         return self.max_length
+
+    def refuse_other_packing(self) -> None:
+        """Refuse TRL's other ways of packing, by which a batch is no number of samples.
+
+        Not while a recipe is read: an older run that was trained so can still be read.
+        """
+        for name in ("packing_strategy", "padding_free"):
+            if name in self.args:
+                raise RFTError(f"sft.args.{name}: set sft.packing instead, which decides it")
 
     @model_validator(mode="after")
     def _arguments_are_not_ours(self) -> Self:

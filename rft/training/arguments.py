@@ -2,6 +2,7 @@
 
 from rft.errors import RFTError, suggestion
 from rft.recipe import Recipe
+from rft.training.policy import micro_batch
 
 
 def check_trainer_arguments(recipe: Recipe) -> None:
@@ -14,6 +15,11 @@ def check_trainer_arguments(recipe: Recipe) -> None:
                 "grpo.vllm: colocate, but there is no GPU, and vLLM's CPU build takes no new "
                 "weights; set grpo.vllm: null"
             )
+    if recipe.maker == "sft" and recipe.sft.packing and micro_batch(recipe.sft) == 1:
+        raise RFTError(
+            "sft.packing: one sample goes through the model at once (sft.micro_batch), and there "
+            "is nothing to put beside it; raise sft.micro_batch, or set sft.packing: false"
+        )
     args = recipe.trains.args
     if not args:
         return

@@ -19,6 +19,9 @@ LOGGED = {
     "clip_ratio/low_mean": "clip_low",
     "clip_ratio/high_mean": "clip_high",
     "kl": "kl",
+    # Of the trainer's probability of a token to vLLM's, as TRL bounds it.
+    "sampling/importance_sampling_ratio/mean": "vllm_ratio",
+    "sampling/importance_sampling_ratio/max": "vllm_ratio_max",
     "completions/clipped_ratio": "cut",
 }
 
@@ -33,6 +36,7 @@ TRACKED = (
     "sign_flips",
     "revived",
     "largest_ratio",
+    "vllm_effective",
 )
 
 
@@ -78,8 +82,21 @@ class Dynamics:
             "without_signal": number((groups == 0).all(1).float().mean()),
             "response_length": number(lengths.mean()),
             "tokens": int(lengths.sum()),
+            "vllm_effective": None,
             "rollout_seconds": round(time.monotonic() - self.began, 3),
         }
+
+    def correct(self, ratios: "Tensor", mask: "Tensor") -> None:
+        """Note what share of as many tokens of the policy's own drawing these are worth.
+
+        That is (sum w)^2 / (n sum w^2) over the ratios w, of tokens or of whole answers.
+        """
+        import torch
+
+        weights = ratios * mask
+        sums = torch.stack([weights.sum(), weights.square().sum(), mask.sum()]).double()
+        total, squares, count = self.accelerator.reduce(sums, reduction="sum").tolist()
+        self._row["vllm_effective"] = ratio(total**2, count * squares)
 
     def touch(self, plugin: str, changed: "Tensor", mask: "Tensor") -> None:
         """Note the tokens that a plug-in changed."""

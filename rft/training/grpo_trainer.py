@@ -130,6 +130,8 @@ class ShapedGRPOTrainer(GRPOTrainer):
         for plugin in self.active("advantage"):
             plain = plugin.advantage(batch)
         self.dynamics.begin(batch, lengths, plain)
+        if "importance_sampling_ratio" in output:
+            self.dynamics.correct(output["importance_sampling_ratio"], mask)
         advantages = plain
         for plugin in self.active("adjust"):
             before, advantages = advantages, plugin.adjust(advantages, batch)

@@ -114,6 +114,8 @@ def save(trainer: Any, prompts: Prompter, folder: Path, dtype: str) -> None:
     model = trainer.accelerator.unwrap_model(trainer.model)
     if hasattr(model, "merge_and_unload"):
         model.save_pretrained(folder / "adapter")
+        # The adapter is float32 whatever its base is: PEFT adds its product to the weights in one
+        # operation, which computes in float32 and rounds once.
         model = model.merge_and_unload()
     eos = getattr(model.generation_config, "eos_token_id", None)
     others = [] if eos is None else eos if isinstance(eos, list) else [eos]

@@ -165,12 +165,12 @@ def test_kl_cov_has_no_penalty_where_the_policy_is_the_one_that_sampled():
 
 
 def by_steer(advantages, tokens, form, low, high):
-    """The released formula, with its importance ratio A / p_old, p (1 - p) and all."""
+    """The released formula, with the current p in it, and A / p_old."""
     size = {}
     for place in places(tokens.mask):
-        p = math.exp(float(tokens.old_logps[place]))
+        p, old = (math.exp(float(each[place])) for each in (tokens.logps, tokens.old_logps))
         entropy = float(tokens.entropies[place])
-        omega = float(advantages[place]) / p * p * (1 - p) * (math.log(p) + entropy)
+        omega = float(advantages[place]) / old * p * (1 - p) * (math.log(p) + entropy)
         size[place] = abs(omega)
     least, most = min(size.values()), max(size.values())
     if form == "linear":
@@ -199,6 +199,18 @@ def test_steer_equals_the_formula_on_every_token(form, low, high, scale):
         assert max(expected.values()) == pytest.approx(high)
 
 
+@pytest.mark.parametrize("form", ["linear", "exp"])
+def test_steer_keeps_the_weights_of_a_step_where_the_released_code_follows_the_policy(form):
+    advantages, sampled = step_of([12, 1, 7, 30])
+    found = weights_of(Steer(form=form), advantages, sampled)
+    moved = torch.randn(sampled.mask.shape).mul(0.1).clamp(math.log(0.8), math.log(1.28))
+    later = dataclasses.replace(sampled, logps=(sampled.logps + moved).clamp(max=-1e-3))
+    released = by_steer(advantages, later, form, 0.8, 1.2)
+    apart = [abs(float(found[place]) - weight) for place, weight in released.items()]
+    # Of weights from 0.8 to 1.2, at ratios within the clip range of the paper.
+    assert 0.005 < max(apart) < 0.1
+
+
 def test_the_weights_of_steer_by_hand():
     # Two tokens with p = 1/2 and H = 1 - ln(1/2): Om = A / 2.
     logps = torch.full((2, 1), math.log(0.5))
@@ -220,9 +232,10 @@ def test_steer_without_a_difference_weighs_every_token_the_same(form, lengths):
     assert bool((found[tokens.mask.bool()] == 1).all())
 
 
-def test_one_token_has_weight_one_in_the_linear_form():
+def test_one_token_has_the_weight_in_the_middle_of_the_linear_form():
     advantages, tokens = step_of([1])
     assert weights_of(Steer(), advantages, tokens).tolist() == [[1.0]]
+    assert weights_of(Steer(low=0.5, high=1.0), advantages, tokens).tolist() == [[0.75]]
 
 
 # What holds for all ------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Run: python -m pytest tests/recipe/test_grpo.py
 import pytest
 from click.testing import CliRunner
 
+from pipelines.perform import check_recipe
 from rft.cli import cli
 from rft.errors import RFTError
 from rft.exploration import PLUGINS
@@ -87,6 +88,48 @@ def test_a_recipe_that_cannot_work_is_refused_in_one_line(change, text):
         load_recipe("grpo-quickstart", [change])
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["colocate", "server"])
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ("top_p=0.95", "top_p is 0.95"),
+        ("args={top_k: 20}", "args.top_k is 20"),
+        ("args={min_p: 0.05}", "args.min_p is 0.05"),
+        ("args={repetition_penalty: 1.1}", "args.repetition_penalty is 1.1"),
+        ("args={vllm_structured_outputs_regex: a+}", 'args.vllm_structured_outputs_regex is "a+"'),
+        ("args={generation_kwargs: {top_p: 0.9}}", "args.generation_kwargs.top_p is 0.9"),
+        ("args={generation_kwargs: {temperature: 0.7}}", "generation_kwargs.temperature is 0.7"),
+        ("args={generation_kwargs: {bad_words: [x]}}", 'generation_kwargs.bad_words is ["x"]'),
+    ],
+)
+def test_a_cut_distribution_is_refused_where_vllm_draws_from_it(change, place, mode):
+    with pytest.raises(RFTError) as caught:
+        check_recipe(load_recipe("grpo-quickstart", [f"grpo.vllm={mode}", f"grpo.{change}"]))
+    assert f"{place}, and grpo.vllm is {mode}: " in str(caught.value)
+    assert "\n" not in str(caught.value)
+    # What transformers draws is not corrected.
+    check_recipe(load_recipe("grpo-quickstart", [f"grpo.{change}"]))
+
+
+def test_what_cuts_nothing_goes_with_vllm():
+    args = (
+        "{top_k: 0, min_p: null, repetition_penalty: 1.0, generation_kwargs: {top_p: 1.0, seed: 3}}"
+    )
+    check_recipe(load_recipe("grpo-quickstart", ["grpo.vllm=colocate", f"grpo.args={args}"]))
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        ("{generation_kwargs: [1]}", r"generation_kwargs is .*; write a mapping"),
+        ("{vllm_importance_sampling_cap: 2.0}", "set vllm_importance_sampling_clip_max instead"),
+    ],
+)
+def test_arguments_for_vllm_are_said_in_one_way(args, text):
+    with pytest.raises(RFTError, match=text):
+        check_recipe(load_recipe("grpo-quickstart", ["grpo.vllm=server", f"grpo.args={args}"]))
 
 
 def test_plugins_keep_the_recipes_order_and_nothing_after_a_name_is_no_parameters():

@@ -4,6 +4,7 @@ Run: python -m pytest tests/training/test_grpo_trainer.py
 """
 
 import json
+import math
 from typing import ClassVar
 
 import pytest
@@ -12,6 +13,7 @@ from trl import GRPOTrainer
 
 from rft.exploration import PLUGINS
 from rft.exploration.plugin import Plugin
+from rft.exploration.steer import Steer
 from tests.grpo_training import AT_WORK, PROBLEMS, learn, recipe_for, trainer_for, weights_of
 
 SETTINGS = {
@@ -290,6 +292,42 @@ def test_the_record_shows_turned_and_revived_advantages(tmp_path):
     assert row["sign_flips"] > 0
     assert row["revived"] > 0
     assert row["largest_ratio"] == pytest.approx(3.0)
+
+
+class Released(Steer):
+    """Compare steer's weights with those of its authors' code, where the policy moves."""
+
+    name = "released"
+    apart: ClassVar[list[float]] = []
+
+    def columns(self, advantages, tokens):
+        largest = float(tokens.everywhere(self.size(advantages, tokens, tokens.entropies)).max())
+        given = {"advantages": advantages, "entropies": tokens.entropies}
+        given["largest"] = torch.full_like(advantages, largest)
+        return super().columns(advantages, tokens) | given
+
+    def size(self, advantages, tokens, entropies):
+        now = tokens.logps.exp()
+        change = now * (1 - now) * (tokens.logps + entropies)
+        return (advantages / tokens.old_logps.exp() * change).abs()
+
+    def weight(self, tokens):
+        kept, given = super().weight(tokens), tokens.columns
+        size = self.size(given["advantages"], tokens, given["entropies"])
+        moving = torch.exp(math.log(self.low) * size / given["largest"].clamp(min=0.02))
+        self.apart.append(float(((kept - moving) * tokens.mask).abs().max()))
+        return kept
+
+
+@pytest.mark.parametrize("updates", [1, 2])
+def test_steers_weights_are_those_of_its_authors_until_the_policy_moves(updates, tmp_path):
+    Released.apart.clear()
+    learn(tmp_path, hooks=[Released(form="exp")], updates=updates, learning_rate=0.01)
+    first, second = Released.apart[: 6 // updates], Released.apart[6 // updates :]
+    assert len(first + second) == 6
+    assert max(first) < 1e-5
+    if updates == 2:
+        assert max(second) > 1e-3
 
 
 class Compared(Plugin):

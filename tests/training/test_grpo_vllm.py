@@ -44,6 +44,9 @@ def test_answers_of_vllm_are_shaped_corrected_and_learnt_from(tmp_path):
     for row in learnt.rows:
         assert 0 < row["entropy"] < 3
         assert 1 < row["response_length"] <= 24
+        assert row["vllm_ratio"] == pytest.approx(1, abs=0.02)
+        assert 1 < row["vllm_ratio_max"] < 1.5
+        assert 0.99 < row["vllm_effective"] <= 1
     logs = [each for each in learnt.trainer.state.log_history if "loss" in each]
     # vLLM computes in bfloat16, which costs 0.003 on average. With the base's weights in place of
     # those of each step it was 0.2 at the second and 0.4 at the third (measured).

@@ -5,6 +5,8 @@ import shutil
 
 import polars as pl
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from pipelines import sft
@@ -33,11 +35,11 @@ def rows(prompts) -> list[dict]:
     return [prompts.target(asked, prompts.encode(answer)) for answer in ANSWERS]
 
 
-def build(tmp_path, stop=None, style="chat", targets=None, **changes):
+def build(tmp_path, stop=None, style="chat", targets=None, model=MODEL, **changes):
     prompts = prompter(load_tokenizer(TINY), Prompt(style=style))
     trainer = sft.make_trainer(
         settings(**changes),
-        model=MODEL,
+        model=model,
         prompts=prompts,
         targets=targets or rows(prompts),
         seed=7,
@@ -61,6 +63,26 @@ def test_decoded_labels_are_response_and_end_exactly_once(tmp_path, style, packi
     assert sorted(learnt) == sorted(ANSWERS)
 
 
+@pytest.mark.parametrize("lora", [None, {"r": 4, "alpha": 8}])
+def test_packed_samples_teach_what_they_teach_alone(tmp_path, lora):
+    """The oracle is the training without packing: the same samples in the same steps."""
+    learnt = {}
+    for packing in (False, True):
+        trainer, prompts = build(tmp_path / str(packing), packing=packing, micro_batch=2, lora=lora)
+        for batch in trainer.get_train_dataloader():
+            assert len(batch["input_ids"]) == (1 if packing else 2)
+        with new_model_folder(tmp_path / str(packing) / "model") as folder:
+            figures = sft.train(trainer, prompts, folder, Stop(), dtype="float32")
+        learnt[packing] = figures, weights(tmp_path / str(packing) / "model")
+    (plain, apart), (packed, together) = learnt[False], learnt[True]
+    # 12 samples, 4 a step: packing makes neither fewer steps nor larger ones.
+    assert plain["steps"] == packed["steps"] == 3
+    assert packed["losses"] == pytest.approx(plain["losses"], rel=1e-5)
+    moved = max(float((apart[k] - v).abs().max()) for k, v in weights(TINY).items())
+    between = max(float((apart[k] - together[k]).abs().max()) for k in apart)
+    assert between < 0.01 * moved
+
+
 def test_rows_over_the_limit_are_left_out_and_counted_and_never_cut():
     targets = [{"input_ids": [1] * n, "completion_mask": [1] * n} for n in (130, 128, 5)]
     frame = pl.DataFrame({"rollout_id": ["long", "fits", "short"]})
@@ -72,22 +94,47 @@ def test_rows_over_the_limit_are_left_out_and_counted_and_never_cut():
         sft.without_long(frame, targets, 4)
 
 
-def test_a_half_precision_base_is_trained_in_float32_and_stored_as_it_came(tmp_path):
-    base = AutoModelForCausalLM.from_pretrained(TINY).bfloat16()
-    base.save_pretrained(tmp_path / "base")
-    load_tokenizer(TINY).save_pretrained(tmp_path / "base")
-    prompts = prompter(load_tokenizer(TINY), Prompt())
-    trainer = sft.make_trainer(
-        settings(learning_rate=1e-5, epochs=2),
-        model=ModelRef(str(tmp_path / "base"), "half"),
-        prompts=prompts,
-        targets=rows(prompts),
-        seed=7,
-        checkpoints=tmp_path / "checkpoints",
-        stop=Stop(),
+def half_precision_base(folder) -> ModelRef:
+    """Store the bundled model in bfloat16."""
+    AutoModelForCausalLM.from_pretrained(TINY).bfloat16().save_pretrained(folder)
+    load_tokenizer(TINY).save_pretrained(folder)
+    return ModelRef(str(folder), "half")
+
+
+def test_an_adapter_is_merged_in_float32_and_rounded_once(tmp_path):
+    model = half_precision_base(tmp_path / "base")
+    trainer, prompts = build(
+        tmp_path, model=model, lora={"r": 4, "alpha": 6}, learning_rate=1e-3, epochs=2
     )
+    with new_model_folder(tmp_path / "model") as folder:
+        sft.train(trainer, prompts, folder, Stop(), dtype=policy.saved_dtype(model))
+    adapter = load_file(tmp_path / "model" / "adapter" / "adapter_model.safetensors")
+    before = load_file(tmp_path / "base" / "model.safetensors")
+    after = load_file(tmp_path / "model" / "model.safetensors")
+    adapted, twice = set(), 0
+    for name, a in adapter.items():
+        if ".lora_A." not in name:
+            continue
+        b = adapter[name.replace(".lora_A.", ".lora_B.")]
+        assert a.dtype == b.dtype == torch.float32
+        weight = name.removeprefix("base_model.model.").replace(".lora_A.", ".")
+        assert before[weight].dtype == after[weight].dtype == torch.bfloat16
+        update = 6 / 4 * (b @ a)
+        once = (before[weight].float() + update).bfloat16()
+        assert torch.equal(after[weight], once), weight
+        # Merged in bfloat16 the update is rounded by itself first, and the sum again.
+        twice += int((before[weight] + update.bfloat16() != once).sum())
+        adapted.add(weight)
+    assert adapted
+    assert twice > 0
+    assert all(torch.equal(after[name], before[name]) for name in before.keys() - adapted)
+
+
+def test_a_half_precision_base_is_trained_in_float32_and_stored_as_it_came(tmp_path):
+    model = half_precision_base(tmp_path / "base")
+    trainer, prompts = build(tmp_path, model=model, learning_rate=1e-5, epochs=2)
     before = {name: value.clone() for name, value in trainer.model.named_parameters()}
-    assert policy.saved_dtype(ModelRef(str(tmp_path / "base"), "half")) == "bfloat16"
+    assert policy.saved_dtype(model) == "bfloat16"
     with new_model_folder(tmp_path / "model") as folder:
         sft.train(trainer, prompts, folder, Stop(), dtype="bfloat16")
     assert json.loads((tmp_path / "model/config.json").read_text())["dtype"] == "bfloat16"

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.readers.report_online import LINES, online, shaping, steps
+from pipelines.readers.report_online import LINES, correction, online, shaping, steps
 from rft.recipe import Grpo
 from rft.recipe.loading import load_recipe
 from rft.runs.folder import Run
@@ -51,6 +51,14 @@ def test_a_training_under_way_is_told_of(tmp_path):
     (work / "dynamics.jsonl").write_text("\n".join(lines) + '\n{"step": 3')
     told = "\n".join(online(run))
     assert "256 = 252 trained on + 4 unverified (not done: 2 of 32 steps)" in told
+
+
+def test_where_vllm_drew_the_answers_its_distance_from_the_trainer_is_told():
+    drawn = {"vllm_ratio": 1.0, "vllm_ratio_max": 1.5, "vllm_effective": 0.875}
+    rows = pl.DataFrame([row(1, **drawn), row(2, **drawn | {"vllm_ratio_max": 3.0})])
+    told = " ".join(" ".join(correction(rows)).split())
+    assert "1.000 on average, at most 3.00; together worth 87.5% of as many" in told
+    assert correction(rows.with_columns(pl.lit(None).alias(name) for name in drawn)) == []
 
 
 def test_a_rare_touch_is_no_zero():
