@@ -27,6 +27,7 @@ class Rows:
     columns: tuple[str, ...]
     recipe: "Recipe"
     model: str | None
+    audit: int | None
 
     def read(self) -> "pl.DataFrame":
         """Read the rows, renamed as asked."""
@@ -73,16 +74,27 @@ def rows_stage(stage: str, *more: Callable[..., Any]) -> Callable[[OverRows], cl
         def command(run_folder: Path | None, round: int | None, grace: float, **given: Any) -> None:
             if run_folder is None:
                 over_rows(rows_of(round, **given))
-            elif any(given.values()):
+                return
+            audit = given.pop("audit", None)
+            if any(given.values()):
                 raise click.UsageError("give RUN, or --input with --output, not both")
-            else:
-                stage_command(stage, run_folder, round, grace)
+            stage_command(stage, run_folder, round, grace)
+            if audit is not None:
+                audit_command(run_folder, round, audit)
 
         for option in reversed(options):
             command = option(command)
         return click.command(stage, help=over_rows.__doc__)(command)
 
     return add
+
+
+def audit_command(folder: Path, round: int | None, number: int) -> None:
+    """Judge some of a run's answers again, and say how many verdicts differ."""
+    from pipelines.audit import audit_round
+    from rft.runs.folder import open_run
+
+    audit_round(open_run(folder), round, number, click.echo)
 
 
 def rows_of(
@@ -93,6 +105,7 @@ def rows_of(
     columns: tuple[str, ...],
     overrides: tuple[str, ...],
     model: str | None = None,
+    audit: int | None = None,
     **ranked: str | None,
 ) -> Rows:
     """Check the options of a stage over anyone's rows."""
@@ -114,10 +127,18 @@ def rows_of(
         overrides += tuple(f"select.{name}={value or 'null'}" for name, value in ranked.items())
     settings = load_recipe(recipe or "quickstart", overrides)
     check_recipe(settings, of_rows=True)
-    return Rows(source, output, columns, settings, model)
+    return Rows(source, output, columns, settings, model, audit)
 
 
-@rows_stage("grade")
+@rows_stage(
+    "grade",
+    click.option(
+        "--audit",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Judge N of the answers again by two other ways, and say how many differ.",
+    ),
+)
 def grade(rows: Rows) -> None:
     """Check the answers of a round, or of anyone's rows.
 
@@ -129,13 +150,17 @@ def grade(rows: Rows) -> None:
     Example:
       rft grade --input answers.jsonl --output graded.parquet --column completion=response
     """
+    from pipelines.audit import audit_rows
     from pipelines.rows import grade_file
     from rft.problems.foreign_rows import write_rows
 
+    beside = rows.beside("audit") if rows.audit else None
     graded = grade_file(rows.read(), rows.source, rows.recipe.grade)
     write_rows(rows.output, graded)
     counts = ", ".join(f"{n} {v}" for v, n in sorted(graded["verdict"].value_counts().iter_rows()))
     click.echo(f"{len(graded)} graded: {counts} -> {rows.output}")
+    if rows.audit and beside:
+        audit_rows(graded, rows.source, rows.recipe, rows.audit, beside, click.echo)
 
 
 @rows_stage("filter")

@@ -24,10 +24,14 @@ TRIES = 2
 
 
 class Comparison(NamedTuple):
-    """Asks for a gold answer to be checked and for answers to be compared with it."""
+    """Asks for a gold answer to be checked and for answers to be compared with it.
+
+    Plain: the answers are whole texts, which math-verify reads by itself.
+    """
 
     gold: str
     answers: list[str]
+    plain: bool = False
 
 
 class Outcome(NamedTuple):
@@ -186,7 +190,7 @@ class Pool:
             if subject is None:
                 return
         if subject is None or done < len(worker.job.answers):
-            waiting.appendleft(Comparison(gold, worker.job.answers[done:]))
+            waiting.appendleft(worker.job._replace(answers=worker.job.answers[done:]))
 
     def _start(self) -> _Worker:
         # sympy orders some things by hash: a fixed seed makes the verdicts repeat.

@@ -1,10 +1,10 @@
 """Reads maths with math-verify in a process that may be killed at any moment.
 
 Run by path (so this file imports nothing of ours) by `rft.grading.verifier`; one job a line on
-stdin:
-`{"gold": ..., "answers": [...]}`. One word a line on stdout: `ready` once, then for each job `good`
-or `bad` for the gold and `correct`, `wrong` or `unparseable` for each answer, in order.
-`memory` is the last word of a worker that ran out of it, `failed: ...` of one that could not start.
+stdin: `{"gold": ..., "answers": [...], "plain": false}`. One word a line on stdout: `ready` once,
+then for each job `good` or `bad` for the gold and `correct`, `wrong` or `unparseable` for each
+answer, in order. `memory` is the last word of a worker that ran out of it, `failed: ...` of one
+that could not start.
 """
 
 import contextlib
@@ -102,6 +102,12 @@ def judge(gold: str, answer: str) -> str:
     return "wrong" if _understood(parsed) else "unparseable"
 
 
+def judge_plainly(gold: str, text: str) -> str:
+    """Let math-verify find the answer in a whole text, and compare it, as most use it."""
+    wanted = _parse(rf"\boxed{{{gold}}}", latex_only=False)
+    return "correct" if _equal(wanted, _parse(text, latex_only=False)) else "wrong"
+
+
 def _near(gold: list[Any], answer: list[Any], texts: tuple[str, str]) -> bool:
     """Tell whether two things are close, where both are numbers; others are as near as they are."""
     if not (gold and answer):
@@ -168,11 +174,11 @@ def serve(jobs: Any, say: Callable[[str], None], *, deadline: float) -> None:
         job = json.loads(line)
         gold = job["gold"]
         _start_clock(deadline)
-        good = gold_is_good(gold)
+        good = job["plain"] or gold_is_good(gold)
         say("good" if good else "bad")
         for answer in job["answers"] if good else []:
             _start_clock(deadline)
-            say(judge(gold, answer))
+            say(judge_plainly(gold, answer) if job["plain"] else judge(gold, answer))
 
 
 def _start_clock(deadline: float) -> None:
