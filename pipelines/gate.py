@@ -1,6 +1,6 @@
-"""Adopt the new model unless it is surely worse on dev than the last adopted one.
+"""Adopt the new model unless it is surely worse on dev than an adopted one, on any metric.
 
-Reads evaluations of both; writes a decision into the manifest.
+Reads evaluations of the new and of every adopted model; writes a decision into the manifest.
 """
 
 from typing import Any
@@ -8,9 +8,11 @@ from typing import Any
 import polars as pl
 
 from rft.errors import RFTError
-from rft.measuring.pass_at_k import gate_decision, paired_difference_of
+from rft.measuring.adoption import compare, refuse_other_problems, told, values_of
+from rft.measuring.pass_at_k import solved
+from rft.measuring.power import power, told_power
 from rft.runs.folder import Run
-from rft.runs.models import adopted
+from rft.runs.models import all_adopted
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 
@@ -24,43 +26,62 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
 
 
 def inputs(run: Run, round: int) -> dict[str, str]:
-    """Give the digests of the two models' evaluations."""
-    before = adopted(run, round - 1)
+    """Give the digests of the new and of every adopted model's evaluations."""
     return {
-        "evaluations": run.output_digest("evaluate", round, "evaluations"),
-        "evaluations before": run.output_digest("evaluate", before, "evaluations"),
+        f"evaluations {number}": run.output_digest("evaluate", number, "evaluations")
+        for number in (*all_adopted(run, round - 1), round)
     }
 
 
 def work(job: Job) -> None:
     """Compare and decide."""
-    run, gate = job.run, job.run.recipe.gate
+    run, gate, new = job.run, job.run.recipe.gate, job.round
     assert gate is not None
-    before = adopted(run, job.round - 1)
-    k = int(gate.metric.removeprefix("pass@"))
-    frames = [
-        run.read("evaluations", number, ["split", "benchmark", "problem_id", "verdict"]).filter(
-            pl.col("split") == gate.on
-        )
-        for number in (before, job.round)
-    ]
-    if frames[1].is_empty():
-        raise RFTError(f"gate.on: {gate.on}, but model {job.round} was not measured on that split")
-    seed = derive(run.recipe.seed, "gate", job.round)
-    change = paired_difference_of(frames[0], frames[1], k=k, seed=seed)
-    decision = gate_decision(change)
-    job.counts |= {"in": frames[1]["problem_id"].n_unique(), "adopted": decision == "adopt"}
-    job.notes |= {
-        "seeds": {"bootstrap": seed},
-        "compared_with": before,
-        "difference": [change.value, change.low, change.high],
-        "metric": gate.metric,
-    }
-    words = "adopted" if decision == "adopt" else f"refused: model {before} stays"
-    job.say(
-        f"gate: model {job.round} against model {before} on {gate.on} {gate.metric}: "
-        f"{change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}] -> {words}"
+    before = all_adopted(run, new - 1)
+    answers = {number: on_dev(run, number) for number in (*before, new)}
+    if answers[new].is_empty():
+        raise RFTError(f"gate.on: {gate.on}, but model {new} was not measured on that split")
+    refuse_other_problems(answers)
+    values = {number: values_of(each, gate, f"model {number}") for number, each in answers.items()}
+    seed = derive(run.recipe.seed, "gate", new)
+    comparisons = compare(
+        {number: values[number] for number in before}, values[new], gate, seed=seed
     )
+    worse = [each for each in comparisons if each.refuses]
+    job.counts |= {"in": answers[new]["problem_id"].n_unique(), "adopted": not worse}
+    job.notes |= {
+        "seeds": {"signs": seed},
+        "comparisons": [each.noted() for each in comparisons],
+    }
+    job.say(
+        f"gate: model {new} refused, surely worse on {gate.on}: model {before[-1]} stays"
+        if worse
+        else f"gate: model {new} adopted, not surely worse on {gate.on} than any adopted one"
+    )
+    for each in comparisons:
+        if each.refuses or each.roles:
+            job.say(f"  {told(each, gate.entropy_floor)}" + " -> refused" * each.refuses)
+    for line in seen_by_gate(run):
+        job.say(f"  {line}")
+
+
+def on_dev(run: Run, number: int) -> pl.DataFrame:
+    """Read what decides of a model's answers."""
+    columns = ["split", "benchmark", "problem_id", "verdict", "mean_entropy"]
+    return run.read("evaluations", number, columns).filter(pl.col("split") == "dev")
+
+
+def seen_by_gate(run: Run) -> list[str]:
+    """Say what losses the gate can see, once the base is measured; nothing where there is none."""
+    gate = run.recipe.gate
+    if gate is None or run.manifest("evaluate", 0) is None:
+        return []
+    counts, n = solved(on_dev(run, 0)), run.recipe.evaluate.dev_n
+    if counts.is_empty() or set(counts["n"]) != {n}:  # measured by an older recipe
+        return []
+    seed = derive(run.recipe.seed, "gate", "power")
+    shares = power(counts["c"].cast(pl.Float64).to_numpy(), n, gate, seed=seed)
+    return told_power(shares, len(counts), n)
 
 
 STAGE = Stage("gate", settings, inputs, work)

@@ -10,7 +10,7 @@
     select      pick what to train on: what explores most, and a pinch of noise
     sft         fine-tune: model r         (online training has `grpo` in place of sample to sft)
     evaluate    measure model r
-    gate        adopt it, unless it is surely worse on dev
+    gate        adopt it, unless it is surely worse on dev than an adopted one
 
 Before the first token is spent, whichever stage samples first makes the preflight with the engine
 that it has loaded anyway: rft/sampling/preflight.py.
@@ -57,7 +57,11 @@ def run_all(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) -> bo
         if round and refused_twice(run, round):
             say(f"the gate refused rounds {round - 2} and {round - 1}: the run ends here")
             break
-        anything |= do(stage, run, round, stop, say)
+        done = do(stage, run, round, stop, say)
+        anything |= done
+        if done and stage is evaluate.STAGE and round == 0:
+            for line in gate.seen_by_gate(run):
+                say(f"gate: {line}")
     if (final := evaluate.ended_with(run)) is not None:
         anything |= do(evaluate.STAGE, run, final, stop, say)
     if anything and rounds:

@@ -8,6 +8,7 @@ import shlex
 
 import polars as pl
 
+from pipelines.gate import seen_by_gate
 from pipelines.readers.current import sound
 from pipelines.readers.layout import NOTHING, WIDTH, entry, number, percent, table, width_of
 from pipelines.readers.report_cost import cost, foretold, sampling
@@ -22,6 +23,7 @@ from pipelines.readers.report_rounds import (
 from pipelines.readers.show import golds, listing, sampled_rounds, shortened, whole
 from pipelines.readers.status import at_work, early, status
 from rft.foreign_text import ending, one_line, visible
+from rft.measuring.adoption import noted_comparisons, told
 from rft.measuring.gain import boxed_share, gain_of, in_words
 from rft.measuring.pass_at_k import Interval, paired_difference_of, pass_interval, passes, solved
 from rft.recipe import Recipe
@@ -301,20 +303,19 @@ def readings(run: Run, name: str, answers: Answers) -> list[str]:
 
 
 def decisions(run: Run) -> list[str]:
-    """Write the gate's decisions in words."""
+    """Write what the gate can see, and its decisions in words."""
     if run.recipe.gate is None:
         return ["  no gate: every new model is adopted"]
-    lines = []
+    lines = [line for seen in seen_by_gate(run) for line in entry("gate sees", seen)]
+    undecided = True
     for round in range(1, run.recipe.rounds + 1):
         if not (gate := sound(run, "gate", round)):
             continue
-        change, before = Interval(*gate["difference"]), gate["compared_with"]
-        metric = f"{gate['settings']['gate']['on']} {gate['metric'].replace('pass', 'Pass')}"
-        against = f"{metric} {interval(change, '+.1f')} points against model {before}"
-        ending = (
-            f"model {round} adopted: {against}"
-            if gate["counts"]["adopted"]
-            else f"model {round} refused, surely worse: {against}, which stays"
-        )
-        lines += entry(f"gate {round}", ending)
-    return lines or ["  gate: nothing to decide yet"]
+        undecided = False
+        compared = noted_comparisons(gate)
+        worse = [each for each in compared if each.refuses]
+        floor = gate["settings"]["gate"].get("entropy_floor", 1.0)
+        words = "; ".join(told(each, floor) for each in worse or compared if worse or each.roles)
+        decided = "adopted: dev" if gate["counts"]["adopted"] else "refused, surely worse: dev"
+        lines += entry(f"gate {round}", f"model {round} {decided} {words}")
+    return [*lines, "  gate: nothing to decide yet"] if undecided else lines

@@ -159,7 +159,6 @@ def drive(
 
     from pipelines import run as loop
     from pipelines.children import ChildFailed
-    from pipelines.perform import STAGES
     from pipelines.readers.report import text_report
     from rft.engines import refuse_missing
     from rft.processes.stopping import Stop
@@ -174,13 +173,7 @@ def drive(
         timer.daemon = True
         timer.start()
     if plan_only:
-        if stored is None:
-            STAGES["prepare"].inputs(run, 0)
-        click.echo(planned(run, stored, loop.plan(run, run.recipe.rounds)))
-        try:
-            click.echo(foreseen(run, stop))
-        except ChildFailed as failed:
-            raise SystemExit(failed.code) from None
+        tell_plan(run, stored, stop)
         return
     make_folder(run.path)
     with run.lock():
@@ -199,6 +192,24 @@ def drive(
         rounds = "1 round is" if upto == 1 else f"{upto} rounds are"
         done = "the training is done" if run.recipe.grpo else f"{rounds} done"
         say(f"{run.path}: nothing to do, {done}")
+
+
+def tell_plan(run: "Run", stored: "Recipe | None", stop: "Stop") -> None:
+    """Say what would be done, what the gate can see, and what it will take."""
+    from pipelines import run as loop
+    from pipelines.children import ChildFailed
+    from pipelines.gate import seen_by_gate
+    from pipelines.perform import STAGES
+
+    if stored is None:
+        STAGES["prepare"].inputs(run, 0)
+    click.echo(planned(run, stored, loop.plan(run, run.recipe.rounds)))
+    for line in seen_by_gate(run):
+        click.echo(f"  gate: {line}")
+    try:
+        click.echo(foreseen(run, stop))
+    except ChildFailed as failed:
+        raise SystemExit(failed.code) from None
 
 
 def with_rounds(run: "Run", rounds: int) -> "Run":

@@ -85,11 +85,6 @@ def _bootstrap(values: Numbers, seed: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def gate_decision(change: Interval) -> str:
-    """Refuse a model only if it is surely worse: the whole interval of its change is below 0."""
-    return "refuse" if change.high < 0 else "adopt"
-
-
 def solved(evaluations: pl.DataFrame) -> pl.DataFrame:
     """Count samples and correct ones of each problem, sorted by benchmark and problem."""
     return (

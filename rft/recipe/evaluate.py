@@ -1,10 +1,12 @@
 """The recipe's `evaluate` and `gate` sections: what is measured, and what follows from it."""
 
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from rft.recipe.section import Count, Section, refuse_equal_samples
+from rft.errors import shown
+from rft.recipe.section import Count, Inside, Section, refuse_equal_samples
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -55,15 +57,39 @@ class Evaluate(Section):
         return self
 
 
+def one_or_more(given: Any) -> Any:
+    """Read a single metric as a list of one."""
+    return [given] if isinstance(given, str) else given
+
+
 class Gate(Section):
     """When a new model is adopted."""
 
     on: Literal["dev"] = "dev"
     """The split that decides; a benchmark must not."""
-    metric: Annotated[str, Field(pattern=r"^pass@[1-9][0-9]*$")] = "pass@1"
-    """What is compared with the last adopted model, as pass@K."""
+    metric: Annotated[
+        tuple[str, ...], BeforeValidator(one_or_more), Field(strict=False, min_length=1)
+    ] = ("pass@1",)
+    """What must not be surely worse than an adopted model's: pass@K, entropy, or several."""
+    level: Annotated[float, Field(ge=0.001, le=0.2)] = 0.05
+    """The most often that a model as good as every adopted one is refused, per decision."""
+    entropy_floor: Inside = 0.5
+    """For `entropy`: the share of the base's mean entropy that has to be left."""
 
     @property
-    def k(self) -> int:
-        """Give the K of the metric."""
-        return int(self.metric.removeprefix("pass@"))
+    def metrics(self) -> dict[str, int | None]:
+        """Give each metric's K; entropy has none."""
+        return {
+            name: None if name == "entropy" else int(name.removeprefix("pass@"))
+            for name in self.metric
+        }
+
+    @field_validator("metric")
+    @classmethod
+    def _metrics_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name != "entropy" and not re.fullmatch(r"pass@[1-9][0-9]*", name):
+                raise ValueError(f"it names {shown(name)}; a metric is pass@K or entropy")
+        if len(set(names)) < len(names):
+            raise ValueError(f"it is {list(names)}; list each metric once")
+        return names

@@ -133,11 +133,17 @@ class Recipe(Section):
                 )
             return self
         refuse_equal_samples(self.evaluate.temperature, "evaluate.dev_n", self.evaluate.dev_n)
-        if self.gate and self.gate.k > self.evaluate.dev_n:
-            raise ValueError(
-                f"gate.metric is {self.gate.metric} and evaluate.dev_n is {self.evaluate.dev_n}, "
-                "but Pass@k needs at least k samples; raise evaluate.dev_n"
-            )
+        for metric, k in self.gate.metrics.items() if self.gate else ():
+            if k is not None and k > self.evaluate.dev_n:
+                raise ValueError(
+                    f"gate.metric has {metric} and evaluate.dev_n is {self.evaluate.dev_n}, "
+                    "but Pass@k needs at least k samples; raise evaluate.dev_n"
+                )
+            if k is None and not self.sample.statistics.entropy:
+                raise ValueError(
+                    "gate.metric has entropy and sample.statistics.entropy is false, so that none "
+                    "is recorded; set it to true"
+                )
         return self
 
     @model_validator(mode="after")

@@ -181,15 +181,22 @@ def last_round(run: Run) -> int:
 
 def adopted(run: Run, before: int) -> int:
     """Give the last adopted model among 0..before: all are adopted where there is no gate."""
-    for round in range(before, 0, -1):
-        if run.recipe.gate is None:
-            return round
-        decision = run.manifest("gate", round)
-        if decision is None:
-            raise NotReady(f"{run.path}: round {round} has no finished `gate`; run that first")
-        if decision["counts"]["adopted"]:
-            return round
-    return 0
+    return next((round for round in range(before, 0, -1) if is_adopted(run, round)), 0)
+
+
+def all_adopted(run: Run, before: int) -> list[int]:
+    """List the adopted models among 0..before, the base first."""
+    return [0, *(round for round in range(1, before + 1) if is_adopted(run, round))]
+
+
+def is_adopted(run: Run, round: int) -> bool:
+    """Say whether a round's model was adopted."""
+    if run.recipe.gate is None:
+        return True
+    decision = run.manifest("gate", round)
+    if decision is None:
+        raise NotReady(f"{run.path}: round {round} has no finished `gate`; run that first")
+    return bool(decision["counts"]["adopted"])
 
 
 def made_model(run: Run, round: int) -> ModelRef:

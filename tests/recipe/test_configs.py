@@ -94,7 +94,12 @@ QUICKSTART = {
         "reference": {},
     },
     "grpo": None,
-    "gate": {"on": "dev", "metric": "pass@1"},
+    "gate": {
+        "on": "dev",
+        "metric": ["pass@1", "pass@4"],
+        "level": 0.05,
+        "entropy_floor": 0.5,
+    },
     "keep": {"models": "all", "optimizer": False},
     "track": "none",
 }

@@ -315,7 +315,7 @@ def test_on_and_off_are_words_as_keys_and_values(tmp_path: Path) -> None:
     text = "extends: quickstart\ngate: {on: dev}\nmodel: {path: off}\n"
     recipe = load_recipe(written(tmp_path, text))
     assert recipe.gate is not None
-    assert (recipe.gate.on, recipe.gate.metric) == ("dev", "pass@1")
+    assert (recipe.gate.on, recipe.gate.metric) == ("dev", ("pass@1", "pass@4"))
     assert recipe.model.path == "off"
 
 

@@ -179,8 +179,19 @@ def test_a_holdout_beside_a_source_is_refused() -> None:
         (["prepare.dev=null"], "gate decides on the dev split, and prepare.dev is null"),
         (["prepare.dev={holdout: 0}"], "prepare.dev.holdout is 0, and should be at least 1"),
         (["gate.on=test"], "gate.on is \"test\", and should be 'dev'"),
-        (["gate.metric=pass@8"], "gate.metric is pass@8 and evaluate.dev_n is 4"),
-        (["gate.metric=accuracy"], 'gate.metric is "accuracy", and should match pattern'),
+        (["gate.metric=pass@8"], "gate.metric has pass@8 and evaluate.dev_n is 4"),
+        (["gate.metric=[pass@1, pass@8]"], "gate.metric has pass@8 and evaluate.dev_n is 4"),
+        (["gate.metric=accuracy"], 'gate.metric: it names "accuracy"; a metric is pass@K or'),
+        (["gate.metric=[pass@1, pass@0]"], 'gate.metric: it names "pass@0"; a metric is pass@K'),
+        (["gate.metric=[pass@1, pass@1]"], "list each metric once"),
+        (["gate.metric=[]"], "gate.metric is [], and should have at least 1 item"),
+        (["gate.metric=5"], "gate.metric is 5, and should be a list"),
+        (["gate.level=0.5"], "gate.level is 0.5, and should be at most 0.2"),
+        (["gate.entropy_floor=1"], "gate.entropy_floor is 1, and should be less than 1"),
+        (
+            ["gate.metric=entropy", "sample.statistics.entropy=false", "select.by=random"],
+            "gate.metric has entropy and sample.statistics.entropy is false",
+        ),
         (["sft.max_length=0"], "sft.max_length is 0, and should be at least 1"),
         (["sft.micro_batch=3"], "sft: batch is 32, no multiple of the 3 samples"),
         (["sft.warmup=1.5"], "sft: warmup is 1.5; give whole steps, or a share below 1"),
@@ -220,6 +231,7 @@ def test_what_cannot_work_together_is_refused(overrides: list[str], words: str) 
         ["evaluate.k=[16]"],  # above dev_n: left out on dev, not refused
         ["gate=null", "prepare.dev=null", "evaluate={n: 1, k: [1], max_tokens: 9, temperature: 0}"],
         ["gate.metric=pass@4"],
+        ["gate.metric=[entropy, pass@2]"],
         ["sft.max_length=8"],  # shorter than max_tokens: such rows are dropped by name
         ["sft.batch=48", "sft.micro_batch=24"],
         ["sft.bf16=false", "sft.args={fp16: true}"],
@@ -310,7 +322,7 @@ def test_differences_are_dotted_and_tell_both_values() -> None:
         ("sample.n", 8, 4),
         ("filter.redundant.threshold", 0.31, 0.5),
         ("filter.duplicate", {}, None),
-        ("gate", {"on": "dev", "metric": "pass@1"}, None),
+        ("gate", old.model_dump(mode="json")["gate"], None),
         (
             "filter",
             ["no_box", "no_digit", "redundant", "duplicate"],

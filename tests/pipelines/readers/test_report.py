@@ -364,7 +364,11 @@ def test_the_gate_speaks_in_words_with_numbers(tmp_path):
     assert any(
         line.startswith("gate 1 model 1 refused, surely worse: dev Pass@1 -100.0") for line in lines
     )
-    assert "points against model 0, which stays" in " ".join(lines)
+    assert "points against model 0 (base, last, best)" in " ".join(lines)
+    assert any(
+        line.startswith("gate sees dev 40 x 4, Pass@1: a true loss is refused: of 2 points in")
+        for line in lines
+    )
     assert any(line.startswith("1 refused 0.0 [") for line in lines)
     assert any(line.endswith("worse (40 problems)") for line in lines)
 
