@@ -14,4 +14,6 @@ def share_of(count: int, of: int) -> Interval:
     rate = count / of
     centre = (rate + Z**2 / (2 * of)) / (1 + Z**2 / of)
     half = Z * math.sqrt(rate * (1 - rate) / of + Z**2 / (4 * of**2)) / (1 + Z**2 / of)
-    return Interval(rate, max(centre - half, 0.0), min(centre + half, 1.0))
+    # At the ends the formula misses 0 and 1 by rounding.
+    low, high = (0.0 if not count else centre - half), (1.0 if count == of else centre + half)
+    return Interval(rate, low, high)

@@ -333,18 +333,59 @@ def test_a_base_far_from_its_reference_is_warned_about(tmp_path):
         assert ("the base's Pass@1 is 43.8, published is 60: 16.2 points apart" in text) == warned
 
 
-def test_the_last_box_is_noted_where_it_differs(tmp_path):
+def test_other_readings_of_the_same_answers_stand_beside_the_strict_one(tmp_path):
     run = new_run(tmp_path / "run")
     prepare(run, answers=measured(0))
     evaluate(run, 0, measured(0))
-    assert "last box" not in text_report(run)
     frame = run.read("evaluations", 0)
-    flipped = frame.with_columns(verdict_last_box=frame["verdict"].replace("wrong", "correct"))
+    right = frame["verdict"].replace("wrong", "correct")
+    flipped = frame.with_columns(verdict_last_box=right, verdict_lenient=right)
     do(new_run(run.path, "evaluate.max_tokens=99"), "evaluate", 0, lambda job: _put(job, flipped))
     again = new_run(run.path, "evaluate.max_tokens=99")
-    assert "note: Pass@1 by the last box, model 0: 100.0 (first box: 43.8)" in lines_of(
-        again, "Did it work?"
-    )
+    lines = lines_of(again, "Did it work?")
+    assert "Pass@1 by the first box the last box any, or none in a box" in lines
+    assert "0 base 43.8 100.0 100.0 100.0%" in lines
+
+    # 0.1 did not read leniently: unknown, and nothing else is.
+    older = frame.with_columns(verdict_lenient=pl.lit(None, pl.String))
+    do(new_run(run.path, "evaluate.max_tokens=98"), "evaluate", 0, lambda job: _put(job, older))
+    lines = lines_of(new_run(run.path, "evaluate.max_tokens=98"), "Did it work?")
+    assert "0 base 43.8 43.8 - 100.0%" in lines
+
+
+def test_a_gain_is_parted_into_format_and_skill(tmp_path):
+    run = new_run(tmp_path / "run", "select.budget=3", "select.noise=0.34")
+    answers = {("test", "test", f"t{index}"): [RIGHT, WRONG, "none", "none"] for index in range(8)}
+    boxed = {place: [RIGHT, WRONG, RIGHT, WRONG] for place in answers}
+    prepare(run, answers=answers)
+    evaluate(run, 0, answers)
+    whole_round(run, 1, SAMPLES, boxed)
+    text = " ".join(text_report(run).split())
+    assert (
+        "model 1: of +25.0 points of Pass@1, +25.0 [+25.0, +25.0] are format (more answers in a "
+        "box, each as good as the base's) and +0.0 [+0.0, +0.0] are skill"
+    ) in text
+
+
+def test_how_many_problems_of_a_benchmark_are_measured_is_said(tmp_path):
+    run = new_run(tmp_path / "run")
+    prepare(run, answers=measured(0))
+    evaluate(run, 0, measured(0))
+    aside = run.read("set_aside", 0)
+    rows = pl.DataFrame(
+        [
+            {"problem_id": f"a{index}", "split": "test", "benchmark": "test", "reason": reason}
+            for index, reason in enumerate(["gold cannot be read", "gold cannot be read", "odd"])
+        ],
+    ).with_columns(question=pl.lit("?"), gold=pl.lit(["1"]), source=pl.lit("x"))
+    path = run.folder("set_aside", 0)
+    tables.write(path, "set_aside", tables.pad(rows, "set_aside"))
+    assert aside.is_empty()
+    heads = [line for line in lines_of(run, "Did it work?") if line.startswith("test:")]
+    problems = len(measured(0))
+    assert heads == [
+        f"test: {problems} of {problems + 3} problems (2 gold cannot be read, 1 odd) x 4 samples"
+    ]
 
 
 def _put(job, frame) -> None:

@@ -83,7 +83,7 @@ def test_every_fate_has_its_sentence(run):
         ("p0", 4): "rejected by no_box: no box closes in the completion",
         ("p1", 0): f"{passes}; selected as positive, rank 1 of 3 by entropy (1.000)",
         ("p1", 1): "rejected by redundant: 0.81 > 0.31",
-        ("p1", 4): "rejected by no_box: its box is empty",
+        ("p1", 4): "rejected by no_box: its boxes only repeat the form: empty, or a placeholder",
     }
     assert {place: row_of(run, *place)["why"] for place in wanted} == wanted
     noise = sorted(row_of(run, "p1", index)["why"] for index in (2, 3))
