@@ -49,11 +49,28 @@ def funnel(run: Run) -> list[str]:
     return ["  Nothing sampled to learn from yet."]
 
 
+# Paths to a verdict that are counted apart: what was right, or would have been, but for something.
+_APART = {
+    "unit_ignored": "right but for a unit that one side lacks",
+    "unit": "wrong for another unit, or one that the question does not ask for",
+    "shape": "wrong as a list, a point or a set, though of equal content",
+    "several_boxes": "not right by the first box, but by all of them together",
+}
+
+
+def _readings(graded: dict[str, Any]) -> list[str]:
+    paths = graded.get("paths", {})
+    told = [f"{paths[path]:,} {about}" for path, about in _APART.items() if paths.get(path)]
+    if repeats := graded.get("placeholders"):
+        told.append(f"{repeats:,} repeat the form in a box (`\\boxed{{}}`), which is passed over")
+    return entry("note", "; ".join(told), 4) if told else []
+
+
 def _graded(run: Run, round: int, sampled: int) -> list[str]:
-    if not sound(run, "grade", round):
+    if not (graded := sound(run, "grade", round)):
         return entry("sampled", f"{sampled:,}, not graded yet", 4)
     verdicts = by_verdict(run.read("graded", round, ["verdict"]))
-    lines = entry("sampled", total(sampled, verdicts), 4)
+    lines = [*entry("sampled", total(sampled, verdicts), 4), *_readings(graded)]
     if not sound(run, "filter", round):
         return lines
     kept = run.read("kept", round, ["verdict"])

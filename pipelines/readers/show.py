@@ -23,7 +23,8 @@ from rft.runs.folder import Run
 SORTS = {name: order.column for name, order in ORDERS.items() if order.column is not None}
 SORTS |= {"tokens": "num_tokens"}
 IDENTITY = ["rollout_id", "problem_id", "round", "sample_index", "finish_reason", "num_tokens"]
-GRADED = ["rollout_id", "num_response_tokens", "answer", "verdict", "num_boxed", "redundancy"]
+GRADED = ["rollout_id", "num_response_tokens", "answer", "verdict", "verdict_path"]
+GRADED += ["num_boxed", "num_placeholders", "redundancy"]
 GRADED += [name for name in columns() if name not in GRADED]
 GRADED += ["stats_origin"]
 # Where a row was ranked, in the table that it is in after `select`.
@@ -254,7 +255,8 @@ def text_whole(run: Run, row: dict[str, Any]) -> str:
     """Write a rollout in full: nothing is shortened, the part that was cut off is marked."""
     seed = NOTHING if row["seed"] is None else row["seed"]
     place = f"round {row['round']}, sample {row['sample_index']} of problem {row['problem_id']}"
-    verdict = f"{row['verdict']}; {_siblings(row)}" if row["verdict"] else "not graded yet"
+    path = f" ({row['verdict_path']})" if row["verdict_path"] else ""
+    verdict = f"{row['verdict']}{path}; {_siblings(row)}" if row["verdict"] else "not graded yet"
     about = {
         "why": row["why"],
         "statistics": _statistics(row),
@@ -269,7 +271,7 @@ def text_whole(run: Run, row: dict[str, Any]) -> str:
     if response is None or response == completion:
         ends = f"finish: {row['finish_reason']}, {number(row['num_tokens'], 'd')} tokens"
         return "\n".join([*lines, "", f"completion ({ends})", *block(completion)])
-    kept = f"response ({number(row['num_response_tokens'], 'd')} tokens, up to the first box)"
+    kept = f"response ({number(row['num_response_tokens'], 'd')} tokens, up to the answer's box)"
     lines += ["", kept, *block(response)]
     if completion.startswith(response):
         ends = f"finish: {row['finish_reason']}, {number(row['num_tokens'], 'd')} tokens in all"
@@ -297,6 +299,8 @@ def _statistics(row: dict[str, Any]) -> str:
         f"redundancy {number(row['redundancy'], '.4f')}",
         f"boxes {number(row['num_boxed'], 'd')}",
     ]
+    if row["num_placeholders"]:
+        parts.append(f"placeholders {row['num_placeholders']}")
     origin = f" (means over the response's tokens; origin: {row['stats_origin'] or NOTHING})"
     return ", ".join(parts) + origin
 
