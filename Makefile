@@ -58,7 +58,7 @@ lint: $(READY)  ## Check style and types
 bench: $(READY)  ## Measure the ratios that BENCHMARKS.md records
 	$(BIN)/python tests/bench/curation.py
 
-bench-until: $(READY)  ## Compare sampling in waves with a fixed number, at equal coverage
+bench-until: $(READY)  ## Compare sampling in waves with a fixed number, at equal numbers of usable samples
 	$(BIN)/python tests/bench/until.py
 
 bench-forecast: $(READY)  ## Count how often simulated rounds lie in their forecast

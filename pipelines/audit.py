@@ -42,8 +42,6 @@ def audit_rows(
     say: Callable[[str], None],
 ) -> None:
     """Audit the verdicts of anyone's rows, which were just graded."""
-    if "gold" not in graded.columns:
-        raise RFTError(f"{path}: no column 'gold'; an audit judges the answers by it")
     columns = ["problem_id", "gold", *(name for name in ("question", "problem") if name in graded)]
     _, keys = rollouts_of(graded.select("completion", *columns), path)
     completions = dict(graded.select("rollout_id", "completion").iter_rows())

@@ -152,10 +152,13 @@ def grade(rows: Rows) -> None:
     """
     from pipelines.audit import audit_rows
     from pipelines.rows import grade_file
-    from rft.problems.foreign_rows import write_rows
+    from rft.problems.foreign_rows import need, write_rows
 
     beside = rows.beside("audit") if rows.audit else None
-    graded = grade_file(rows.read(), rows.source, rows.recipe.grade)
+    given = rows.read()
+    if rows.audit:
+        need(given, ["gold"], rows.source)
+    graded = grade_file(given, rows.source, rows.recipe.grade)
     write_rows(rows.output, graded)
     counts = ", ".join(f"{n} {v}" for v, n in sorted(graded["verdict"].value_counts().iter_rows()))
     click.echo(f"{len(graded)} graded: {counts} -> {rows.output}")

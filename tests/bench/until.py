@@ -1,8 +1,9 @@
-"""Sampling in waves against a fixed n at equal coverage, on bundled problems (make bench-until).
+"""Sampling in waves against a fixed n, at equal numbers of usable samples (make bench-until).
 
 Samples every problem MAX times once, then asks the real stage, over that recording, for waves until
-ACCEPTED are correct and pass the rules; a fixed n is the smallest with which as many problems get
-there. Both are paid for in the same tokens, so nothing but the rule differs.
+ACCEPTED are correct and pass the rules. What is used of a problem is at most ACCEPTED samples, by
+`select.per_problem`; a fixed n is the smallest that yields as many usable ones. Both are paid for
+in the same tokens, so nothing but the rule differs.
 """
 
 import subprocess
@@ -33,11 +34,11 @@ def sampled(folder: Path, *settings: str) -> pl.DataFrame:
     return open_run(folder).read("rollouts", 1)
 
 
-def reached(graded: pl.DataFrame, rules: dict[str, dict[str, object]]) -> set[str]:
-    """Name the problems with enough accepted answers."""
+def usable(graded: pl.DataFrame, rules: dict[str, dict[str, object]]) -> int:
+    """Count the accepted answers of which a selection can use: so many of each problem."""
     kept, _ = apply_rules(graded, rules)
     counts = kept.filter(pl.col("verdict") == "correct")["problem_id"].value_counts()
-    return set(counts.filter(pl.col("count") >= ACCEPTED)["problem_id"])
+    return int(counts["count"].clip(upper_bound=ACCEPTED).sum())
 
 
 def main() -> None:
@@ -57,10 +58,11 @@ def main() -> None:
         with grading(run) as (graded_of, _):
             graded, in_waves = graded_of(everything), graded_of(waves)
     rules = run.recipe.filter
-    there = reached(in_waves, rules)
-    for n in range(1, MAX + 1):
-        if len(reached(graded.filter(pl.col("sample_index") < n), rules)) >= len(there):
-            break
+    there = usable(in_waves, rules)
+    yields = {
+        n: usable(graded.filter(pl.col("sample_index") < n), rules) for n in range(1, MAX + 1)
+    }
+    n = min(n for n, number in yields.items() if number >= there or n == MAX)
     fixed = everything.filter(pl.col("sample_index") < n)
     by_problem = (
         waves.group_by("problem_id")
@@ -72,7 +74,7 @@ def main() -> None:
     source = np.random.default_rng(0)
     picks = [source.integers(PROBLEMS, size=PROBLEMS) for _ in range(RESAMPLES)]
     low, high = np.percentile([a[pick].sum() / b[pick].sum() for pick in picks], [2.5, 97.5])
-    print(f"problems with {ACCEPTED} accepted: {len(there)} of {PROBLEMS}")
+    print(f"usable samples: waves {there}, n = {n} {yields[n]}, n = {n - 1} {yields.get(n - 1, 0)}")
     print(
         f"until {{accepted: {ACCEPTED}, max: {MAX}, wave: {WAVE}}}: "
         f"{len(waves):,} rollouts, {a.sum():,} tokens"

@@ -125,6 +125,79 @@ def test_each_verdict_is_counted(tmp_path):
     assert outcome.said.startswith("5 graded: 1 correct, 2 no_answer, 1 unparseable, 1 wrong")
 
 
+GIVEN = ("--set", "grade.verifier=given")
+
+
+def test_verdicts_that_rows_bring_along_are_kept(tmp_path):
+    said = ["correct", "Wrong", True, False, 1, 0, "right", "incorrect", "timeout"]
+    rows = [{"completion": RIGHT, "verdict": f"{each}", "n": n} for n, each in enumerate(said)]
+    outcome = run(tmp_path, "grade", rows, *GIVEN)
+    right = [row["n"] for row in outcome.rows if row["verdict"] == "correct"]
+    assert right == [0, 2, 4, 6]
+    assert Counter(row["verdict"] for row in outcome.rows) == {
+        "correct": 4,
+        "wrong": 4,
+        "timeout": 1,
+    }
+    assert {row["verdict_path"] for row in outcome.rows} == {"given"}
+    assert {row["answer"] for row in outcome.rows} == {"4"}
+
+
+def test_a_verdict_is_given_for_each_completion_of_a_list(tmp_path):
+    rows = [{"completion": [RIGHT, WRONG], "verdict": [False, True], "gold": "4"}]
+    verdicts = [row["verdict"] for row in run(tmp_path, "grade", rows, *GIVEN).rows]
+    assert verdicts == ["wrong", "correct"]
+
+
+@pytest.mark.parametrize("verdict", [True, [True]])
+def test_a_list_of_completions_without_as_many_verdicts_is_refused(tmp_path, verdict):
+    rows = [{"completion": [RIGHT, WRONG], "verdict": verdict}]
+    assert "lists of equal lengths" in refused(tmp_path, "grade", rows, *GIVEN)
+
+
+def test_a_verdict_of_another_kind_is_refused_by_its_number(tmp_path):
+    rows = [{"completion": RIGHT, "verdict": each} for each in ("correct", "maybe")]
+    assert 'sample 2 has the verdict "maybe"' in refused(tmp_path, "grade", rows, *GIVEN)
+    assert "no column 'verdict'" in refused(tmp_path, "grade", [{"completion": RIGHT}], *GIVEN)
+
+
+def test_a_choice_is_judged_by_its_letter(tmp_path):
+    rows = [{"completion": rf"\boxed{{{text}}}", "gold": "B"} for text in ("(b)", "B. 4", "C", "4")]
+    outcome = run(tmp_path, "grade", rows, "--set", "grade.verifier=choice")
+    assert [row["verdict"] for row in outcome.rows] == [
+        "correct",
+        "correct",
+        "wrong",
+        "unparseable",
+    ]
+
+
+def test_the_question_says_which_unit_an_answer_may_have(tmp_path):
+    texts = ["12 apples", "12 pears"]
+    rows = [{"completion": rf"\boxed{{{text}}}", "gold": "12", "question": "How many apples?"}
+            for text in texts]  # fmt: skip
+    graded = run(tmp_path, "grade", rows).rows
+    assert [(row["verdict"], row["verdict_path"]) for row in graded] == [
+        ("correct", "unit_ignored"),
+        ("wrong", "unit"),
+    ]
+
+
+def test_an_audit_judges_again_and_writes_beside_the_output(tmp_path):
+    rows = [{"completion": rf"\boxed{{{n}}}", "gold": "4"} for n in (4, 5, "4.0", "2+2")]
+    outcome = run(tmp_path, "grade", rows, "--audit", "3")
+    assert "audit, numbers at random points: 0 of 3 differ, 0.0% [0.0%, 56.1%]" in outcome.said
+    assert "audit, plain math-verify on the whole text: 0 of 3 differ" in outcome.said
+    audited = pl.read_parquet(outcome.output.with_suffix(".audit.parquet"))
+    assert len(audited) == 3
+    assert audited["probed"].to_list() == (audited["verdict"] == "correct").to_list()
+
+
+def test_an_audit_without_golds_is_refused(tmp_path):
+    rows = [{"completion": RIGHT, "verdict": True}]
+    assert "no column 'gold'" in refused(tmp_path, "grade", rows, *GIVEN, "--audit", "3")
+
+
 # Filter -------------------------------------------------------------------------------------------
 
 
