@@ -64,6 +64,12 @@ def tiny():
         ("\\boxed{\\boxed{2} } x", "\\boxed{\\boxed{2} }"),
         ("\\boxed{open \\boxed{2} x", "\\boxed{open \\boxed{2}"),
         ("no box at all", "no box at all"),
+        ("in \\boxed{}. So \\boxed{2}. More", "in \\boxed{}. So \\boxed{2}"),
+        (
+            "\\boxed{\\boxed{}} \\boxed{...} \\boxed{2}$.",
+            "\\boxed{\\boxed{}} \\boxed{...} \\boxed{2}$.",
+        ),
+        ("only \\boxed{} and \\boxed{answer}.", "only \\boxed{} and \\boxed{answer}."),
         ("\\boxed{unclosed $.", "\\boxed{unclosed $."),
         ("é é \\boxed{é} é", "é é \\boxed{é}"),
     ],
@@ -76,6 +82,18 @@ def test_the_response_ends_with_the_token_in_which_the_answer_box_closes(bpe, co
     if answer_box(completion):
         before = answer_box(prompts.decode(ids[: count - 1]))
         assert before is None or before.start != answer_box(completion).start
+
+
+def test_what_the_prompt_shows_in_a_box_is_passed_over_in_trimming(bpe):
+    prompts = prompter(bpe, Prompt(template="{question} Answer as \\boxed{{n}} or \\boxed{{42}}."))
+    for completion, response in [
+        ("as \\boxed{n} or \\boxed{42}: \\boxed{7} so", "as \\boxed{n} or \\boxed{42}: \\boxed{7}"),
+        ("it is \\boxed{42} so", "it is \\boxed{42}"),
+        ("it is \\boxed{n} so", "it is \\boxed{n} so"),
+    ]:
+        assert prompts.trim(prompts.encode(completion), completion)[1] == response
+    shown = Prompt(few_shot=({"question": "1 + 1?", "answer": "\\boxed{2}"},))
+    assert prompter(bpe, shown).form == prompter(bpe, Prompt()).form
 
 
 def test_trimming_agrees_with_a_token_by_token_search(tiny):

@@ -81,13 +81,14 @@ def named(judge, gold):
     return next(name for name, key in judge.keys.items() if key.golds == [gold])
 
 
-def test_the_judge_reads_the_first_box_and_nothing_after_it(tmp_path):
+def test_the_judge_reads_the_first_box_that_holds_an_answer_and_nothing_after_it(tmp_path):
     trainer = trainer_for(recipe_for(reward={"format": 0.25}), tmp_path)
     prompts, judge = trainer.prompts, trainer.answers
     texts = ["so \\boxed{5} and \\boxed{6}", "so \\boxed{6} and \\boxed{5}", "5", "\\boxed{5"]
+    texts += ["in \\boxed{}: \\boxed{5}", "in \\boxed{}: 5"]
     ids = [[*prompts.encode(text), prompts.end_id] for text in texts]
     name = named(judge, "5")
-    assert judge(ids, [name] * 4) == [1.25, 0.25, 0.0, 0.0]
+    assert judge(ids, [name] * 6) == [1.25, 0.25, 0.0, 0.0, 1.25, 0.0]
     cut = [prompts.encode(texts[0])]
     assert judge(cut, [name]) == [1.0], "no end, no reward for the format"
     assert isinstance(judge.verifier, Judge)
