@@ -62,7 +62,7 @@ def _readings(graded: dict[str, Any]) -> list[str]:
     paths = graded.get("paths", {})
     told = [f"{paths[path]:,} {about}" for path, about in _APART.items() if paths.get(path)]
     if repeats := graded.get("placeholders"):
-        told.append(f"{repeats:,} repeat the form in a box (`\\boxed{{}}`), which is passed over")
+        told.append(f"the form in a box (`\\boxed{{}}`), passed over in {repeats:,} samples")
     return entry("note", "; ".join(told), 4) if told else []
 
 
