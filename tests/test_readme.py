@@ -1,4 +1,4 @@
-"""The README's and GPU.md's commands exist; every rule, stage and recipe has its place."""
+"""The commands of README, GPU.md and VERDICTS.md exist; every rule, stage and recipe has its place."""
 
 import re
 import shlex
@@ -14,7 +14,7 @@ from rft.cli import cli
 
 ROOT = bundled("configs").parent
 README = (ROOT / "README.md").read_text()
-PAGES = README + (ROOT / "GPU.md").read_text()
+PAGES = README + (ROOT / "GPU.md").read_text() + (ROOT / "VERDICTS.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGES, re.DOTALL)
 LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = sorted(cli.commands)
