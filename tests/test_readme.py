@@ -1,4 +1,4 @@
-"""The commands of README, GPU.md and VERDICTS.md exist; every rule, stage and recipe has its place."""
+"""The commands of the pages exist; every rule, stage and recipe has its place in the README."""
 
 import re
 import shlex

@@ -4,13 +4,10 @@ Reads the tables and manifests of the stages that are done; writes nothing.
 """
 
 import hashlib
-import shlex
 
 import polars as pl
 
-from pipelines.gate import seen_by_gate
-from pipelines.readers.current import sound
-from pipelines.readers.layout import NOTHING, WIDTH, entry, number, percent, table, width_of
+from pipelines.readers.layout import NOTHING, entry
 from pipelines.readers.report_cost import cost, foretold, sampling
 from pipelines.readers.report_online import online
 from pipelines.readers.report_rounds import (
@@ -20,22 +17,13 @@ from pipelines.readers.report_rounds import (
     selection,
     stopping,
 )
+from pipelines.readers.report_scores import scores
 from pipelines.readers.show import golds, listing, sampled_rounds, shortened, whole
 from pipelines.readers.status import at_work, early, status
 from rft.foreign_text import ending, one_line, visible
-from rft.measuring.adoption import noted_comparisons, told
-from rft.measuring.gain import boxed_share, gain_of, in_words
-from rft.measuring.pass_at_k import Interval, paired_difference_of, pass_interval, passes, solved
 from rft.recipe import Recipe
 from rft.recipe.loading import dump
 from rft.runs.folder import Run
-from rft.seeds import derive
-
-# How many points a base may differ from the published figure before the prompt is suspected.
-FAR = 5
-
-# Model -> its answers on one benchmark, None where it was not measured there.
-Answers = dict[int, pl.DataFrame | None]
 
 
 def text_report(run: Run) -> str:
@@ -43,7 +31,7 @@ def text_report(run: Run) -> str:
     sections = {
         "": head(run),
         "Some rollouts, before any statistic": examples(run),
-        "Did it work?": verdict(run),
+        "Did it work?": scores(run),
         "Online training": online(run),
         "Funnel": funnel(run),
         "Stopping": stopping(run),
@@ -119,203 +107,3 @@ def examples(run: Run) -> list[str]:
             lines.append(f"    sampled   {ending(rollout['completion'], 86)}")
             lines += entry("why", visible(rollout["why"]), 4)
     return lines
-
-
-# Did it work? -------------------------------------------------------------------------------------
-
-
-def verdict(run: Run) -> list[str]:
-    """Compare the models on dev and on each benchmark, and say what the gate decided."""
-    columns = ["split", "benchmark", "problem_id", "answer"]
-    columns += ["verdict", "verdict_last_box", "verdict_lenient"]
-    frames = {
-        round: run.read("evaluations", round, columns)
-        for round in range(run.recipe.rounds + 1)
-        if sound(run, "evaluate", round)
-    }
-    if not frames:
-        return [f"  No evaluation yet: `rft {run.command} {shlex.quote(str(run.path))}`"]
-    lines = ["  Percent of problems solved [95% interval over problems]; model 0 is the base."]
-    for split, benchmark in measured(frames):
-        answers: Answers = {}
-        for model, frame in frames.items():
-            here = frame.filter(pl.col("split") == split)
-            if benchmark is not None:
-                here = here.filter(pl.col("benchmark") == benchmark)
-            answers[model] = None if here.is_empty() else here
-        lines += ["", *on_benchmark(run, split, benchmark, answers)]
-    return [*lines, "", *decisions(run)] if run.recipe.rounds else lines
-
-
-def measured(frames: dict[int, pl.DataFrame]) -> list[tuple[str, str | None]]:
-    """List what is reported apart: dev as a whole, since it decides as a whole; each benchmark."""
-    names = pl.concat([frame.select("split", "benchmark") for frame in frames.values()]).unique()
-    rows = sorted(names.iter_rows())
-    dev: list[tuple[str, str | None]] = [("dev", None)] if any(s == "dev" for s, _ in rows) else []
-    return dev + [(split, benchmark) for split, benchmark in rows if split != "dev"]
-
-
-def on_benchmark(run: Run, split: str, benchmark: str | None, answers: Answers) -> list[str]:
-    """Write a benchmark's Pass@k of each model, its change to the base, and what is suspicious."""
-    name = split if benchmark in (None, split) else f"{split} {benchmark}"
-    known = [frame for frame in answers.values() if frame is not None]
-    counts = pl.concat([solved(frame) for frame in known])
-    sizes = sorted(set(counts["n"]))
-    problems = max(len(solved(frame)) for frame in known)
-    samples = " to ".join(str(size) for size in dict.fromkeys([sizes[0], sizes[-1]]))
-    ks = sorted({1, *(k for k in run.recipe.evaluate.k if k <= sizes[0])})
-    return [
-        f"  {name}: {measured_of(run, split, benchmark, problems)} x {samples} samples",
-        *pass_tables(run, name, answers, ks),
-        *changes(run, name, answers, sorted({1, ks[-1]})),
-        *far_from_reference(run, split, benchmark, answers.get(0)),
-        *readings(run, name, answers),
-    ]
-
-
-def measured_of(run: Run, split: str, benchmark: str | None, problems: int) -> str:
-    """Say how many problems are measured, of how many there are, and why not the others."""
-    aside = run.read("set_aside", 0, ["split", "benchmark", "reason"])
-    aside = aside.filter(pl.col("split") == split)
-    if benchmark is not None:
-        aside = aside.filter(pl.col("benchmark") == benchmark)
-    if aside.is_empty():
-        return f"{problems} problems"
-    reasons = sorted(aside["reason"].value_counts().iter_rows())
-    why = ", ".join(f"{count} {reason}" for reason, count in reasons)
-    return f"{problems} of {problems + len(aside)} problems ({why})"
-
-
-def pass_tables(run: Run, name: str, answers: Answers, ks: list[int]) -> list[str]:
-    """Write Pass@k of each model, the first and the last k with intervals, on one page width."""
-
-    def column(k: int) -> list[str]:
-        framed = k in (ks[0], ks[-1])
-        cells = [f"Pass@{k}" + (" [low, high]" if framed else "")]
-        for model, frame in answers.items():
-            if frame is None:
-                cells.append(NOTHING)
-            elif framed:
-                seed = derive(run.recipe.seed, "report", name, model, k)
-                cells.append(interval(pass_interval(frame, k=k, seed=seed), "5.1f"))
-            else:
-                cells.append(number(100 * float(passes(frame, k).mean()), ".1f"))
-        return cells
-
-    models = ["model", *(model_name(run, model) for model in answers)]
-
-    def drawn(wanted: list[int]) -> list[str]:
-        columns = [models, *(column(k) for k in wanted)]
-        return table("l" + "r" * len(wanted), list(zip(*columns, strict=True)))
-
-    whole = drawn(ks)
-    if width_of(whole) <= WIDTH:
-        return whole
-    return [*drawn([ks[0], ks[-1]]), *drawn(ks[1:-1])]
-
-
-def model_name(run: Run, model: int) -> str:
-    """Name a model, with the gate's word if it was refused."""
-    if model == 0:
-        return "0 base"
-    gate = sound(run, "gate", model) if run.recipe.gate else None
-    return f"{model} refused" if gate and not gate["counts"]["adopted"] else f"{model}"
-
-
-def interval(mean: Interval, form: str) -> str:
-    """Write an interval in percent; adding 0 to a rounded number makes no zero negative."""
-    value, low, high = (
-        format(round(100 * part, 1) + 0.0, form) for part in (mean.value, mean.low, mean.high)
-    )
-    return f"{value} [{low}, {high}]"
-
-
-def judged(change: Interval, problems: int) -> str:
-    """Say in words what an interval of a change allows to say."""
-    if change.low > 0:
-        return f"better ({problems} problems)"
-    return f"{'worse' if change.high < 0 else 'cannot tell'} ({problems} problems)"
-
-
-def changes(run: Run, name: str, answers: Answers, ks: list[int]) -> list[str]:
-    """Write each model's change to the base, problem by problem."""
-    base = answers.get(0)
-    rows = []
-    for model, frame in answers.items():
-        for k in ks if model else []:
-            if base is None or frame is None:
-                said = [NOTHING, ""]
-            else:
-                seed = derive(run.recipe.seed, "report", "change", name, model, k)
-                change = paired_difference_of(base, frame, k=k, seed=seed)
-                said = [interval(change, "+6.1f"), judged(change, len(solved(frame)))]
-            rows.append([model_name(run, model), f"Pass@{k}", *said])
-    if not rows:
-        return []
-    header = ["model", "", "change to base, points", ""]
-    return table("llrl", [header, *rows])
-
-
-def far_from_reference(
-    run: Run, split: str, benchmark: str | None, base: pl.DataFrame | None
-) -> list[str]:
-    """Warn when the base is far from its published figure: mostly the prompt is to blame."""
-    wanted = run.recipe.evaluate.reference.get(benchmark or "")
-    if split != "test" or wanted is None or base is None:
-        return []
-    ours = 100 * float(passes(base, 1).mean())
-    if abs(ours - wanted) <= FAR:
-        return []
-    return entry(
-        "warning:",
-        f"the base's Pass@1 is {ours:.1f}, published is {wanted:g}: {abs(ours - wanted):.1f} "
-        f"points apart, mostly a matter of template or stop tokens; read some rollouts: "
-        f"`rft show {shlex.quote(str(run.path))}`",
-        indent=4,
-    )
-
-
-def readings(run: Run, name: str, answers: Answers) -> list[str]:
-    """Write Pass@1 by other readings of the same answers, and what a gain consists of."""
-    known = {model: frame for model, frame in answers.items() if frame is not None}
-
-    def percent_of(frame: pl.DataFrame, verdict: str) -> str:
-        if frame[verdict].null_count():
-            return NOTHING  # measured by an older version
-        return number(100 * float(passes(frame.with_columns(verdict=verdict), 1).mean()), ".1f")
-
-    rows = [
-        [
-            model_name(run, model),
-            *(percent_of(frame, f"verdict{kind}") for kind in ("", "_last_box", "_lenient")),
-            percent(float(boxed_share(frame).mean())),
-        ]
-        for model, frame in known.items()
-    ]
-    header = ["Pass@1 by", "the first box", "the last box", "any, or none", "in a box"]
-    lines = table("lrrrr", [header, *rows])
-    last = max(known)
-    if last and 0 in known:
-        seed = derive(run.recipe.seed, "report", "gain", name, last)
-        if gain := gain_of(known[0], known[last], seed=seed):
-            lines += entry(f"model {last}:", in_words(gain), 4, 10)
-    return lines
-
-
-def decisions(run: Run) -> list[str]:
-    """Write what the gate can see, and its decisions in words."""
-    if run.recipe.gate is None:
-        return ["  no gate: every new model is adopted"]
-    lines = [line for seen in seen_by_gate(run) for line in entry("gate sees", seen)]
-    undecided = True
-    for round in range(1, run.recipe.rounds + 1):
-        if not (gate := sound(run, "gate", round)):
-            continue
-        undecided = False
-        compared = noted_comparisons(gate)
-        worse = [each for each in compared if each.refuses]
-        floor = gate["settings"]["gate"].get("entropy_floor", 1.0)
-        words = "; ".join(told(each, floor) for each in worse or compared if worse or each.roles)
-        decided = "adopted: dev" if gate["counts"]["adopted"] else "refused, surely worse: dev"
-        lines += entry(f"gate {round}", f"model {round} {decided} {words}")
-    return [*lines, "  gate: nothing to decide yet"] if undecided else lines
