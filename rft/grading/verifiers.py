@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from rft.grading.spelling import canonical
 from rft.grading.verifier import Judgement, Verifier, at_first_sight
@@ -34,12 +33,7 @@ class Judges(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: Any) -> None: ...
 
 
 class PlainVerifier:
@@ -79,12 +73,7 @@ class PlainVerifier:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: Any) -> None:
         return None
 
 
