@@ -97,7 +97,7 @@ def result_of(run: Run, seed: int) -> Result:
 
 def spread(values: list[float], form: str = ".1f") -> str:
     """Write a mean with its standard deviation over seeds."""
-    return f"{statistics.mean(values):{form}} ± {statistics.stdev(values):{form}}"
+    return f"{statistics.mean(values):{form}} ± {statistics.stdev(values):{form.lstrip('+')}}"
 
 
 def main() -> None:
