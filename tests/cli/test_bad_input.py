@@ -97,7 +97,7 @@ def with_train(path: Path) -> str:
         ([{"question": "1 + 1?", "gold": None}], "no usable problem left"),
         ([{"question": " ", "gold": "2"}], "1: empty question"),
         ([{"question": "x" * 4000, "gold": "2"}], "1: prompt too long"),
-        ([{"question": "Which?", "gold": "\\frac{"}], "1: gold does not verify against itself"),
+        ([{"question": "Which?", "gold": "\\frac{"}], "1: gold cannot be read"),
     ],
 )
 def test_problems_none_of_which_can_be_used_are_refused(tmp_path, rows, says):
