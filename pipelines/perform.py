@@ -22,7 +22,7 @@ from rft.runs.retention import prune
 from rft.runs.stages import Accept, Job, Stage
 from rft.sampling import preflight
 from rft.sampling.plan import SamplingStage
-from rft.training.arguments import check_trainer_arguments
+from rft.training.arguments import check_trainer_arguments, refuse_lone_packing
 
 # A run is one of rounds or one of online training; what only one of the two kinds has.
 OF_ROUNDS = (sample.STAGE, grade.STAGE, filter.STAGE, score.STAGE, selection.STAGE, sft.STAGE)
@@ -165,6 +165,7 @@ def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
         )
     filter.check_rules(recipe.filter)
     recipe.sft.refuse_other_packing()
+    refuse_lone_packing(recipe)
     if recipe.grpo is not None:
         plugins_of(recipe.grpo)
         recipe.grpo.refuse_cut_distributions()

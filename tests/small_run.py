@@ -139,6 +139,7 @@ def grade(run: Run, round: int, samples: Sequence[Sample]) -> None:
             "answer": answer_of(text),
             "verdict": verdict_of(text),
             "num_boxed": len(read(text).answers),
+            "num_placeholders": len(read(text).placeholders),
             "finish_reason": finish,
             "num_tokens": len(text),
             "redundancy": redundancy(cut(text)),

@@ -214,4 +214,8 @@ def decisions(run: Run) -> list[str]:
         words = "; ".join(told(each, floor) for each in worse or compared if worse or each.roles)
         decided = "adopted: dev" if gate["counts"]["adopted"] else "refused, surely worse: dev"
         lines += entry(f"gate {round}", f"model {round} {decided} {words}")
-    return [*lines, "  gate: nothing to decide yet"] if undecided else lines
+    if undecided:
+        return [*lines, "  gate: nothing to decide yet"]
+    level = run.recipe.gate.level
+    note = f"the gate's intervals hold all at once, on one side, at level {level:g}; those above"
+    return [*lines, *entry("note", f"{note} are the 95% of each change by itself")]

@@ -13,12 +13,14 @@ import pyarrow.parquet as pq
 
 from pipelines import evaluate
 from pipelines.grpo import JOURNAL
+from pipelines.perform import STAGES
 from pipelines.readers.current import all_steps, next_step, rounds_done
 from pipelines.readers.layout import percent, span
 from rft.foreign_text import visible
 from rft.measuring.cut_answers import ALARM
 from rft.runs.folder import Run
 from rft.runs.lock import describe, owner_of
+from rft.runs.stages import changed_settings
 from rft.sampling.shards import ARRAY, key_in, receipts, receipts_in, spent
 
 # Raised whenever a field of the JSON changes its meaning or goes away.
@@ -68,10 +70,19 @@ def status(run: Run) -> dict[str, Any]:
         "heartbeat": heartbeat(run),
         "locked_by": describe(owner) if owner else None,
         "exit_hint": 0 if state == "done" else exit_hint(events),
-        "next_command": f"rft {run.command} {shlex.quote(str(run.path))}"
-        if state == "stopped"
-        else None,
+        "next_command": command_on(run, following) if state == "stopped" else None,
     }
+
+
+def command_on(run: Run, following: tuple[int, str] | None) -> str:
+    """Write the command that goes on; what was made by other settings has to be asked for."""
+    command = f"rft {run.command} {shlex.quote(str(run.path))}"
+    if following is None:
+        return command
+    round, name = following
+    made = run.manifest(name, round)
+    changed = made and changed_settings(made["settings"], STAGES[name].settings(run, round))
+    return f"{command} --update" if changed and not changed <= STAGES[name].grows else command
 
 
 def exit_hint(events: list[dict[str, Any]]) -> int:

@@ -38,7 +38,7 @@ class Rows:
     def beside(self, kind: str) -> Path:
         """Name the file beside the output for the other rows, which is not the input."""
         path = self.output.with_suffix(f".{kind}.parquet")
-        if path.exists() and path.samefile(self.source):
+        if path.exists() and self.source.exists() and path.samefile(self.source):
             words = kind.replace("_", " ")
             raise RFTError(
                 f"--output {self.output}: the {words} rows would replace the input, {self.source}"
@@ -78,7 +78,9 @@ def rows_stage(stage: str, *more: Callable[..., Any]) -> Callable[[OverRows], cl
             audit = given.pop("audit", None)
             if any(given.values()):
                 raise click.UsageError("give RUN, or --input with --output, not both")
-            stage_command(stage, run_folder, round, grace)
+            # An audit judges what was graded, by whatever settings; it grades nothing again.
+            if audit is None or not has_graded(run_folder, round):
+                stage_command(stage, run_folder, round, grace)
             if audit is not None:
                 audit_command(run_folder, round, audit)
 
@@ -87,6 +89,15 @@ def rows_stage(stage: str, *more: Callable[..., Any]) -> Callable[[OverRows], cl
         return click.command(stage, help=over_rows.__doc__)(command)
 
     return add
+
+
+def has_graded(folder: Path, round: int | None) -> bool:
+    """Say whether a round of a run, or any, is graded."""
+    from rft.runs.folder import open_run
+
+    run = open_run(folder)
+    rounds = range(1, run.recipe.rounds + 1) if round is None else [round]
+    return any(run.manifest("grade", each) for each in rounds)
 
 
 def audit_command(folder: Path, round: int | None, number: int) -> None:

@@ -104,7 +104,7 @@ def judgement_of(
 
 
 def at_first_sight(gold: str, answer: str) -> Judgement | None:
-    """Judge what needs no reading: equal strings, plain numbers, nothing, too much."""
+    """Judge what needs no reading: equal strings, nothing, too much."""
     gold, answer = gold.strip(), answer.strip()
     if not answer:
         return Judgement("no_answer", "empty")
@@ -113,9 +113,7 @@ def at_first_sight(gold: str, answer: str) -> Judgement | None:
     fault = _gold_fault(gold)
     if fault is not None:
         return fault
-    if len(answer) > MAX_LENGTH:
-        return Judgement("unparseable", "too_long")
-    return _as_numbers(gold, answer)
+    return Judgement("unparseable", "too_long") if len(answer) > MAX_LENGTH else None
 
 
 @lru_cache(maxsize=4096)
@@ -247,7 +245,10 @@ class Verifier:
         judged: dict[tuple[str, str], Judgement] = {}
         hard: dict[tuple[str, str], list[Way]] = {}
         for pair in dict.fromkeys(pairs):
-            judgement = self.judged.get(pair) or at_first_sight(*pair)
+            gold, answer = pair
+            judgement = self.judged.get(pair) or at_first_sight(gold, answer)
+            # Most are plain numbers, which need no other spelling.
+            judgement = judgement or _as_numbers(gold.strip(), answer.strip())
             if judgement is None:
                 hard[pair] = ways(*pair)
             else:

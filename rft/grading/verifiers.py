@@ -14,6 +14,8 @@ _CHOICE = re.compile(
     r"(?:\s*[)\]}]|\s*[.:,]|\s+-|$)",
     re.IGNORECASE,
 )
+# Another one after it: `A, B`, `A) 5, B) 6`. Whoever lists several has chosen none.
+_OTHER = re.compile(r"[\s,;/&({\[]([A-Ja-j])(?=\s*(?:[)\]}.:,;]|$))")
 
 
 class Judges(Protocol):
@@ -83,9 +85,16 @@ def text_of(text: str) -> str:
 
 
 def letter_of(text: str) -> str | None:
-    """Read the letter that a text chooses, as a capital; None where it chooses none."""
-    match = _CHOICE.match(text.strip())
-    return match[1].upper() if match else None
+    """Read the letter that a text chooses, as a capital; None where it chooses none, or several."""
+    text = text.strip()
+    match = _CHOICE.match(text)
+    if match is None:
+        return None
+    letter = match[1]
+    others = {
+        each for each in _OTHER.findall(text[match.end(1) :]) if each.isupper() == letter.isupper()
+    }
+    return letter.upper() if others <= {letter} else None
 
 
 def open_verifier(settings: Grade) -> Judges:

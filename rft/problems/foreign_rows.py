@@ -163,7 +163,12 @@ _VERDICTS = {
 
 def with_given_verdicts(rows: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, list[str]]:
     """Make rollouts of foreign rows, and read the verdict that each brings along."""
-    need(rows, ["completion", "verdict"], path)
+    need(rows, ["completion"], path)
+    if "verdict" not in rows.columns:
+        raise RFTError(
+            f"{path}: no column 'verdict' (it has {', '.join(rows.columns)}), which "
+            "grade.verifier: given keeps; `--column verdict=NAME` says where it is"
+        )
     both = ["completion", "verdict"]
     try:
         if any(rows.schema[name].is_nested() for name in both):

@@ -5,6 +5,15 @@ from rft.recipe import Recipe
 from rft.training.policy import micro_batch
 
 
+def refuse_lone_packing(recipe: Recipe) -> None:
+    """Refuse to pack where one sample goes through the model at once."""
+    if recipe.maker == "sft" and recipe.sft.packing and micro_batch(recipe.sft) == 1:
+        raise RFTError(
+            "sft.packing: one sample goes through the model at once (sft.micro_batch), and there "
+            "is nothing to put beside it; raise sft.micro_batch, or set sft.packing: false"
+        )
+
+
 def check_trainer_arguments(recipe: Recipe) -> None:
     """Refuse what TRL does not know or cannot do here, hours before it would be used."""
     if recipe.grpo and recipe.grpo.vllm == "colocate":
@@ -15,11 +24,6 @@ def check_trainer_arguments(recipe: Recipe) -> None:
                 "grpo.vllm: colocate, but there is no GPU, and vLLM's CPU build takes no new "
                 "weights; set grpo.vllm: null"
             )
-    if recipe.maker == "sft" and recipe.sft.packing and micro_batch(recipe.sft) == 1:
-        raise RFTError(
-            "sft.packing: one sample goes through the model at once (sft.micro_batch), and there "
-            "is nothing to put beside it; raise sft.micro_batch, or set sft.packing: false"
-        )
     args = recipe.trains.args
     if not args:
         return

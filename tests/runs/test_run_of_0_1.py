@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from pipelines.run import plan
+from rft.cli import cli
 from rft.errors import RFTError
 from rft.recipe.loading import WRITTEN_BY_0_1, load_recipe, load_stored
 from rft.runs.folder import open_run
@@ -57,6 +59,20 @@ def test_it_is_read(run: Path, words: list[str]) -> None:
     before = contents(run)
     rft(*words, run)
     assert contents(run) == before
+
+
+def test_what_goes_on_with_it_is_named_as_it_has_to_be_typed(run: Path) -> None:
+    result = CliRunner().invoke(cli, ["status", str(run)])
+    assert f"to go on   rft run {run} --update" in result.output
+
+
+def test_an_audit_judges_what_is_there_and_grades_nothing_again(run: Path) -> None:
+    before = contents(run)
+    result = CliRunner().invoke(cli, ["grade", str(run), "--round", "1", "--audit", "10"])
+    assert "audit, numbers at random points: 0 of 10 differ" in result.output
+    after = contents(run)
+    assert after.pop("audit/round-0001.parquet")
+    assert after == before
 
 
 def test_its_export_holds_a_recipe_of_today(run: Path, tmp_path: Path) -> None:
