@@ -26,8 +26,8 @@ _NUMBER = re.compile(
 )
 
 # A number within a formula is not what the formula comes to: the 3 of `\sqrt{3}`, of `x + 3`.
-_OF_A_FORMULA = re.compile(r"[\^_+*(]|\\(?!text|[,;:! $%])")
-_FACTOR = re.compile(r"[0-9}](?:[A-Za-z(]|\\(?!text|[,;:! $%]))")
+_OF_A_FORMULA = re.compile(r"[\^_+*(]|\\(?!text|f?box|[,;:! $%])")
+_FACTOR = re.compile(r"[0-9}](?:[A-Za-z(]|\\(?!text|f?box|[,;:! $%]))")
 
 
 def lenient_answers(completion: str, form: Form = NO_FORM) -> list[str]:

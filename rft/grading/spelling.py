@@ -76,7 +76,7 @@ _STYLE = (
     r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|underline|boldsymbol|bm|fbox)\s*"
 )
 # `\text{5 eggs}` is `5 eggs`, and `\text{5}_8` is `5_8`; `\text{B}` stays.
-_STYLED = re.compile(rf"{_STYLE}\{{([^{{}}]*[0-9][^{{}}]*)\}}", re.ASCII)
+_STYLED = re.compile(rf"{_STYLE}\{{([^{{}}]*[0-9][^{{}}]*|[IVX]+)\}}", re.ASCII)
 _NO_WORDS = re.compile(rf"{_STYLE}\{{([^{{}}A-Za-z]*[0-9$%][^{{}}A-Za-z]*)\}}", re.ASCII)
 _COUNT_SET_APART = re.compile(
     rf"(?<=[0-9])(?:\s|\\[,;: ]|~)*\\text\s*\{{\s*({'|'.join(_POWERS)})(?![a-z])\s*([^{{}}]*)\}}",
@@ -116,7 +116,14 @@ def with_names(text: str) -> str:
     """Keep names from math-verify that it takes for something else: see `_NAMES`."""
     for pattern, written in _NAMES:
         text = pattern.sub(written, text)
-    return text
+    # M and m are one to it. Words alone are no formula.
+    letters = {match[0] for match in _LETTERS.finditer(text) if match[1]}
+    both = {letter for letter in letters if letter.isupper() and letter.lower() in letters}
+    if not both or text.replace(" ", "").isalpha():
+        return text
+    return _LETTERS.sub(
+        lambda match: rf"\hat{{{match[0]}}}" if match[1] and match[0] in both else match[0], text
+    )
 
 
 def unwrapped(text: str) -> str:
@@ -236,6 +243,11 @@ _NAMES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     # A small letter or two at the end is no unit: the `d` of `x + 5d`. i and e are numbers.
     (re.compile(r"(?<=[0-9}\s])(?<![,;]\s)([a-df-hj-z]{1,2})$"), r"{\1}"),
 ]
+# Variables, as the only group: not what is text, a command, an index, or a function.
+_LETTERS = re.compile(
+    r"\\(?:text[a-z]*|mathrm|operatorname|begin|end|hat)\s*\{[^{}]*\}|\\[A-Za-z]+|_\{[^{}]*\}"
+    r"|_[A-Za-z]|[A-Za-z](?=\()|([A-Za-z])"
+)
 _WHOLE: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     (_E_NOTATION, lambda match: scientific(match[1], match[2])),
     (_SCIENTIFIC, lambda match: scientific(match[1], match[2] or match[3] or match[4])),

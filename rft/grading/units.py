@@ -74,6 +74,11 @@ _WORDS = r"(?P<unit>[^{}0-9\\]*)"
 _APART = re.compile(rf"(?P<rest>.*(?:[0-9}}]|\\pi)){_GAP}{_COMMAND}\{{{_WORDS}\}}{_POWER}")
 _BRACED = re.compile(rf"(?P<rest>{_NUMBER}){_GAP}\{{{_WORDS}\}}{_POWER}")
 _BARE = re.compile(rf"(?P<rest>{_NUMBER})(?P<gap>{_GAP}-?)(?P<unit>[A-Za-z][A-Za-z./ ]*?){_POWER}")
+# After a formula without variables, a unit that we know.
+_FORMULA_BARE = re.compile(
+    r"(?P<rest>(?:\\[A-Za-z]+|[^A-Za-z\\]|(?<=[0-9])e(?=[-+0-9]))*(?:[0-9}]|\\pi))"
+    rf"(?P<gap>(?:\s|\\[,;: ]|~)+)(?P<unit>[A-Za-z][A-Za-z./]+){_POWER}"
+)
 _PERCENT = re.compile(r"(?P<rest>.*[^\\\s])\s*\\?%")
 _DEGREES = re.compile(
     rf"(?P<rest>.*\S)\s*\^\s*\\circ\s*(?:(?:{_COMMAND}\{{)?\s*(?P<scale>[CF])\s*\}}?)?"
@@ -129,12 +134,13 @@ def split_one(text: str) -> tuple[str, Unit | None]:
         return match["rest"].strip(), named(scales[match["scale"]], "", bare=False)
     if (match := _COIN.fullmatch(text)) and (match["before"] or match["after"]):
         return match["rest"].strip(), named(match["before"] or match["after"], "", bare=False)
-    for pattern, bare in ((_APART, False), (_BRACED, False), (_BARE, True)):
+    for pattern, bare in ((_APART, False), (_BRACED, False), (_BARE, True), (_FORMULA_BARE, True)):
         if match := pattern.fullmatch(text):
             unit = named(match["unit"], match["power"] or "", bare=bare)
             if unit is not None and bare and not match["gap"]:
                 unit = replace(unit, attached=True)
-            if unit is not None and not unit.is_product:
+            known = unit is not None and unit.kind is not None
+            if unit is not None and not unit.is_product and (known or pattern is not _FORMULA_BARE):
                 return match["rest"].strip(), unit
     return text, None
 
@@ -175,7 +181,7 @@ def known_unit(text: str) -> tuple[str, str] | None:
 def with_power(text: str, power: str) -> tuple[str, str]:
     """Read `square`, `sq` and `cubic` as the powers that they are."""
     first, _, rest = text.partition(" ")
-    if rest and rest not in ("unit", "units") and first in ("square", "sq", "cubic", "cu"):
+    if rest and first in ("square", "sq", "cubic", "cu"):
         return rest, "2" if first in ("square", "sq") else "3"
     return text, power
 

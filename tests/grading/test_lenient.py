@@ -21,6 +21,7 @@ from rft.grading.lenient import LAST, lenient_answers
         (r"The answer is $\sqrt{3}$.", [r"\sqrt{3}"]),
         ("The answer is 2^4", ["2^4"]),
         ("The answer is 3x", ["3x"]),
+        (r"The answer is $\boxed5$", [r"\boxed5", "5"]),
         ("The answer is 2 * 3 = 6 pears", ["2 * 3 = 6 pears", "6"]),
         ("answer: $3.5$", ["3.5"]),
         ("The answer is 3 apples", ["3 apples", "3"]),
