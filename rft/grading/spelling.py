@@ -77,6 +77,7 @@ _STYLE = (
 )
 # `\text{5 eggs}` is `5 eggs`, and `\text{5}_8` is `5_8`; `\text{B}` stays.
 _STYLED = re.compile(rf"{_STYLE}\{{([^{{}}]*[0-9][^{{}}]*|[IVX]+)\}}", re.ASCII)
+_WRAPPED = re.compile(r"\\(?:boxed|fbox|mathbf|boldsymbol|bm|underline)\s*\{(.*\S.*)\}", re.DOTALL)
 _NO_WORDS = re.compile(rf"{_STYLE}\{{([^{{}}A-Za-z]*[0-9$%][^{{}}A-Za-z]*)\}}", re.ASCII)
 _COUNT_SET_APART = re.compile(
     rf"(?<=[0-9])(?:\s|\\[,;: ]|~)*\\text\s*\{{\s*({'|'.join(_POWERS)})(?![a-z])\s*([^{{}}]*)\}}",
@@ -128,7 +129,8 @@ def with_names(text: str) -> str:
 
 def unwrapped(text: str) -> str:
     """Take the dollars, or the like, off a text that is one formula, and its style."""
-    if match := _STYLED.fullmatch(text):
+    match = _STYLED.fullmatch(text) or _WRAPPED.fullmatch(text)
+    if match and is_balanced(match[1]):
         return unwrapped(match[1].strip())
     for opened, closed in _CLOSED:
         inside = text[len(opened) : -len(closed)]
@@ -141,6 +143,16 @@ def unwrapped(text: str) -> str:
         ):
             return inside.strip()
     return text
+
+
+def is_balanced(text: str) -> bool:
+    """Tell whether every brace that closes in a text was opened in it."""
+    depth = 0
+    for token in re.findall(r"\\.|[{}]", text, re.DOTALL):
+        depth += (token == "{") - (token == "}")
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def trimmed(text: str) -> str:
@@ -225,10 +237,10 @@ _NAMES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     # `d v / d t` is to it the derivative of a constant, so 0.
     (
         re.compile(
-            r"\\frac\s*\{\s*(?:d|\\partial)((?:\^\{?[2-9]\}?)?)\s*"
+            r"\\[dtc]?frac\s*\{\s*(?:d|\\partial)((?:\^\{?[2-9]\}?)?)\s*"
             rf"{_NAME}\s*\}}\s*\{{\s*(?:d|\\partial)\s*{_NAME}\s*\1\s*\}}"
         ),
-        lambda match: f"D_{{{''.join(re.findall('[A-Za-z0-9]', match[0])[4:])}}}",
+        lambda match: f"D_{{{''.join(re.findall('[A-Za-z0-9]', ''.join(match.groups())))}}}",
     ),
     # The Lorentz factor is no gamma function of what follows it.
     (re.compile(r"\\gamma(?![A-Za-z])"), r"\\varpi "),
