@@ -25,6 +25,10 @@ _NUMBER = re.compile(
     re.ASCII,
 )
 
+# A number within a formula is not what the formula comes to: the 3 of `\sqrt{3}`, of `x + 3`.
+_OF_A_FORMULA = re.compile(r"[\^_+*(]|\\(?!text|f?box|[,;:! $%])")
+_FACTOR = re.compile(r"[0-9}](?:[A-Za-z(]|\\(?!text|f?box|[,;:! $%]))")
+
 
 def lenient_answers(completion: str, form: Form = NO_FORM) -> list[str]:
     """List what may be meant as the answer: the first, the last and all boxes, or else the end.
@@ -42,9 +46,16 @@ def lenient_answers(completion: str, form: Form = NO_FORM) -> list[str]:
     if said:
         line = end[said[-1] :].strip().partition("\n")[0]
         expression = _END.split(line, maxsplit=1)[0].strip(" *:$")
-        numbers = _NUMBER.findall(expression)
+        numbers = numbers_alone(expression.rpartition("=")[2])
         return list(dict.fromkeys(text for text in [expression, *numbers[-1:]] if text))
     return _NUMBER.findall(end)[-1:]
+
+
+def numbers_alone(text: str) -> list[str]:
+    """List the numbers of a text; none where it is a formula of more."""
+    if _FACTOR.search(text) or _OF_A_FORMULA.search(_NUMBER.sub(" ", text)):
+        return []
+    return _NUMBER.findall(text)
 
 
 def lenient_verdicts(

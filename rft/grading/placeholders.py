@@ -34,10 +34,10 @@ _MARKS = re.compile(
 )
 _WORDS = re.compile(
     r"(?:(?:insert|put|write|place|enter|fill in|type)\s+)?"
-    r"(?:(?:the|your|my|our|a|an|this|final|correct|numeric|numerical|exact|right|simplified"
+    r"(?:(?:the|your|my|our|a|an|some|this|final|correct|numeric|numerical|exact|right|simplified"
     r"|chosen)\s+)*"
     r"(?:answer|answers|ans|result|solution|value|number|letter|option|choice|expression|response"
-    r"|content|integer|fraction)"
+    r"|content|integer|fraction|todo|tbd|placeholder)"
     r"(?:\s+(?:here|goes here|only|value|letter|number|in a box|expression))?"
 )
 _SMALL_LETTER_OR_WORD = re.compile(r"[a-z]|[A-Za-z]{2,}(?: [A-Za-z]+)*")

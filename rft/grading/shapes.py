@@ -2,21 +2,37 @@ r"""Of which kind an answer is: a point, a set, a list; math-verify takes one fo
 
 THE RULE. `(1,2,3)` is a point and `\{1,2,3\}` a set, and they differ; `1,2,3` without either may be
 both. An item that one side lists twice and the other once makes them differ, but in a set.
+`12_3` and `12_4` differ, and `1:2:3` is no quotient.
 """
 
+import math
 import re
 from collections import Counter
 
 _OPENED, _CLOSED = "([{", ")]}"
 _SEPARATOR = re.compile(r"\s+and\s+|\s+or\s+|\\text\{\s*(?:and|or)\s*\}")
+# Numbers that math-verify divides by one another, and a base that it drops.
+_RATIO = re.compile(r"([0-9]{1,9}(?::[0-9]{1,9}){2,9})", re.ASCII)
+_IN_BASE = re.compile(r"[0-9A-F]+_\{?([0-9]{1,3})\}?", re.ASCII)
 
 
 def same_shape(gold: str, answer: str) -> bool:
     """Tell whether two texts of equal content are of one kind too, as far as they say."""
+    for pattern in (_RATIO, _IN_BASE):
+        one, other = (pattern.fullmatch("".join(text.split())) for text in (gold, answer))
+        if one and other and proportion(one[1]) != proportion(other[1]):
+            return False
     kinds = {kind_of(gold), kind_of(answer)}
     if {"point", "set"} <= kinds:
         return False
     return "set" in kinds or repeated(gold) == repeated(answer)
+
+
+def proportion(text: str) -> list[int]:
+    """Give the numbers of a ratio in lowest terms; one number stays as it is."""
+    numbers = [int(number) for number in text.split(":")]
+    common = math.gcd(*numbers) if len(numbers) > 1 else 1
+    return [number // max(common, 1) for number in numbers]
 
 
 def kind_of(text: str) -> str:

@@ -7,6 +7,8 @@ to read, which reads these wrong or not at all. The input is short: see `MAX_LEN
 import re
 from collections.abc import Callable
 
+from rft.grading.shapes import items
+
 _SIGNS = str.maketrans(
     {
         "\u2212": "-",
@@ -44,7 +46,7 @@ _FRACTIONS = {
 }  # fmt: skip
 _POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 
-_DECIMAL = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
+_DECIMAL = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 _GROUPED = re.compile(
     r"(?<![0-9.,])([0-9]{1,3}(?:(?:\\[,:;! ]|\{,\}|,\\!|~| )[0-9]{3})+)(?![0-9])", re.ASCII
 )
@@ -67,13 +69,35 @@ _SCIENTIFIC = re.compile(
     re.ASCII,
 )
 _MIXED = re.compile(r"(-?)([0-9]{1,9})\s+([0-9]{1,9})/([0-9]{1,9})", re.ASCII)
-_COUNTED = re.compile(rf"([+-]?{_DECIMAL})\s*\\?\s*({'|'.join(_POWERS)})", re.ASCII | re.IGNORECASE)
+_COUNTED = re.compile(
+    rf"((?:\\?\$)?\s*[+-]?{_DECIMAL})\s*\\?\s*({'|'.join(_POWERS)})", re.ASCII | re.IGNORECASE
+)
+_STYLE = (
+    r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|underline|boldsymbol|bm|fbox)\s*"
+)
+# `\text{5 eggs}` is `5 eggs`, and `\text{5}_8` is `5_8`; `\text{B}` stays.
+_STYLED = re.compile(rf"{_STYLE}\{{([^{{}}]*[0-9][^{{}}]*|[IVX]+)\}}", re.ASCII)
+_WRAPPED = re.compile(r"\\(?:boxed|fbox|mathbf|boldsymbol|bm|underline)\s*\{(.*\S.*)\}", re.DOTALL)
+_NO_WORDS = re.compile(rf"{_STYLE}\{{([^{{}}A-Za-z]*[0-9$%][^{{}}A-Za-z]*)\}}", re.ASCII)
+_COUNT_SET_APART = re.compile(
+    rf"(?<=[0-9])(?:\s|\\[,;: ]|~)*\\text\s*\{{\s*({'|'.join(_POWERS)})(?![a-z])\s*([^{{}}]*)\}}",
+    re.ASCII,
+)
+_SET_OF_ONE_POINT = re.compile(r"(?:\\left)?\\\{\s*(\([^()]*\))\s*(?:\\right)?\\\}")
+_INNER_SIGNS = re.compile(r"(?<!\\)\{[^{}]*\\pm(?![A-Za-z])")
 _CHOICE = re.compile(
     r"\(?\s*(?:\\(?:text|textbf|mathrm|mathbf|textrm)\s*\{\s*)?\(?\s*([A-Za-z])\s*"
     r"(?:[.):](?:\s*\})?\s*[.):]?|\}\s*[.):])"
 )
-_LEADING = re.compile(r"(?:=|:|\\approx(?![A-Za-z])|\\simeq(?![A-Za-z])|\\(?:quad|,|;|:|!| ))\s*")
-_TRAILING = re.compile(r"\s*(?:\\(?:quad|,|;|:|!| )|(?<!\\)[,;]|(?<![\\.])\.)$")
+# `\text{The answer is } 5`, with or without the command.
+_ANSWER_IS = (
+    rf"(?:{_STYLE}\{{\s*)?(?:[Tt]he )?(?:[Ff]inal )?[Aa]nswer(?: is)?\s*[:=]?\s*"
+    r"(?:\}\s*[:=]?|(?<=[\s:=]))"
+)
+_LEADING = re.compile(
+    rf"(?:{_ANSWER_IS}|=|:|\\approx(?![A-Za-z])|\\simeq(?![A-Za-z])|\\(?:quad|,|;|:|!| ))\s*"
+)
+_TRAILING = re.compile(r"\s*(?:\\(?:quad|,|;|:|!| |(?=$))|(?<!\\)[,;]|(?<![\\.])\.)$")
 _CLOSED = [("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")]
 
 
@@ -82,15 +106,32 @@ def canonical(text: str) -> str:
     text = unwrapped(text.translate(_SIGNS).strip())
     for pattern, written in _REWRITTEN:
         text = pattern.sub(written, text)
-    text = trimmed(" ".join(text.split()))
+    text = unwrapped(trimmed(" ".join(text.split())))
     for whole, spelled in _WHOLE:
         if match := whole.fullmatch(text):
             return spelled(match)
-    return text
+    return both_signs(text)
+
+
+def with_names(text: str) -> str:
+    """Keep names from math-verify that it takes for something else: see `_NAMES`."""
+    for pattern, written in _NAMES:
+        text = pattern.sub(written, text)
+    # M and m are one to it. Words alone are no formula.
+    letters = {match[0] for match in _LETTERS.finditer(text) if match[1]}
+    both = {letter for letter in letters if letter.isupper() and letter.lower() in letters}
+    if not both or text.replace(" ", "").isalpha():
+        return text
+    return _LETTERS.sub(
+        lambda match: rf"\hat{{{match[0]}}}" if match[1] and match[0] in both else match[0], text
+    )
 
 
 def unwrapped(text: str) -> str:
-    """Take the dollars, or the like, off a text that is one formula."""
+    """Take the dollars, or the like, off a text that is one formula, and its style."""
+    match = _STYLED.fullmatch(text) or _WRAPPED.fullmatch(text)
+    if match and is_balanced(match[1]):
+        return unwrapped(match[1].strip())
     for opened, closed in _CLOSED:
         inside = text[len(opened) : -len(closed)]
         if (
@@ -102,6 +143,16 @@ def unwrapped(text: str) -> str:
         ):
             return inside.strip()
     return text
+
+
+def is_balanced(text: str) -> bool:
+    """Tell whether every brace that closes in a text was opened in it."""
+    depth = 0
+    for token in re.findall(r"\\.|[{}]", text, re.DOTALL):
+        depth += (token == "{") - (token == "}")
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def trimmed(text: str) -> str:
@@ -146,8 +197,32 @@ def mixed(match: re.Match[str]) -> str:
     return rf"{sign}{whole}\frac{{{above}}}{{{below}}}"
 
 
+def set_apart(match: re.Match[str]) -> str:
+    r"""Write `2\text{ million people}` with the count beside its number."""
+    return f" {match[1]} " + (rf"\text{{{match[2]}}}" if match[2] else "")
+
+
+def both_signs(text: str) -> str:
+    r"""Write `\frac{1 \pm x}{2}` as the two that it is; `\pm x` math-verify reads itself."""
+    parts = items(text)
+    if not any(_INNER_SIGNS.search(part) for part in parts):
+        return text
+    return ",".join(
+        each.strip()
+        for part in parts
+        for each in (
+            [part.replace(r"\pm", "+"), part.replace(r"\pm", "-")]
+            if part.count(r"\pm") == 1
+            else [part]
+        )
+    )
+
+
 _REWRITTEN: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (_DEGREE, r"^\\circ "),
+    (_NO_WORDS, r"\1"),
+    (_COUNT_SET_APART, set_apart),
+    (re.compile(r"\\varnothing(?![A-Za-z])"), r"\\emptyset"),
     (_UPRIGHT, r"\1"),
     (_ROOT, lambda match: rf"\sqrt{{{match[1] or match[2] or match[3] or ''}}}"),
     (_SUPERSCRIPT, raised),
@@ -157,10 +232,39 @@ _REWRITTEN: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] =
     (_GROUPED, lambda match: re.sub("[^0-9]", "", match[0])),
     (_NAKED_POINT, ""),
 ]
+_NAME = r"(\\?[A-Za-z]+?)((?:_[A-Za-z0-9]|_\{[A-Za-z0-9]+\})?)"
+_NAMES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
+    # `d v / d t` is to it the derivative of a constant, so 0.
+    (
+        re.compile(
+            r"\\[dtc]?frac\s*\{\s*(?:d|\\partial)((?:\^\{?[2-9]\}?)?)\s*"
+            rf"{_NAME}\s*\}}\s*\{{\s*(?:d|\\partial)\s*{_NAME}\s*\1\s*\}}"
+        ),
+        lambda match: f"D_{{{''.join(re.findall('[A-Za-z0-9]', ''.join(match.groups())))}}}",
+    ),
+    # The Lorentz factor is no gamma function of what follows it.
+    (re.compile(r"\\gamma(?![A-Za-z])"), r"\\varpi "),
+    (re.compile(r"\\Gamma(?![A-Za-z])(?!\s*(?:\\left)?\()"), r"\\varrho "),
+    (re.compile(r"_\s*\{?\s*\\(odot|oplus|star|ast|perp|parallel)(?![A-Za-z])\s*\}?"), r"_{\1}"),
+    # Not e, nor i, nor what they are without their index or stroke.
+    (re.compile(r"(?<![A-Za-z\\])E(?=_)"), r"\\Xi "),
+    (re.compile(r"(?<![A-Za-z\\])e(?=_)"), r"\\Upsilon "),
+    (re.compile(r"(?<![A-Za-z\\])I(?=_)"), r"\\varrho "),
+    (re.compile(r"(?<![A-Za-z\\])([A-Za-z])''"), r"\\ddot{\1}"),
+    (re.compile(r"(?<![A-Za-z\\])([A-Za-z])'"), r"\\dot{\1}"),
+    # A small letter or two at the end is no unit: the `d` of `x + 5d`. i and e are numbers.
+    (re.compile(r"(?<=[0-9}\s])(?<![,;]\s)([a-df-hj-z]{1,2})$"), r"{\1}"),
+]
+# Variables, as the only group: not what is text, a command, an index, or a function.
+_LETTERS = re.compile(
+    r"\\(?:text[a-z]*|mathrm|operatorname|begin|end|hat)\s*\{[^{}]*\}|\\[A-Za-z]+|_\{[^{}]*\}"
+    r"|_[A-Za-z]|[A-Za-z](?=\()|([A-Za-z])"
+)
 _WHOLE: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     (_E_NOTATION, lambda match: scientific(match[1], match[2])),
     (_SCIENTIFIC, lambda match: scientific(match[1], match[2] or match[3] or match[4])),
     (_COUNTED, lambda match: scientific(match[1], str(_POWERS[match[2].lower()]))),
     (_MIXED, mixed),
     (_CHOICE, lambda match: match[1]),
+    (_SET_OF_ONE_POINT, lambda match: match[1]),
 ]

@@ -4,18 +4,21 @@ THE RULE. Where a gold has a unit and an answer has another, they differ. Where 
 numbers decide. An answer's own unit is then let pass if the question asks for it: one that we know,
 if the question names it, or no other of its kind; a word that we do not know, and percent, only if
 the question has it too. Without a question, units that we know pass, others do not.
-Nothing is converted: 500 cm is not 5 m.
+A letter alone (`5m`) may be a variable: on either side the question has to spell its unit out.
+Nothing is converted: 500 cm is not 5 m, and 5 dozen eggs are not 5 eggs.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+
+from rft.grading.shapes import items
 
 # Kind -> its units, each by its names; the first is the one that we use.
 _UNITS = {
     "length": """mm millimeter millimetre, cm centimeter centimetre, m meter metre, km kilometer
         kilometre, in inch inches, ft foot feet, yd yard, mi mile, lightyear light-year,
-        nm nanometer nanometre, parsec pc""",
+        nm nanometer nanometre, parsec pc, angstrom å""",
     "volume": "ml milliliter millilitre, l liter litre, gallon gal, quart, pint, cup",
     "mass": "mg milligram, g gram, kg kilogram, lb pound lbs, oz ounce, ton tonne",
     "time": """s sec second, min minute, h hr hour, day, week, month, year yr, ms millisecond,
@@ -34,6 +37,7 @@ _UNITS = {
     "amount": "mol mole",
     "share": "percent % pct percentage",
     "count": "unit",
+    "clock": "am, pm",
 }
 _NAMED = {
     name: (names.split()[0], kind)
@@ -42,14 +46,21 @@ _NAMED = {
     for name in names.split()
 }
 LONGEST = 40
+# Words that count by another number than one: what follows them is not what was counted.
+_COUNTS = {
+    *("dozen", "pair", "couple", "half", "score", "double", "triple", "hundred", "thousand"),
+    *("million", "billion", "trillion"),
+}
+# The shortest word that we do not know and take for one: `3 xy` is a product.
+SHORTEST = 3
 # Words after a number that make another number of it, or none.
 _NO_UNIT = {
     *("or", "and", "more", "less", "least", "most", "than", "plus", "minus", "to", "mod", "not"),
-    *("no", "infinite", "infinity", "pi", "hundred", "thousand", "million", "billion", "trillion"),
+    *("no", "infinite", "infinity", "pi"),
     *("if", "for", "with", "when", "where", "is", "are", "only", "approximately", "about"),
 }
 
-_WHOLE = r"[+-]?\s*\\?\$?\s*(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)"
+_WHOLE = r"(?:[A-Za-z]\s*=\s*)?[+-]?\s*\\?\$?\s*(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)"
 _NUMBER = (
     rf"{_WHOLE}(?:\s*/\s*[0-9]+|\\frac\s*\{{[0-9]+\}}\s*\{{[0-9]+\}}|\s*\\times\s*10\^\{{-?[0-9]+\}}"
     r"|\s+(?:hundred|thousand|million|billion|trillion)|\s+[0-9]+/[0-9]+)?"
@@ -62,7 +73,12 @@ _WORDS = r"(?P<unit>[^{}0-9\\]*)"
 # What is set apart as text may follow anything that is measured; what is not, a number alone.
 _APART = re.compile(rf"(?P<rest>.*(?:[0-9}}]|\\pi)){_GAP}{_COMMAND}\{{{_WORDS}\}}{_POWER}")
 _BRACED = re.compile(rf"(?P<rest>{_NUMBER}){_GAP}\{{{_WORDS}\}}{_POWER}")
-_BARE = re.compile(rf"(?P<rest>{_NUMBER}){_GAP}-?(?P<unit>[A-Za-z][A-Za-z./ ]*?){_POWER}")
+_BARE = re.compile(rf"(?P<rest>{_NUMBER})(?P<gap>{_GAP}-?)(?P<unit>[A-Za-z][A-Za-z./ ]*?){_POWER}")
+# After a formula without variables, a unit that we know.
+_FORMULA_BARE = re.compile(
+    r"(?P<rest>(?:\\[A-Za-z]+|[^A-Za-z\\]|(?<=[0-9])e(?=[-+0-9]))*(?:[0-9}]|\\pi))"
+    rf"(?P<gap>(?:\s|\\[,;: ]|~)+)(?P<unit>[A-Za-z][A-Za-z./]+){_POWER}"
+)
 _PERCENT = re.compile(r"(?P<rest>.*[^\\\s])\s*\\?%")
 _DEGREES = re.compile(
     rf"(?P<rest>.*\S)\s*\^\s*\\circ\s*(?:(?:{_COMMAND}\{{)?\s*(?P<scale>[CF])\s*\}}?)?"
@@ -80,6 +96,15 @@ class Unit:
     written: str
     bare: bool
     """Not set apart from the number by a command or braces."""
+    attached: bool = False
+    """Bare, and not even a space before it."""
+
+    @property
+    def is_product(self) -> bool:
+        """Tell whether it is rather a product of variables: `3 xy`, `3xyz`."""
+        words = self.written.split("/")[0].split()
+        short = self.attached or any(len(word) < SHORTEST for word in words)
+        return self.bare and self.kind is None and short
 
     @property
     def is_doubtful(self) -> bool:
@@ -89,7 +114,19 @@ class Unit:
 
 @lru_cache(maxsize=4096)
 def split_unit(text: str) -> tuple[str, Unit | None]:
-    """Part a canonical text into what is measured and its unit, if it ends in one."""
+    """Part a canonical text into what is measured and its unit, if it ends in one.
+
+    A list whose items all have one unit is parted into the list without it, and the unit.
+    """
+    parts = [split_one(part.strip()) for part in items(text)]
+    names = {unit and unit.name for _, unit in parts}
+    if len(parts) > 1 and len(names) == 1 and parts[-1][1]:
+        return ", ".join(rest for rest, _ in parts), parts[-1][1]
+    return split_one(text)
+
+
+def split_one(text: str) -> tuple[str, Unit | None]:
+    """Part a text that is no list into what is measured and its unit."""
     if match := _PERCENT.fullmatch(text):
         return match["rest"], named("percent", "", bare=False)
     if match := _DEGREES.fullmatch(text):
@@ -97,10 +134,13 @@ def split_unit(text: str) -> tuple[str, Unit | None]:
         return match["rest"].strip(), named(scales[match["scale"]], "", bare=False)
     if (match := _COIN.fullmatch(text)) and (match["before"] or match["after"]):
         return match["rest"].strip(), named(match["before"] or match["after"], "", bare=False)
-    for pattern, bare in ((_APART, False), (_BRACED, False), (_BARE, True)):
+    for pattern, bare in ((_APART, False), (_BRACED, False), (_BARE, True), (_FORMULA_BARE, True)):
         if match := pattern.fullmatch(text):
             unit = named(match["unit"], match["power"] or "", bare=bare)
-            if unit is not None:
+            if unit is not None and bare and not match["gap"]:
+                unit = replace(unit, attached=True)
+            known = unit is not None and unit.kind is not None
+            if unit is not None and not unit.is_product and (known or pattern is not _FORMULA_BARE):
                 return match["rest"].strip(), unit
     return text, None
 
@@ -108,23 +148,40 @@ def split_unit(text: str) -> tuple[str, Unit | None]:
 def named(written: str, power: str, *, bare: bool) -> Unit | None:
     """Find which unit is written, or take it for a word that we do not know."""
     text = " ".join(written.replace(".", "").split()).casefold()
-    text = text.replace(" per ", "/").replace(" / ", "/")
+    text = re.sub(r"(?:^| )per ", "/", text).replace(" / ", "/")
     if not text or len(text) > LONGEST:
         return None
     text, power = with_power(text, power)
-    known = _NAMED.get(text) or _NAMED.get(singular(text))
+    known = known_unit(text)
     if known is not None:
         return Unit(known[0] + power, known[1] + power, written.strip(), bare)
-    apart = re.split(r"[ /]", text)
-    if any(len(word) < 2 or word in _NO_UNIT or not word.isalpha() for word in apart):
+    apart = [word for word in re.split(r"[ /]", text) if word]
+    if any(word in _NO_UNIT or not word.isalpha() for word in apart):
         return None
-    return Unit(singular(apart[-1]) + power, None, written.strip(), bare)
+    # A letter is a unit only within a rate: erg/s.
+    if any(len(word) < 2 and "/" not in text for word in apart):
+        return None
+    # Who says `5 dozen eggs` has counted dozens.
+    counted = next((word for word in map(singular, apart) if word in _COUNTS), None)
+    head, slash, each = text.partition("/")
+    name = counted or singular(head.split(" ")[-1]) + slash + singular(each)
+    return Unit(name + power, None, written.strip(), bare)
+
+
+def known_unit(text: str) -> tuple[str, str] | None:
+    """Find a unit that we know, or one over another, with its kind."""
+    whole = _NAMED.get(text) or _NAMED.get(singular(text))
+    above, slash, below = text.partition("/")
+    if whole or not slash:
+        return whole
+    one, other = known_unit(above), _NAMED.get(below) or _NAMED.get(singular(below))
+    return (f"{one[0]}/{other[0]}", f"{one[1]}/{other[1]}") if one and other else None
 
 
 def with_power(text: str, power: str) -> tuple[str, str]:
     """Read `square`, `sq` and `cubic` as the powers that they are."""
     first, _, rest = text.partition(" ")
-    if rest and rest not in ("unit", "units") and first in ("square", "sq", "cubic", "cu"):
+    if rest and first in ("square", "sq", "cubic", "cu"):
         return rest, "2" if first in ("square", "sq") else "3"
     return text, power
 
@@ -140,7 +197,12 @@ def asked_for(question: str | None, unit: Unit) -> bool:
         return unit.kind is not None and not unit.is_doubtful
     text = question.casefold()
     if unit.kind is None:
-        return mentions(text, unit.name.rstrip("23")) or mentions(text, unit.written.casefold())
+        # Of a rate, what is counted: `eggs/day` are eggs; `per day` leaves it open.
+        if unit.name.startswith("/"):
+            return True
+        counted = unit.name.rstrip("23").split("/")[0]
+        is_money = counted == "dollar" and "$" in text
+        return is_money or mentions(text, counted) or mentions(text, unit.written.casefold())
     kind = unit.kind.rstrip("23")
     own = unit.name.rstrip("23")
     names = [name for name, (first, _) in _NAMED.items() if first == own]

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from rft.grading.shapes import same_shape
-from rft.grading.spelling import canonical
+from rft.grading.spelling import canonical, with_names
 from rft.grading.units import Unit, asked_for, split_unit
 from rft.grading.verifier_pool import Comparison, Outcome, Pool
 from rft.grading.verifier_worker import close
@@ -42,6 +42,9 @@ _DIGITS = 15
 # math-verify compares decimals rounded to 6 places: nearer than this, it decides.
 _NEAR = Fraction(1, 100_000)
 # A time of day is a text: 12:00 is no division by zero.
+# A word, where a capital does not count: `True` and `true`; `AB` and `ab` differ.
+_WORD = re.compile(r"[A-Za-z][a-z]{2,}", re.ASCII)
+_AROUND_TIME = re.compile(r"\\(?:text|textrm|mathrm|mbox)(?![A-Za-z])|\\[,;: ]|[{}~]")
 _TIME = re.compile(r"[0-2]?[0-9]:[0-5][0-9](:[0-5][0-9])?([ap]m)?", re.ASCII)
 
 # From the verdict that decides to the one that says least. An answer that may match a gold is not
@@ -63,7 +66,7 @@ class Judgement:
     verdict: str
     path: str
     unit: Unit | None = None
-    """The answer's own unit, which a question has to ask for or leave open."""
+    """The unit that a question has to ask for or leave open: the answer's, or one in doubt."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +123,19 @@ def at_first_sight(gold: str, answer: str) -> Judgement | None:
 def measured(text: str) -> tuple[str, str, Unit | None]:
     """Write a text in one spelling: all of it, and without its unit, if it has one."""
     whole = canonical(text)
+    if _is_time(whole):
+        return whole, whole, None
     rest, unit = split_unit(whole)
-    return whole, canonical(rest) if unit else whole, unit
+    kept = with_names(whole)
+    return kept, with_names(canonical(rest)) if unit else kept, unit
 
 
 def ways(gold: str, answer: str) -> list[Way]:
     """List the ways in which two texts may be equal, the likelier first; none if units differ."""
     (gold, bare_gold, wanted), (answer, bare, given) = measured(gold), measured(answer)
     if wanted and given:
+        if wanted.is_doubtful and given.is_doubtful and wanted.written != given.written:
+            return [Way(gold, answer)]
         if wanted.name == given.name:
             return [Way(bare_gold, bare)]
         if wanted.kind and given.kind:
@@ -141,7 +149,8 @@ def ways(gold: str, answer: str) -> list[Way]:
         variable = given.is_doubtful and given.written in gold
         return [Way(gold, answer), without] if variable else [without]
     if wanted:
-        without = Way(bare_gold, answer, True)
+        in_doubt = wanted.is_doubtful and wanted.attached
+        without = Way(bare_gold, answer, True, wanted if in_doubt else None)
         if wanted.kind == "share":
             return [without, Way(hundredth(bare_gold), answer)]
         variable = wanted.is_doubtful and wanted.written in answer
@@ -158,6 +167,8 @@ def settle(gold: str, answer: str) -> Judgement | None:
     """Judge two texts in one spelling that need no parsing: equal ones, and plain numbers."""
     if "".join(gold.split()) == "".join(answer.split()):
         return Judgement("correct", "exact")
+    if _WORD.fullmatch(gold) and _WORD.fullmatch(answer) and gold.lower() == answer.lower():
+        return Judgement("correct", "text")
     if _is_time(gold) and _timed(gold) == _timed(answer):
         return Judgement("correct", "text")
     return _as_numbers(gold, answer)
@@ -348,7 +359,7 @@ def _is_time(text: str) -> bool:
 
 
 def _timed(text: str) -> str:
-    return "".join(text.casefold().replace(".", "").split())
+    return "".join(_AROUND_TIME.sub("", text).casefold().replace(".", "").split())
 
 
 def _jobs(hard: Mapping[str, list[str]]) -> Iterator[Comparison]:

@@ -165,7 +165,14 @@ def _equal(gold: list[Any], answer: list[Any]) -> bool:
 
 
 def _understood(parsed: list[Any]) -> list[Any]:
-    return [item for item in parsed if not isinstance(item, str)]
+    """Take what was read: neither the text itself, nor what is no number, to which all is equal."""
+    return [item for item in parsed if not isinstance(item, str) and not _is_nothing(item)]
+
+
+def _is_nothing(item: Any) -> bool:
+    from sympy import nan, zoo
+
+    return hasattr(item, "has") and bool(item.has(nan, zoo))
 
 
 def serve(jobs: Any, say: Callable[[str], None], *, deadline: float) -> None:

@@ -43,6 +43,10 @@ def test_what_encloses_a_text_says_what_it_is(text: str, kind: str) -> None:
         (r"1\text{ and }2", "1, 2", True),
         ("1,-1", r"\pm 1", True),
         ("(1,2),(3,4)", "(3,4),(1,2)", True),
+        ("1:2:3", "1:3:2", False),
+        ("1:2:3", "2:4:6", True),
+        ("12_8", "12_{7}", False),
+        ("12_8", "12_{8}", True),
     ],
 )
 def test_two_texts_are_of_one_shape_or_not(gold: str, answer: str, same: bool) -> None:

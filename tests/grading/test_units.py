@@ -39,6 +39,17 @@ from rft.grading.units import asked_for, split_unit
         ("12 red apples", "12", "apple"),
         ("1,200 people", "1,200", "people"),
         ("5 m", "5", "m"),
+        ("n = 5 eggs", "n = 5", "egg"),
+        (r"60^\circ, 120^\circ", "60, 120", "degree"),
+        (r"3\text{ cm}, 4\text{ cm}", "3, 4", "cm"),
+        ("5 dozen eggs", "5", "dozen"),
+        (r"5\sqrt{2} cm", r"5\sqrt{2}", "cm"),
+        ("4.5e33 erg/s", "4.5e33", "erg/s"),
+        (r"25\pi\text{ square units}", r"25\pi", "unit2"),
+        ("9 a.m.", "9", "am"),
+        (r"4 \times 10^{33}\text{ erg/s}", r"4 \times 10^{33}", "erg/s"),
+        (r"18\text{ per day}", "18", "/day"),
+        ("5 eggs/day", "5", "egg/day"),
     ],
 )
 def test_a_unit_is_parted_from_its_number(text: str, rest: str, name: str) -> None:
@@ -53,6 +64,7 @@ def test_a_unit_is_parted_from_its_number(text: str, rest: str, name: str) -> No
     [
         "5", "5x", "5 x", "5i", r"3\pi", r"\frac{1}{ab}", "5^{x}", r"2\sqrt{min}", "f{x}", "2 or 3",
         "12 hours and 5 minutes", r"3\text{ or }4", r"\text{B}", "no units", "12 or more", "x^{2}",
+        "6xy", "6 xy", "3abc", r"\frac{1}{2}gh", "5 x/y", "3 cats, 2 dogs",
         r"5\text{ (five)}", "m", r"1\text{ and }2", "5 minus", "2 plus",
     ],
 )  # fmt: skip
@@ -80,6 +92,10 @@ def test_what_is_no_unit_stays(text: str) -> None:
         ("How far, in meters?", "5 m", True),
         ("Solve for m.", "5 m", False),
         ("How far?", r"5\text{ m}", True),
+        ("How many eggs?", "5 dozen eggs", False),
+        ("How many dozen eggs?", "5 dozen eggs", True),
+        ("How many eggs does it lay?", "5 eggs/day", True),
+        ("How much is it?", r"5\text{ erg/s}", True),
         (None, "5 ml", True),
         (None, "5 m", False),
         (None, "5 apples", False),

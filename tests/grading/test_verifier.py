@@ -206,9 +206,12 @@ def test_the_judge_agrees_with_math_verify_on_readable_pairs() -> None:
         ("(1,2)", "1<x<2", "wrong"),
         ("4", "x = 5.", "wrong"),
         ("4", "#", "unparseable"),
-        ("4", "E_{1},E_{2}", "unparseable"),
-        ("E_{1},E_{2}", "4", "bad_gold"),
-        ("E_{1},E_{2}", "E_{1},E_{2}", "correct"),
+        ("4", "E@{1},E@{2}", "unparseable"),
+        ("E@{1},E@{2}", "4", "bad_gold"),
+        ("E@{1},E@{2}", "E@{1},E@{2}", "correct"),
+        ("True", "true", "correct"),
+        ("4:30 PM", r"\text{4:30 p.m.}", "correct"),
+        ("4:30 PM", r"4{:}30\text{ pm}", "correct"),
         ("1/0", "4", "bad_gold"),
         ("", "4", "bad_gold"),
         ("4", "", "no_answer"),
@@ -335,6 +338,9 @@ def test_without_an_answer_no_gold_is_asked(answer: str | None) -> None:
         ("What is x?", "800 m", "wrong"),
         ("What does it cost?", "800 dollars", "correct"),
         ("How many dollars?", r"\$800", "correct"),
+        ("What is it?", "x = 800 ml", "correct"),
+        ("How many eggs?", "800 dozen eggs", "wrong"),
+        ("How much a week?", r"\$800\text{ per week}", "correct"),
         (None, "800 ml", "correct"),
         (None, "800 apples", "wrong"),
     ],
@@ -344,6 +350,22 @@ def test_a_unit_is_ignored_where_the_question_asks_for_it_or_leaves_it_open(
 ) -> None:
     judged = verifier.verdicts([("800", answer)])
     assert judgement_of(AnswerKey(["800"], question), answer, judged).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("gold", "question", "answer", "verdict"),
+    [
+        ("5m", "How many in all, by m?", "5", "wrong"),
+        ("5m", "How many meters?", "5", "correct"),
+        ("5 m", "How far?", "5", "correct"),
+        ("5m", "How far?", "5 m", "correct"),
+    ],
+)
+def test_a_letter_of_a_gold_may_be_a_variable(
+    verifier: Verifier, gold: str, question: str, answer: str, verdict: str
+) -> None:
+    judged = verifier.verdicts([(gold, answer)])
+    assert judgement_of(AnswerKey([gold], question), answer, judged).verdict == verdict
 
 
 def test_the_fast_path_judges_fifty_thousand_pairs_a_second_and_starts_no_worker() -> None:
