@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from rft.grading.placeholders import LONGEST, bare, is_placeholder, never_answers
+from rft.grading.placeholders import LONGEST, bare, is_placeholder, names_a_kind, never_answers
 
 # Part of the key of all that was read: of which box is the answer, and of what is right. Raise it
 # with each change of either, so that no run holds numbers of two kinds.
-READING = 3
+READING = 2
 
 # More boxes than this are no list of answers.
 MOST_TOGETHER = 8
@@ -102,7 +102,7 @@ def read(text: str, form: Form = NO_FORM) -> Reading:
             answers.append(box)
         elif is_placeholder(box.content) or bare(box.content) in form.never:
             placeholders.append(box)
-        elif bare(box.content) in form.maybe:
+        elif names_a_kind(box.content) or bare(box.content) in form.maybe:
             examples.append(box)
         else:
             answers.append(box)

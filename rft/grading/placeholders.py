@@ -6,7 +6,8 @@ after that. THE LIST, in the order in which a text is looked at, after its wrapp
     nothing            `\boxed{}`, `\boxed{ }`, `\boxed{\,}`, `\boxed{\boxed{}}`, `\boxed{\text{}}`
     marks              dots, underscores, question marks, dashes, stars: `...`, `\ldots`, `__`, `?`
     blanks             `\square`, `\Box`, `\phantom{12}`, `\hspace{1cm}`, an empty-box sign
-    words for it       answer, your answer, the final answer here, result, number, your choice, ...
+    words for it       answer, your answer, the final answer here, result, the number, your choice
+    a kind alone       number, letter, integer, option, ...: an answer if no other box holds one
     the prompt's own   what stands in a box of the template or the system message, if it is a word
                        or a small letter (`\boxed{n}`); anything else there could be an answer
                        too (`\boxed{42}`, `\boxed{C}`), and is one unless another box follows
@@ -32,14 +33,18 @@ _MARKS = re.compile(
     r"|\\(?:ldots|cdots|dots|dotsc|cdot|square|Box|blacksquare|bigcirc|bullet|underscore)"
     r"(?![A-Za-z]))*"
 )
-_WORDS = re.compile(
+_QUALIFIED = (
     r"(?:(?:insert|put|write|place|enter|fill in|type)\s+)?"
     r"(?:(?:the|your|my|our|a|an|some|this|final|correct|numeric|numerical|exact|right|simplified"
-    r"|chosen)\s+)*"
-    r"(?:answer|answers|ans|result|solution|value|number|letter|option|choice|expression|response"
-    r"|content|integer|fraction|todo|tbd|placeholder)"
-    r"(?:\s+(?:here|goes here|only|value|letter|number|in a box|expression))?"
+    r"|chosen)\s+)"
 )
+_ITSELF = r"(?:answer|answers|ans|result|response|content|todo|tbd|placeholder)"
+_A_KIND = r"(?:solution|value|number|letter|option|choice|expression|integer|fraction)"
+_HERE = r"(?:\s+(?:here|goes here|only|value|letter|number|in a box|expression))"
+_WORDS = re.compile(
+    rf"{_QUALIFIED}*{_ITSELF}{_HERE}?|{_QUALIFIED}+{_A_KIND}{_HERE}?|{_A_KIND}{_HERE}"
+)
+_A_KIND_ALONE = re.compile(_A_KIND)
 _SMALL_LETTER_OR_WORD = re.compile(r"[a-z]|[A-Za-z]{2,}(?: [A-Za-z]+)*")
 
 
@@ -49,6 +54,11 @@ def is_placeholder(content: str) -> bool:
         return False
     text = bare(content)
     return bool(_MARKS.fullmatch(text)) or bool(_WORDS.fullmatch(text.casefold()))
+
+
+def names_a_kind(content: str) -> bool:
+    """Tell whether what stands in a box names a kind of answer, `number`, which may be one too."""
+    return len(content) <= LONGEST and bool(_A_KIND_ALONE.fullmatch(bare(content).casefold()))
 
 
 def never_answers(content: str) -> bool:

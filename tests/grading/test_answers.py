@@ -9,7 +9,7 @@ import time
 import pytest
 
 from rft.grading.answers import answer_box, answer_of, boxes, form_of, last_answer_of, read
-from rft.grading.placeholders import LONGEST, is_placeholder
+from rft.grading.placeholders import LONGEST, is_placeholder, names_a_kind
 
 PIECES = ["\\boxed{", "\\boxed  {", "{", "}", "\\{", "\\}", "a", "\\\\", "\\", "boxed{"]
 
@@ -90,7 +90,7 @@ ANSWERS = r"""0|5|-1|x|n|a|A|C|\text{A}|\text{no}|\text{Yes}|no solution|\text{n
 
 @pytest.mark.parametrize("content", FORMS.replace("\n", "").split("|"))
 def test_the_form_repeated_is_no_answer(content: str) -> None:
-    assert is_placeholder(content)
+    assert is_placeholder(content) or names_a_kind(content)
     reading = read(rf"put it in \boxed{{{content}}}. So \boxed{{7}}.")
     assert reading.answer == "7"
     assert len(reading.answers) == 1
@@ -101,6 +101,12 @@ def test_the_form_repeated_is_no_answer(content: str) -> None:
 def test_what_could_be_an_answer_is_one(content: str) -> None:
     assert not is_placeholder(content)
     assert answer_of(rf"so \boxed{{{content}}} or \boxed{{7}}") == content
+
+
+@pytest.mark.parametrize("kind", ["fraction", r"\text{integer}", "number", "letter"])
+def test_a_kind_of_answer_is_an_answer_where_no_other_is_given(kind: str) -> None:
+    assert answer_of(rf"It is \boxed{{{kind}}} and not \boxed{{}}.") == kind
+    assert answer_of(rf"I write \boxed{{{kind}}}: \boxed{{7}}") == "7"
 
 
 def test_a_long_text_is_never_a_placeholder() -> None:
