@@ -2,8 +2,9 @@ r"""Units after a number: `800\text{ ml}`, `12 dollars`, `7\%`, `36^\circ`, and 
 
 THE RULE. Where a gold has a unit and an answer has another, they differ. Where one has none, the
 numbers decide. An answer's own unit is then let pass if the question asks for it: one that we know,
-if the question names it, or no other of its kind; a word that we do not know, and percent, only if
-the question has it too. Without a question, units that we know pass, others do not.
+if the question names it, or no other of its kind; percent, only if the question has it too. A word
+that we do not know passes if it is set apart as text (`12\text{ apples}`), as with math-verify, and
+else (`12 apples`) if the question has it. Without a question, units that we know pass, others not.
 A letter alone (`5m`) may be a variable: on either side the question has to spell its unit out.
 Nothing is converted: 500 cm is not 5 m, and 5 dozen eggs are not 5 eggs.
 """
@@ -59,6 +60,9 @@ _NO_UNIT = {
     *("no", "infinite", "infinity", "pi"),
     *("if", "for", "with", "when", "where", "is", "are", "only", "approximately", "about"),
 }
+
+# Words that count in other numbers than ones.
+_OTHER_NUMBERS = {"dozen", "dozens", "pair", "pairs", "couples", "scores", "gross", "halves"}
 
 _WHOLE = r"(?:[A-Za-z]\s*=\s*)?[+-]?\s*\\?\$?\s*(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)"
 _NUMBER = (
@@ -193,6 +197,8 @@ def singular(word: str) -> str:
 
 def asked_for(question: str | None, unit: Unit) -> bool:
     """Tell whether a question asks for a unit, or leaves it open: THE RULE above."""
+    if unit.kind is None and not unit.bare and not (_OTHER_NUMBERS & set(unit.written.split())):
+        return True
     if question is None:
         return unit.kind is not None and not unit.is_doubtful
     text = question.casefold()
