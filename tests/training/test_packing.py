@@ -14,7 +14,6 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from pipelines.perform import check_recipe
 from rft.errors import RFTError
 from rft.recipe.loading import load_recipe
-from rft.training.arguments import check_trainer_arguments
 from rft.training.packing import refuse_leaks
 
 TARGETS = [{"input_ids": ids} for ids in ([5, 6, 7, 0, 9, 3], [11, 12, 13, 14, 15, 16], [2] * 30)]
@@ -85,9 +84,9 @@ def test_one_sample_has_nobody_to_see():
     "sizes", [["sft.micro_batch=1"], ["sft.max_length=16384"], ["sft.batch=1"]]
 )
 def test_packing_that_would_pack_nothing_is_refused_before_anything_is_spent(sizes):
-    check_trainer_arguments(load_recipe("smoke", ["sft.packing=true"]))
+    check_recipe(load_recipe("smoke", ["sft.packing=true"]))
     with pytest.raises(RFTError, match="there is nothing to put beside it"):
-        check_trainer_arguments(load_recipe("smoke", ["sft.packing=true", *sizes]))
+        check_recipe(load_recipe("smoke", ["sft.packing=true", *sizes]))
 
 
 @pytest.mark.parametrize("argument", ["packing_strategy: wrapped", "padding_free: true"])
