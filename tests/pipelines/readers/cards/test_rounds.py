@@ -43,6 +43,9 @@ def test_the_card_tells_funnel_scores_prompt_and_command(tmp_path):
     assert re.search(
         r"\| test \| 2 \| 2 \| 4 \| 50\.0 \[[\d.]+, [\d.]+\] \| Pass@4 100\.0 \[", text
     )
+    # Of the made up answers as many are in a box as before, so that nothing of it is format.
+    gains = re.findall(r"On `(\w+)`, model (\d): of (\S+) points of Pass@1, (\S+) \[", text)
+    assert gains == [("test", "1", "+25.0", "+0.0"), ("test", "2", "+50.0", "+0.0")]
     assert "{question}\nPut your final answer within \\boxed{{}}." in text
     assert "`<|im_end|>`" in text
     assert "no_box: {}, no_digit: {}, redundant: {threshold: 0.31}, duplicate: {}" in text
