@@ -49,8 +49,8 @@ _NAMED = {
 LONGEST = 40
 # Words that count by another number than one: what follows them is not what was counted.
 _COUNTS = {
-    *("dozen", "pair", "couple", "half", "score", "double", "triple", "hundred", "thousand"),
-    *("million", "billion", "trillion"),
+    *("dozen", "pair", "couple", "half", "halve", "score", "gross", "double", "triple"),
+    *("hundred", "thousand", "million", "billion", "trillion"),
 }
 # The shortest word that we do not know and take for one: `3 xy` is a product.
 SHORTEST = 3
@@ -60,9 +60,6 @@ _NO_UNIT = {
     *("no", "infinite", "infinity", "pi"),
     *("if", "for", "with", "when", "where", "is", "are", "only", "approximately", "about"),
 }
-
-# Words that count in other numbers than ones.
-_OTHER_NUMBERS = {"dozen", "dozens", "pair", "pairs", "couples", "scores", "gross", "halves"}
 
 _WHOLE = r"(?:[A-Za-z]\s*=\s*)?[+-]?\s*\\?\$?\s*(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)"
 _NUMBER = (
@@ -197,7 +194,8 @@ def singular(word: str) -> str:
 
 def asked_for(question: str | None, unit: Unit) -> bool:
     """Tell whether a question asks for a unit, or leaves it open: THE RULE above."""
-    if unit.kind is None and not unit.bare and not (_OTHER_NUMBERS & set(unit.written.split())):
+    counted = unit.name.rstrip("23").split("/")[0]
+    if unit.kind is None and not unit.bare and counted not in _COUNTS:
         return True
     if question is None:
         return unit.kind is not None and not unit.is_doubtful
@@ -206,7 +204,6 @@ def asked_for(question: str | None, unit: Unit) -> bool:
         # Of a rate, what is counted: `eggs/day` are eggs; `per day` leaves it open.
         if unit.name.startswith("/"):
             return True
-        counted = unit.name.rstrip("23").split("/")[0]
         is_money = counted == "dollar" and "$" in text
         return is_money or mentions(text, counted) or mentions(text, unit.written.casefold())
     kind = unit.kind.rstrip("23")

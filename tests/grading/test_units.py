@@ -89,6 +89,7 @@ def test_what_is_no_unit_stays(text: str) -> None:
         ("How many eggs?", r"5\text{ dozen}", False),
         (None, r"5\text{ apples}", True),
         (None, r"5\text{ dozen}", False),
+        (None, r"5\text{ pairs of socks}", False),
         ("Is each apple red?", "5 apples", True),
         ("How many pineapples?", "5 apples", False),
         ("What is the angle?", "36°", True),
