@@ -12,7 +12,7 @@ from rft.errors import RFTError
 from rft.grading.verifiers import Judges, open_verifier
 from rft.problems.sources import problems, read_source, source_digest
 from rft.prompt import Prompter, load_tokenizer, prompter
-from rft.recipe import Recipe
+from rft.recipe import Prepare, Recipe
 from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef, base_model
@@ -26,12 +26,24 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
     recipe = run.recipe
     return {
         "seed": recipe.seed,
-        "prepare": recipe.prepare.model_dump(mode="json"),
+        "prepare": what_is_read(recipe.prepare),
         "prompt": recipe.prompt.model_dump(mode="json"),
         "verifier": recipe.grade.verifier,
         "longest_completion": longest_completion(recipe),
         "max_model_len": recipe.engine.max_model_len,
     }
+
+
+def what_is_read(prepare: Prepare) -> dict[str, Any]:
+    """Give the section without what changes no problem: when to look again, and the licences."""
+    told = prepare.model_dump(mode="json", exclude={"refresh"})
+    for split in SPLITS:
+        given = told[split]
+        sources = given.values() if isinstance(getattr(prepare, split), dict) else [given]
+        for source in sources:
+            if source is not None:
+                source.pop("license", None)
+    return told
 
 
 def inputs(run: Run, _round: int) -> dict[str, str]:

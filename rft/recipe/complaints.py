@@ -33,8 +33,6 @@ WRITTEN_BY_0_1 = {
     "prepare.near_duplicates": None,
     "select.diverse": False,
     "sft.launch": None,
-    "stop": None,
-    "notify": None,
 }
 
 

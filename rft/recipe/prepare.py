@@ -44,6 +44,8 @@ class Source(Section):
     """How the gold column is read: as it is, after ####, or from the last box of a solution."""
     limit: Count | None = None
     """Use the first problems only."""
+    license: Text | None = None
+    """The licence of its rows, such as apache-2.0; the card of a Hub data set says it by itself."""
 
     @field_validator("source")
     @classmethod
@@ -121,6 +123,8 @@ class Prepare(Section):
     """The problems that decide (gate): source(s), {holdout: N} out of train, or null."""
     test: Annotated[_One | _Many, _expecting("a source or name -> source")]
     """The benchmarks, which decide nothing: one source, or name -> source."""
+    refresh: Literal["never", "round"] = "never"
+    """Whether each round looks for new training problems in its sources, or the first one only."""
 
     @field_validator("train", "dev", "test")
     @classmethod

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from rft.recipe.engine import EngineSettings
 from rft.recipe.evaluate import Evaluate, Gate
 from rft.recipe.grpo import Grpo
+from rft.recipe.limits import Limits
 from rft.recipe.prepare import Prepare
 from rft.recipe.sample import Model, Prompt, Sample
 from rft.recipe.section import (
@@ -15,6 +16,7 @@ from rft.recipe.section import (
     Count,
     Open,
     Section,
+    Text,
     empty_is_nothing,
     refuse_equal_samples,
 )
@@ -86,7 +88,11 @@ class Recipe(Section):
     keep: Keep = Keep()
     """What stays on disk."""
     track: Literal["none", "trackio", "wandb", "tensorboard"] = "none"
-    """Where training curves go."""
+    """Where the curves of the run go: those of training, and a point for each round."""
+    stop: Limits | None = None
+    """When the run ends by itself; null is when its rounds are done."""
+    notify: Text | None = None
+    """A shell command that gets each event of the run as a line of JSON on its standard input."""
 
     @property
     def learns_from(self) -> Sample | Grpo:
@@ -144,6 +150,23 @@ class Recipe(Section):
                     "gate.metric has entropy and sample.statistics.entropy is false, so that none "
                     "is recorded; set it to true"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _plateau_can_be_seen(self) -> Self:
+        plateau = self.stop.plateau if self.stop else None
+        if plateau is None:
+            return self
+        if self.prepare.dev is None:
+            raise ValueError(
+                "stop.plateau looks at the dev split, and prepare.dev is null; set stop.plateau to "
+                "null, or add dev problems such as prepare.dev: {holdout: 300}"
+            )
+        if plateau.k > self.evaluate.dev_n:
+            raise ValueError(
+                f"stop.plateau.metric is {plateau.metric} and evaluate.dev_n is "
+                f"{self.evaluate.dev_n}, but Pass@k needs at least k samples; raise evaluate.dev_n"
+            )
         return self
 
     @model_validator(mode="after")

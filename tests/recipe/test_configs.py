@@ -102,6 +102,8 @@ QUICKSTART = {
     },
     "keep": {"models": "all", "optimizer": False},
     "track": "none",
+    "stop": None,
+    "notify": None,
 }
 
 

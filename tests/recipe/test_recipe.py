@@ -354,14 +354,33 @@ def test_reordered_rules_are_a_difference() -> None:
         "prepare.near_duplicates=0.8",
         "select.diverse=false",
         "sft.launch={strategy: ddp}",
-        "stop={hours: 1}",
-        "notify=true.sh",
     ],
 )
 def test_what_nothing_reads_is_an_unknown_key_even_where_it_would_change_nothing(
     override: str,
 ) -> None:
     assert refusal(override).startswith(f'--set {override}: unknown key "{override.split("=")[0]}')
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("stop={}", "stop: it limits nothing; give rounds, hours"),
+        ("stop={hours: 0}", "stop.hours is 0, and should be greater than 0"),
+        ("stop={tokens: 2.5}", "stop.tokens is 2.5, and should be a whole number"),
+        ("stop={token: 9}", 'unknown key "stop.token"; did you mean "stop.tokens"?'),
+        ("stop={plateau: {metric: entropy}}", "stop.plateau.metric: 'entropy' is no metric"),
+        ("stop={plateau: {metric: pass@8}}", "stop.plateau.metric is pass@8 and evaluate.dev_n is"),
+    ],
+)
+def test_limits_that_cannot_end_a_run_are_refused(override: str, line: str) -> None:
+    assert line in refusal(override)
+
+
+def test_a_plateau_needs_a_dev_split() -> None:
+    assert "prepare.dev is null; set stop.plateau to null" in refusal(
+        "stop={plateau: {}}", recipe="smoke"
+    )
 
 
 def test_a_recipe_can_be_built_in_code_from_its_own_dump() -> None:

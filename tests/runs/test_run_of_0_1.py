@@ -88,7 +88,6 @@ def test_a_key_that_nothing_reads_is_dropped_with_the_value_of_0_1_alone(run: Pa
     for theirs, other in [
         ("decontaminate: off", "decontaminate: drop"),
         ("diverse: false", "diverse: true"),
-        ("notify: null", "notify: true.sh"),
     ]:
         path.write_text(text.replace(theirs, other))
         with pytest.raises(RFTError, match=f"unknown key .*{other.split(':')[0]}"):
