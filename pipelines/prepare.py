@@ -10,6 +10,7 @@ import polars as pl
 
 from rft.errors import RFTError
 from rft.grading.verifiers import Judges, open_verifier
+from rft.licences import licence_of, model_front, stated
 from rft.problems.sources import problems, read_source, source_digest
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.recipe import Prepare, Recipe
@@ -97,6 +98,7 @@ def work(job: Job) -> None:
     by_split = dict(sorted(usable["split"].value_counts().iter_rows()))
     reasons = dict(sorted(aside["reason"].value_counts().iter_rows()))
     job.counts |= {"in": len(rows), "problems": by_split, "set_aside": reasons}
+    job.notes["licences"] = licences(run)
     kept = ", ".join(f"{by_split[split]} {split}" for split in SPLITS if split in by_split)
     job.say(f"problems: {kept}" + "".join(f"; set aside {n}: {why}" for why, n in reasons.items()))
 
@@ -110,6 +112,16 @@ def read_split(recipe: Recipe, split: str) -> list[dict[str, Any]]:
             for row in problems(read_source(source), source)
         ]
     return rows
+
+
+def licences(run: Run) -> dict[str, str | None]:
+    """Give the licence of each source that is read, and of the model; null is not stated."""
+    sources = {
+        f"{split}/{name}": licence_of(source)
+        for split in splits(run.recipe)
+        for name, source in run.recipe.prepare.benchmarks(split).items()
+    }
+    return sources | {"model": stated(model_front(run))}
 
 
 def window(recipe: Recipe, model: ModelRef) -> int:

@@ -28,6 +28,7 @@ COMMANDS = [
     runs.report,
     runs.status,
     runs.show,
+    runs.trace,
     runs.export,
     runs.recipes,
     runs.doctor,

@@ -76,7 +76,7 @@ def show(
 ) -> None:
     """Read rollouts, and why each was kept or dropped.
 
-    A line each, or the one of ID in full.
+    A line each, or the one of ID in full; with --json, that is its whole audit trail.
 
     ID may be the start of a rollout's id. What was cut off after the first box is marked with x.
 
@@ -95,7 +95,9 @@ def show(
         if any(given is not None for given in (problem, verdict, round, role, rule, sort)):
             raise click.UsageError("give an ID, or options that choose rollouts, not both")
         row = reader.whole(run, reader.find(run, rollout))
-        click.echo(json.dumps(row) if as_json else reader.text_whole(run, row))
+        click.echo(
+            json.dumps(reader.trail_of(run, row)) if as_json else reader.text_whole(run, row)
+        )
         return
     rows = reader.choose(
         run, problem=problem, verdict=verdict, round=round, role=role, rule=rule, sort=sort
@@ -105,6 +107,38 @@ def show(
             click.echo(json.dumps(row))
     else:
         click.echo(reader.text_list(run, rows, limit, sort))
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@click.argument("row")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
+def trace(run_folder: Path, row: str, as_json: bool) -> None:
+    """Say where a row comes from, under which licence, and which commands made it.
+
+    ROW is a rollout's id, or the start of one, or FILE:LINE: a row of an export, Parquet or JSON
+    lines, the first of which is 1.
+
+    Exit code 2: the row is not what the run has, or a file of the run is not what its manifest
+    says.
+
+    \b
+    Example:
+      rft trace runs/quickstart 137df422
+      rft trace runs/quickstart exports/quickstart/sft/train-round-0001-00000.parquet:12
+    """
+    import json
+
+    from pipelines.readers import tracing as reader
+    from pipelines.readers.trail_words import text_trace
+    from rft.errors import RFTError
+    from rft.runs.folder import open_run
+
+    run = open_run(run_folder)
+    traced = reader.trace(run, row)
+    click.echo(json.dumps(traced) if as_json else text_trace(traced))
+    if wrong := reader.complaint(run, traced):
+        raise RFTError(wrong)
 
 
 @click.command()
