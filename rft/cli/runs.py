@@ -1,11 +1,10 @@
-"""What reads a run, hands it on, or looks after it and the place where it is to be."""
+"""What reads a run, and hands it on; and the recipes that there are."""
 
 from pathlib import Path
 
 import click
 
-from rft.cli.opening import folder_for
-from rft.cli.options import HERE, set_option
+from rft.cli.options import HERE
 from rft.cli.terminal import say
 
 
@@ -195,51 +194,3 @@ def recipes(name: str | None) -> None:
     for each in recipe_names():
         first = recipe_text(each).splitlines()[0].removeprefix("#").strip()
         click.echo(f"{each:24} {first}")
-
-
-@click.command()
-@click.argument("recipe", metavar="[RECIPE|RUN]", default="quickstart")
-@set_option
-@click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
-def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Say what is here, what of RECIPE would run where, and what is in the way.
-
-    Nothing is downloaded, started or written. Exit code 0: no verdict is an error; 2: one is.
-
-    \b
-    Example:
-      rft doctor
-      rft doctor math-7b-24gb --set engine.args.max_num_seqs=32
-    """
-    import json
-
-    from pipelines.perform import check_recipe
-    from rft.doctor import examine, text_report
-    from rft.recipe.loading import load_recipe, load_stored
-    from rft.runs.folder import is_run
-
-    path = Path(recipe)
-    wanted = load_stored(path, overrides) if is_run(path) else load_recipe(recipe, overrides)
-    check_recipe(wanted)
-    place = path if is_run(path) else folder_for(recipe)
-    told = examine(wanted, place)
-    click.echo(json.dumps(told) if as_json else f"recipe {recipe}\n{text_report(told)}")
-    if not told["sound"]:
-        raise SystemExit(2)
-
-
-@click.command()
-@click.argument("run_folder", metavar="RUN", type=HERE)
-def unlock(run_folder: Path) -> None:
-    """Remove the lock of a run whose owner is gone.
-
-    Needed only when the owner was on another machine.
-
-    \b
-    Example:
-      rft unlock runs/quickstart
-    """
-    from rft.runs.folder import open_run
-    from rft.runs.lock import unlock as remove
-
-    click.echo(remove(open_run(run_folder).path / "lock"))
