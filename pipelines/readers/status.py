@@ -92,7 +92,7 @@ def exit_hint(events: list[dict[str, Any]]) -> int:
     """Give the exit code that the last attempt ended with, if it failed; 75 asks for another."""
     # To clean up after a failure mends nothing.
     attempts = (each for each in reversed(events) if each.get("event") not in HOUSEKEEPING)
-    last = next(attempts, {})
+    last: dict[str, Any] = next(attempts, {})
     return int(last["code"]) if last.get("event") == "failed" and last["code"] != 75 else 75
 
 

@@ -63,8 +63,9 @@ def answer_words(traced: dict[str, Any]) -> dict[str, str]:
         f"{settings['max_tokens']} tokens; settings {engine['sampling']}",
         "verdict": NOTHING
         if verdict is None
-        else f"{verdict['verdict']} ({verdict['verdict_path']}), by the verifier "
-        f"{verdict['verifier']}",
+        else verdict["verdict"]
+        + (f" ({verdict['verdict_path']})" if verdict["verdict_path"] else "")
+        + f", by the verifier {verdict['verifier']}",
         "why": traced["why"],
     }
     if traced["selection"] is not None:
@@ -101,9 +102,11 @@ def digest_words(checked: list[dict[str, Any]]) -> str:
     bad = [each for each in checked if each["state"] in ("differs", "missing")]
     gone = [each["what"] for each in checked if each["state"] == "removed"]
     note = f"; {', '.join(gone)} was removed (keep.models)" if gone else ""
+    good = len(checked) - len(gone) - len(bad)
     if not bad:
-        return f"all {len(checked) - len(gone)} match their manifests{note}"
-    return ", ".join(f"{each['what']} {each['state'].upper()}" for each in bad) + note
+        return f"all {good} match their manifests{note}"
+    wrong = ", ".join(f"{each['what']} {each['state'].upper()}" for each in bad)
+    return f"{wrong}; {good} match their manifests{note}"
 
 
 def version_lines(steps: list[dict[str, Any]]) -> list[str]:
