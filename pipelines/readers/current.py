@@ -4,10 +4,12 @@
 readers must answer at any time, at once, and when those are gone.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from pipelines.perform import STAGES
-from pipelines.run import refused_twice, walk
+from pipelines.run import walk
+from rft.ending import Ending, ending
 from rft.runs.folder import Run
 from rft.runs.stages import Stage, changed_settings
 
@@ -51,22 +53,25 @@ def finished(run: Run, stage: str, round: int) -> bool:
     return not changed_settings(manifest["settings"], STAGES[stage].settings(run, round))
 
 
-def next_step(run: Run) -> tuple[int, str] | None:
-    """Find the first (round, stage) that is not done; None when the run is."""
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is."""
+
+    rounds: int
+    """How many rounds are complete."""
+    following: tuple[int, str] | None
+    """The (round, stage) that is next; None when the run is done."""
+    ended: Ending | None = None
+    """Why it is done before its rounds are."""
+
+
+def standing(run: Run) -> Standing:
+    """Find the first stage that is not done, and whether the run goes on with it."""
     for round, stage in walk(run.recipe, run.recipe.rounds):
-        if round and refused_twice(run, round):
-            return None
         if not finished(run, stage.name, round):
-            return round, stage.name
-    return None
-
-
-def rounds_done(run: Run, following: tuple[int, str] | None) -> int:
-    """Count the rounds that are complete."""
-    if following is not None:
-        return max(following[0] - 1, 0)
-    refused = (r for r in range(1, run.recipe.rounds + 1) if refused_twice(run, r))
-    return next(refused, run.recipe.rounds + 1) - 1
+            rounds, ended = max(round - 1, 0), ending(run, round)
+            return Standing(rounds, None if ended else (round, stage.name), ended)
+    return Standing(run.recipe.rounds, None)
 
 
 def all_steps(run: Run) -> list[tuple[int, Stage]]:

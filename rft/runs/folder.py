@@ -1,5 +1,6 @@
 """The run folder: recipe, manifests, tables, models, and the events that made them."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -133,6 +134,30 @@ class Run:
         line = json.dumps({"time": now(), "event": kind, **fields})
         with (self.path / "events.jsonl").open("a") as file:
             file.write(line + "\n")
+
+    def events(self) -> list[dict[str, Any]]:
+        """Read the event log; a line that is being written just now is left out."""
+        try:
+            lines = (self.path / "events.jsonl").read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        events = []
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                events.append(event)
+        return events
+
+    def last_written(self) -> str | None:
+        """Give the time when something was last written for a stage that is not done."""
+        latest = 0.0
+        for path in (self.path / "work").glob("round-*/**/*"):
+            with contextlib.suppress(OSError):  # put away just now
+                latest = max(latest, path.stat().st_mtime)
+        return datetime.fromtimestamp(latest, UTC).isoformat(timespec="seconds") if latest else None
 
     def agree_to_redo(self) -> None:
         """Remember that --update was given for this recipe, until nothing is outdated any more."""
