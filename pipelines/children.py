@@ -20,7 +20,6 @@ QUIET = {
     # It warns of tied weights in each checkpoint, and of the end token that we set on purpose.
     "TRANSFORMERS_VERBOSITY": "error",
 }
-WITHOUT_ROUNDS = ("prepare", "preflight")
 # Seconds between two looks at what was spent, for which many files may be read.
 LOOK = 1.0
 
@@ -58,7 +57,7 @@ class Watch:
 def in_child(name: str, run: Run, round: int, stop: Stop) -> None:
     """Do a stage, or the preflight, by the command that a person would give."""
     words = [name, str(run.path)]
-    words += [] if name in WITHOUT_ROUNDS else ["--round", str(round)]
+    words += [] if name == "preflight" else ["--round", str(round)]
     child = Child(
         [sys.executable, "-m", "rft", *words, "--grace", f"{stop.grace}s"], env=QUIET | os.environ
     )

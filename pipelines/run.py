@@ -1,6 +1,7 @@
 """The whole story: prepare, measure the base, then round after round until the rounds are done.
 
-    prepare     read the problems, set aside by name what cannot be used
+    prepare     read the problems, set aside by name what cannot be used (`prepare.refresh: round`
+                looks for new ones at the beginning of each later round)
     evaluate    measure the base: Pass@1 and Pass@k on dev and test
     then, each round:
     sample      draw many answers to each problem from the last adopted model
@@ -23,7 +24,6 @@ from pipelines.children import LimitReached
 from pipelines.perform import do
 from rft.ending import Ending, ending, out_of_budget
 from rft.processes.stopping import Stop
-from rft.recipe import Recipe
 from rft.runs import stages
 from rft.runs.folder import Run
 from rft.runs.models import last_round
@@ -32,14 +32,17 @@ from rft.runs.stages import Stage, Step
 from rft.selection.ranking import may_lack
 
 
-def walk(recipe: Recipe, rounds: int) -> Iterator[tuple[int, Stage]]:
+def walk(run: Run, rounds: int) -> Iterator[tuple[int, Stage]]:
     """List every stage of a run in order, with its round."""
+    recipe = run.recipe
     yield 0, prepare.STAGE
     yield 0, evaluate.STAGE
     for round in range(1, rounds + 1):
         if recipe.grpo is not None:
             yield round, grpo.STAGE
         else:
+            if looks_for_problems(run, round):
+                yield round, prepare.STAGE
             yield round, sample.STAGE
             yield round, grade.STAGE
             yield round, filter.STAGE
@@ -52,10 +55,16 @@ def walk(recipe: Recipe, rounds: int) -> Iterator[tuple[int, Stage]]:
             yield round, gate.STAGE
 
 
+def looks_for_problems(run: Run, round: int) -> bool:
+    """Say whether a round looks for new problems: not one that was sampled without doing so."""
+    wanted = round > 1 and run.recipe.prepare.refresh == "round"
+    return wanted and (run.manifest("sample", round) is None or round in run.refreshed(round))
+
+
 def run_all(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) -> bool:
     """Do what is not done yet, up to the given round; say whether anything was done."""
     anything, ended = False, None
-    for round, stage in walk(run.recipe, rounds):
+    for round, stage in walk(run, rounds):
         if stages.is_current(stage, run, round):
             continue
         ended = ending(run, round) or attempt(stage, run, round, stop, say)
@@ -100,7 +109,7 @@ def announce(run: Run, ended: Ending, say: Callable[[str], None]) -> None:
 
 def plan(run: Run, rounds: int) -> list[Step]:
     """Say what `run_all` would do, if no gate ends the run before."""
-    return stages.plan(run, walk(run.recipe, rounds))
+    return stages.plan(run, walk(run, rounds))
 
 
 def next_round(run: Run, say: Callable[[str], None]) -> int:

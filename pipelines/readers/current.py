@@ -35,14 +35,23 @@ def sound(run: Run, stage: str, round: int) -> dict[str, Any] | None:
         table, _, number = name.partition(" ")
         if name == "model" and stage == "evaluate" and round:
             source = run.manifest(run.recipe.maker, round)
+        elif table == "problems":
+            if digest != problems_then(run, stage, round):
+                return None
+            continue
         elif table in WRITERS and (not number or number.isdigit()):
-            origin = int(number) if number else 0 if table == "problems" else round
+            origin = int(number) if number else round
             source = run.manifest(WRITERS[table], origin)
         else:
             continue
         if source is not None and source["outputs"][table]["digest"] != digest:
             return None
     return manifest
+
+
+def problems_then(run: Run, stage: str, round: int) -> str:
+    """Stand for the problems that a stage has to have read: what is measured stays as it was."""
+    return run.problems_digest({"evaluate": 0, "prepare": round - 1}.get(stage, round))
 
 
 def finished(run: Run, stage: str, round: int) -> bool:
@@ -67,7 +76,7 @@ class Standing:
 
 def standing(run: Run) -> Standing:
     """Find the first stage that is not done, and whether the run goes on with it."""
-    for round, stage in walk(run.recipe, run.recipe.rounds):
+    for round, stage in walk(run, run.recipe.rounds):
         if not finished(run, stage.name, round):
             rounds, ended = max(round - 1, 0), ending(run, round)
             return Standing(rounds, None if ended else (round, stage.name), ended)
@@ -76,4 +85,4 @@ def standing(run: Run) -> Standing:
 
 def all_steps(run: Run) -> list[tuple[int, Stage]]:
     """List every (round, stage) of the recipe's plan."""
-    return list(walk(run.recipe, run.recipe.rounds))
+    return list(walk(run, run.recipe.rounds))

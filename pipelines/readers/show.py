@@ -48,7 +48,7 @@ def listing(run: Run, rounds: list[int] | None = None) -> pl.DataFrame:
     rounds = sampled_rounds(run) if rounds is None else rounds
     if not rounds:
         raise RFTError(f"{run.path}: {without_rollouts(run)}")
-    problems = run.read("problems", 0, ["problem_id", "question", "gold"]).unique("problem_id")
+    problems = run.problems(["problem_id", "question", "gold"]).unique("problem_id")
     rows = pl.concat([of_round(run, round) for round in rounds])
     # As much of an id as no other of the run starts with.
     starts = (rows["rollout_id"].str.slice(0, digits) for digits in (8, 12, 16))

@@ -199,7 +199,7 @@ def last_sampling(run: Run) -> dict[str, Any] | None:
 
 def answers_wanted(run: Run, stage: str, round: int) -> int | None:
     """Count the answers that a sampling stage asks for; None where that depends on them."""
-    problems = run.read("problems", 0, ["split", "benchmark"])
+    problems = run.problems(["split", "benchmark"], upto=round)
     recipe = run.recipe
     if stage == "sample" and recipe.sample.until:
         return None

