@@ -1,4 +1,4 @@
-"""A budget ends a run while it samples; raised, the run goes on to the tables of an undisturbed one.
+"""A budget ends a run while it samples; raised, the run goes on as if nothing had been.
 
 Run: python -m pytest tests/cli/test_budgets.py
 """
