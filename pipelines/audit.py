@@ -26,7 +26,7 @@ def audit_round(run: Run, round: int | None, number: int, say: Callable[[str], N
     if not done or (round is not None and round not in done):
         raise RFTError(f"{run.path}: no graded round to audit; `rft grade {run.path}` makes one")
     which = done[-1] if round is None else round
-    problems = run.read("problems", 0, ["problem_id", "gold", "question"])
+    problems = run.problems(["problem_id", "gold", "question"])
     completions = run.read("rollouts", which, ["rollout_id", "completion"])
     folder = run.path / "audit" / f"round-{which:04d}.parquet"
     graded = run.read("graded", which)

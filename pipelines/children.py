@@ -2,7 +2,9 @@
 
 import os
 import sys
+import time
 
+from rft.ending import Ending, budgets, out_of_budget
 from rft.errors import Interrupted
 from rft.processes.child import Child, fate
 from rft.processes.stopping import Stop
@@ -18,7 +20,8 @@ QUIET = {
     # It warns of tied weights in each checkpoint, and of the end token that we set on purpose.
     "TRANSFORMERS_VERBOSITY": "error",
 }
-WITHOUT_ROUNDS = ("prepare", "preflight")
+# Seconds between two looks at what was spent, for which many files may be read.
+LOOK = 1.0
 
 
 class ChildFailed(Exception):
@@ -28,16 +31,43 @@ class ChildFailed(Exception):
         self.code = code
 
 
+class LimitReached(Exception):
+    """A stage that was left where a budget was spent, its state saved."""
+
+    def __init__(self, ending: Ending):
+        self.ending = ending
+
+
+class Watch:
+    """Looks now and then, while a stage is at work, whether a budget is spent."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.ending: Ending | None = None
+        self.looked = time.monotonic()
+
+    def spent(self) -> bool:
+        """Say whether one is."""
+        if budgets(self.run) and time.monotonic() - self.looked >= LOOK:
+            self.ending = out_of_budget(self.run)
+            self.looked = time.monotonic()
+        return self.ending is not None
+
+
 def in_child(name: str, run: Run, round: int, stop: Stop) -> None:
     """Do a stage, or the preflight, by the command that a person would give."""
     words = [name, str(run.path)]
-    words += [] if name in WITHOUT_ROUNDS else ["--round", str(round)]
+    words += [] if name == "preflight" else ["--round", str(round)]
     child = Child(
         [sys.executable, "-m", "rft", *words, "--grace", f"{stop.grace}s"], env=QUIET | os.environ
     )
-    code = child.outlast(stop)
+    watch = Watch(run)
+    code = child.outlast(stop, watch.spent)
     if stop.asked():
         stop.check()
+    if watch.ending is not None and code:
+        run.event("stopped", stage=name, round=round, reason=watch.ending.text)
+        raise LimitReached(watch.ending)
     if code < 0:
         run.event("lost", stage=name, round=round, signal=-code)
         raise Interrupted(

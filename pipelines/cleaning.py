@@ -1,14 +1,15 @@
 """Give disk back: what no stage, reader or budget of a run needs any more, named before it goes.
 
-What was put away in `stale/` goes, but for its manifests, which say what was spent; so does work
-that nothing goes on from, what killed processes left, and models and checkpoints that `keep` does
-not ask for. Links are left alone, and what lies behind them: only what is the run's own goes.
+What was put away in `stale/` goes, but for what says what was spent: manifests, and the receipts of
+work. Work that nothing goes on from is put away and goes in the same way; what killed processes
+left goes, and models and checkpoints that `keep` does not ask for. Links are left alone, and what
+lies behind them: only what is the run's own goes.
 """
 
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pipelines.perform import STAGES
 from pipelines.readers.current import finished
 from pipelines.readers.layout import table
 from pipelines.run import walk
+from rft.ending.spending import ENDS, JOURNALS, MANIFESTS, RECEIPTS
 from rft.errors import RFTError
 from rft.foreign_text import visible
 from rft.runs import retention
@@ -30,13 +32,14 @@ from rft.sampling.shards import ARRAY
 WORK = re.compile(r"(?:round-(\d+)-([a-z]+)|\.round-(\d+)-([a-z]+)\.new)")
 # What is written, and what is taken apart, has such a name until that is done.
 SCRATCH = re.compile(r"\..+?(?:\.(\d+))?\.(?:tmp|removed)")
-STALE = "put away in stale/ (manifests stay)"
+STALE = "put away in stale/ (what says what was spent stays)"
 DONE = "work of stages that are done"
 OTHER = "work by other settings"
 LEFT = "left-overs of killed processes"
 CHECKPOINTS = "checkpoints (keep.optimizer: false)"
 UNFINISHED = "unfinished work"
 LINK = "a link, or behind one: left alone"
+WORKS = (DONE, OTHER, UNFINISHED)
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,14 @@ def plan(run: Run, *, unfinished: bool = False) -> tuple[list[Item], list[Item]]
     """List what can go, and what stays and might be asked after."""
     goes: list[Item] = []
     stays: list[Item] = []
+    records = _records(run.path)
     for path, what, model in _candidates(run):
         if _behind_link(run.path, path):
             stays.append(_item(path, LINK))
         elif what == UNFINISHED and not unfinished:
             stays.append(_item(path, what))
         else:
-            goes.append(_item(path, what, model))
+            goes.append(_item(path, what, model, records))
     gone = {item.path for item in goes}
     for path in _scratch(run):
         if not gone.intersection([path, *path.parents]):
@@ -73,19 +77,13 @@ def plan(run: Run, *, unfinished: bool = False) -> tuple[list[Item], list[Item]]
 def clean(run: Run, items: list[Item]) -> tuple[int, int]:
     """Remove what is listed, crash-safe, and say how many files and bytes that were."""
     files = freed = 0
+    if any(item.what in WORKS for item in items):
+        _close_attempt(run)
     try:
         for item in items:
             if not item.path.exists() or _behind_link(run.path, item.path):
                 continue
-            # Renamed first: whatever has its own name is whole, at any moment.
-            aside = _aside(item.path)
-            if aside != item.path:
-                _take_apart(aside)
-            if item.model is not None:
-                retention.remove(run, item.model)
-            elif aside != item.path:
-                item.path.rename(aside)
-            _take_apart(aside)
+            _remove(run, item)
             files, freed = files + item.files, freed + item.bytes
     finally:
         run.event("cleaned", files=files, bytes=freed)
@@ -100,14 +98,15 @@ def clean(run: Run, items: list[Item]) -> tuple[int, int]:
 
 def _candidates(run: Run) -> Iterator[tuple[Path, str, int | None]]:
     """Name what can go, unless it is behind a link, and the unfinished work."""
-    for path in sorted((run.path / "stale").glob("[0-9]*/*")):
-        if path.name != "manifest":
+    for home in sorted((run.path / "stale").glob("[0-9]*")):
+        for path in list(_without_records(home, _records(home))):
             yield path, STALE, None
     for path in sorted((run.path / "work").glob("*")):
         if path.is_dir() and (named := WORK.fullmatch(path.name)):
             round, stage = (named[1] or named[3], named[2] or named[4])
             if stage in STAGES:
-                yield path, _kind_of_work(run, STAGES[stage], int(round), path), None
+                kind = _kind_of_work(run, STAGES[stage], int(round), path)
+                yield path, kind, None
     decided = _decided(run)
     wanted = set() if decided is None else set(retention.unwanted(run, decided))
     for number in sorted(wanted):
@@ -119,9 +118,27 @@ def _candidates(run: Run) -> Iterator[tuple[Path, str, int | None]]:
                 yield path, CHECKPOINTS, None
 
 
+def _records(home: Path) -> set[Path]:
+    """List what says what was spent, in a run folder or a folder of `stale/`."""
+    return {path for kind in (MANIFESTS, RECEIPTS, JOURNALS) for path in home.glob(kind)}
+
+
+def _without_records(folder: Path, records: set[Path]) -> Iterator[Path]:
+    """Give the largest parts of a folder that hold no record."""
+    if folder.is_symlink():
+        yield folder
+        return
+    above = {parent for path in records for parent in path.parents}
+    for path in sorted(folder.iterdir()):
+        if path in above:
+            yield from _without_records(path, records)
+        elif path not in records:
+            yield path
+
+
 def _kind_of_work(run: Run, stage: Stage, round: int, folder: Path) -> str:
     """Say what a stage's work folder is: of a stage that is done, of other settings, or needed."""
-    if stage.name not in {each.name for _, each in walk(run.recipe, 1)}:
+    if stage.name not in {each.name for _, each in walk(run, max(round, 1))}:
         return OTHER
     made = run.manifest(stage.name, round)
     if made is not None and finished(run, stage.name, round) and run.outputs_intact(made):
@@ -184,16 +201,44 @@ def _behind_link(root: Path, path: Path) -> bool:
     return any(root.joinpath(*parts[: n + 1]).is_symlink() for n in range(len(parts)))
 
 
-def _item(path: Path, what: str, model: int | None = None) -> Item:
-    """Count the files and bytes of something, links not followed."""
+def _item(path: Path, what: str, model: int | None = None, records: Collection[Path] = ()) -> Item:
+    """Count the files and bytes of something, records aside and links not followed."""
     paths = [path]
     if path.is_dir() and not path.is_symlink():
         paths = [Path(folder) / name for folder, _, files in os.walk(path) for name in files]
-    sizes = [each.lstat().st_size for each in paths if each.is_symlink() or each.exists()]
+    paths = [each for each in paths if each.is_symlink() or each.exists()]
+    sizes = [each.lstat().st_size for each in paths if each not in records]
     return Item(path, what, len(sizes), sum(sizes), model)
 
 
 # Taking apart -------------------------------------------------------------------------------------
+
+
+def _remove(run: Run, item: Item) -> None:
+    """Rename what goes, then take it apart: whatever has its own name is whole, at any moment."""
+    records = {path for path in _records(run.path) if item.path in path.parents}
+    if item.what in WORKS and records:
+        kept = run.put_away([item.path])
+        assert kept is not None, f"{item.path} is gone"
+        for path in list(_without_records(kept, _records(kept))):
+            _take_apart(path)
+        return
+    aside = _aside(item.path)
+    if aside != item.path:
+        _take_apart(aside)
+    if item.model is not None:
+        retention.remove(run, item.model)
+    elif aside != item.path:
+        item.path.rename(aside)
+    _take_apart(aside)
+
+
+def _close_attempt(run: Run) -> None:
+    """Note until when a killed attempt was alive, which is seen by the work that goes."""
+    last = [each for each in run.events() if each.get("event") in ("start", *ENDS)][-1:]
+    if last and last[0]["event"] == "start" and (alive := run.last_written()):
+        about = {name: last[0][name] for name in ("stage", "round")}
+        run.event("lost", **about, time=max(alive, last[0]["time"]))
 
 
 def _aside(path: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from rft.ending import ends_before
 from rft.errors import RFTError
 from rft.grading.answers import Form, last_answer_of
 from rft.grading.grade import grade, grading_settings, judge, keys_of
@@ -61,10 +62,9 @@ def splits(run: Run, round: int) -> list[str]:
 def ended_with(run: Run) -> int | None:
     """Give the model that the run leaves behind, once its last gate has spoken."""
     last = last_round(run)
-    if run.recipe.gate is None or run.manifest("gate", last) is None:
+    if run.manifest("gate" if run.recipe.gate else "evaluate", last) is None:
         return None
-    final = adopted(run, last)
-    return final if last == run.recipe.rounds or final <= last - 2 else None
+    return adopted(run, last) if last == run.recipe.rounds or ends_before(run, last + 1) else None
 
 
 def inputs(run: Run, round: int) -> dict[str, str]:

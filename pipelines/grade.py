@@ -26,7 +26,7 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
 def inputs(run: Run, round: int) -> dict[str, str]:
     """Give the digests of the rollouts and of the golds."""
     return {
-        "problems": run.output_digest("prepare", 0, "problems"),
+        "problems": run.problems_digest(round),
         "rollouts": run.output_digest("sample", round, "rollouts"),
     }
 
@@ -34,7 +34,7 @@ def inputs(run: Run, round: int) -> dict[str, str]:
 @contextmanager
 def grading(run: Run) -> Iterator[tuple[Callable[[pl.DataFrame], pl.DataFrame], Judges]]:
     """Give a function that grades rollouts of the run, and the verifier that it asks."""
-    keys = keys_of(run.read("problems", 0, ["problem_id", "gold", "question"]))
+    keys = keys_of(run.problems(["problem_id", "gold", "question"]))
     # The base's tokenizer is that of every round's model, and is never removed.
     model = base_model(run)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
@@ -63,7 +63,7 @@ def work(job: Job) -> None:
     }
     job.notes["paths"] = path_counts(graded)
     job.notes["placeholders"] = len(graded.filter(pl.col("num_placeholders") > 0))
-    problems = job.run.read("problems", 0, ["problem_id", "difficulty"])
+    problems = job.run.problems(["problem_id", "difficulty"])
     cut = job.notes["cut_at_limit"] = cut_at_limit(graded, problems)
     if warning := alarm(cut, job.run.recipe.sample.max_tokens):
         job.say(f"  {warning}")

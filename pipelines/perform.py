@@ -38,11 +38,9 @@ LIGHT = ("filter", "select", "gate")
 # In the driver ------------------------------------------------------------------------------------
 
 
-def do(stage: Stage, run: Run, round: int, stop: Stop, say: Callable[[str], None]) -> bool:
-    """Do one stage if it is not done, in a process of its own if it is heavy."""
+def do(stage: Stage, run: Run, round: int, stop: Stop, say: Callable[[str], None]) -> None:
+    """Do one stage, in a process of its own if it is heavy."""
     stop.check()
-    if stages.is_current(stage, run, round):
-        return False
     say(f"round {round}: {stage.name}" if round else f"base: {stage.name}")
     for number in models_for(stage, run, round):
         remake(run, number, stop, say)
@@ -53,7 +51,6 @@ def do(stage: Stage, run: Run, round: int, stop: Stop, say: Callable[[str], None
     # At once, not at the end: the disk has to hold no more models than `keep.models` wants.
     if stage.name == "gate" or (stage.name == "evaluate" and run.recipe.gate is None):
         prune(run, round)
-    return True
 
 
 def models_for(stage: Stage, run: Run, round: int) -> list[int]:

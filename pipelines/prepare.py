@@ -1,9 +1,12 @@
-"""Read the problems once, and set aside by name the ones that cannot be used.
+"""Read the problems, and set aside by name the ones that cannot be used.
 
-Reads the recipe's sources; writes problems and set_aside.
+Reads the recipe's sources; writes problems and set_aside. That is done once, and under
+`prepare.refresh: round` at the beginning of each later round too, for new problems to learn from:
+dev and test stay as they are, or models of different rounds could not be compared.
 """
 
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -13,12 +16,13 @@ from rft.grading.verifiers import Judges, open_verifier
 from rft.licences import licence_of, model_front, stated
 from rft.problems.sources import problems, read_source, source_digest
 from rft.prompt import Prompter, load_tokenizer, prompter
-from rft.recipe import Prepare, Recipe
+from rft.recipe import Prepare, Recipe, Source
 from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef, base_model
 from rft.runs.schemas import SPLITS
 from rft.runs.stages import Job, Stage
+from rft.runs.tables import file_digest
 from rft.seeds import derive
 
 
@@ -47,21 +51,44 @@ def what_is_read(prepare: Prepare) -> dict[str, Any]:
     return told
 
 
-def inputs(run: Run, _round: int) -> dict[str, str]:
-    """Give the digests of the sources, and of the model whose tokenizer measures prompts."""
+def inputs(run: Run, round: int) -> dict[str, str]:
+    """Give the digests of the sources, and of the model whose tokenizer measures prompts.
+
+    Once read, a source may change or go away: the run carries its problems.
+    """
     digests = {"model": base_model(run).digest}
-    done = run.manifest("prepare", 0)
-    for split in splits(run.recipe):
+    if round:
+        digests["problems"] = run.problems_digest(round - 1)
+    done = run.manifest("prepare", round)
+    for split in splits(run.recipe) if round == 0 else ("train",):
         for name, source in run.recipe.prepare.benchmarks(split).items():
             key = f"{split}/{name}"
-            try:
-                digests[key] = source_digest(source)
-            except RFTError:
-                # Once read, a source may go away: the run carries its problems.
-                if done is None or key not in done["inputs"]:
-                    raise
-                digests[key] = done["inputs"][key]
+            noted = done["inputs"].get(key) if done else None
+            digests[key] = noted or digest_now(source, needed=round == 0)
     return digests
+
+
+def digest_now(source: Source, *, needed: bool) -> str:
+    """Stand for what a source holds now; without it a run cannot begin, but a round can."""
+    try:
+        return source_digest(source)
+    except RFTError:
+        if needed:
+            raise
+        return "not read"
+
+
+def changed_sources(run: Run) -> list[str]:
+    """List the local files that are no longer what the run has read."""
+    done = run.manifest("prepare", 0)
+    changed = []
+    for split in splits(run.recipe) if done else ():
+        for name, source in run.recipe.prepare.benchmarks(split).items():
+            noted = done["inputs"].get(f"{split}/{name}") if done else None
+            path = Path(source.source)
+            if noted and path.is_file() and file_digest(path) != noted:
+                changed.append(source.source)
+    return list(dict.fromkeys(changed))
 
 
 def splits(recipe: Recipe) -> tuple[str, ...]:
@@ -75,50 +102,96 @@ def longest_completion(recipe: Recipe) -> int:
 
 
 def work(job: Job) -> None:
-    """Read, check and split the problems."""
+    """Read, check and split the problems; in a later round, look for new ones."""
+    if job.round:
+        look_again(job)
+        return
     run = job.run
     rows = [row for split in reversed(splits(run.recipe)) for row in read_split(run.recipe, split)]
+    mark_repeated(rows)
+    check(run, rows)
+    hold_out(rows, run.recipe)
+    usable, aside = write(job, rows)
+    refuse_empty(run.recipe, usable, aside)
+    if run.recipe.grpo and run.recipe.rounds:
+        run.recipe.grpo.refuse_few(len(usable.filter(pl.col("split") == "train")))
+    job.counts["in"] = len(rows)
+    kept = ", ".join(f"{count} {split}" for split, count in job.counts["problems"].items())
+    job.say(f"problems: {kept}{set_aside(job)}")
+
+
+def look_again(job: Job) -> None:
+    """Read the training sources again, and take the problems that no round before has seen.
+
+    A source that cannot be read now costs its new problems, not the round.
+    """
+    run, before = job.run, job.run.problems(upto=job.round - 1)
+    rows, unread = [], {}
+    for name, source in run.recipe.prepare.benchmarks("train").items():
+        try:
+            rows += read_benchmark(source, "train", name)
+        except RFTError as error:
+            unread[f"train/{name}"] = str(error)
+            job.say(f"warning: {error}; the round goes on with the problems that there are")
+    seen = set(before["problem_id"])
+    for number in (0, *run.refreshed(job.round - 1)):
+        seen.update(run.read("set_aside", number, ["problem_id"])["problem_id"])
+    new = [row for row in rows if row["problem_id"] not in seen]
+    mark_repeated([*(row | {"reason": None} for row in before.to_dicts()), *new])
+    check(run, new)
+    write(job, new)
+    job.counts |= {"in": len(rows), "known": len(rows) - len(new)}
+    job.notes["unread"] = unread
+    count = job.counts["problems"].get("train", 0)
+    job.say(f"problems: {count} new among {len(rows)}{set_aside(job)}")
+
+
+def check(run: Run, rows: list[dict[str, Any]]) -> None:
+    """Set aside what cannot be asked, and what cannot be judged."""
     model = base_model(run)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
-    room = window(run.recipe, model) - longest_completion(run.recipe)
-    mark_repeated(rows)
-    mark_long(rows, prompts, room)
+    mark_long(rows, prompts, window(run.recipe, model) - longest_completion(run.recipe))
     with open_verifier(run.recipe.grade) as verifier:
         mark_bad_golds(rows, verifier)
-    hold_out(rows, run.recipe)
+
+
+def write(job: Job, rows: list[dict[str, Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Write the problems and what is set aside, and count them."""
     frame = pl.DataFrame(rows, schema=tables.empty("set_aside").schema)
     usable = frame.filter(pl.col("reason").is_null()).drop("reason")
     aside = frame.filter(pl.col("reason").is_not_null())
     assert len(usable) + len(aside) == len(rows), "problems in != usable + set aside"
-    refuse_empty(run.recipe, usable, aside)
-    if run.recipe.grpo and run.recipe.rounds:
-        run.recipe.grpo.refuse_few(len(usable.filter(pl.col("split") == "train")))
     job.write("problems", usable)
     job.write("set_aside", aside)
-    by_split = dict(sorted(usable["split"].value_counts().iter_rows()))
-    reasons = dict(sorted(aside["reason"].value_counts().iter_rows()))
-    job.counts |= {"in": len(rows), "problems": by_split, "set_aside": reasons}
-    job.notes["licences"] = licences(run)
-    kept = ", ".join(f"{by_split[split]} {split}" for split in SPLITS if split in by_split)
-    job.say(f"problems: {kept}" + "".join(f"; set aside {n}: {why}" for why, n in reasons.items()))
+    by_split = dict(usable["split"].value_counts().iter_rows())
+    job.counts["problems"] = {split: by_split[split] for split in SPLITS if split in by_split}
+    job.counts["set_aside"] = dict(sorted(aside["reason"].value_counts().iter_rows()))
+    job.notes["licences"] = licences(job.run, job.round)
+    return usable, aside
+
+
+def set_aside(job: Job) -> str:
+    """Say how many problems were set aside, and why."""
+    return "".join(f"; set aside {n}: {why}" for why, n in job.counts["set_aside"].items())
 
 
 def read_split(recipe: Recipe, split: str) -> list[dict[str, Any]]:
     """Read all sources of a split."""
-    rows = []
-    for name, source in recipe.prepare.benchmarks(split).items():
-        rows += [
-            row | {"split": split, "benchmark": name}
-            for row in problems(read_source(source), source)
-        ]
-    return rows
+    given = recipe.prepare.benchmarks(split).items()
+    return [row for name, source in given for row in read_benchmark(source, split, name)]
 
 
-def licences(run: Run) -> dict[str, str | None]:
+def read_benchmark(source: Source, split: str, name: str) -> list[dict[str, Any]]:
+    """Read a source."""
+    place = {"split": split, "benchmark": name}
+    return [row | place for row in problems(read_source(source), source)]
+
+
+def licences(run: Run, round: int) -> dict[str, str | None]:
     """Give the licence of each source that is read, and of the model; null is not stated."""
     sources = {
         f"{split}/{name}": licence_of(source)
-        for split in splits(run.recipe)
+        for split in (splits(run.recipe) if round == 0 else ("train",))
         for name, source in run.recipe.prepare.benchmarks(split).items()
     }
     return sources | {"model": stated(model_front(run))}

@@ -1,6 +1,7 @@
 """The whole story: prepare, measure the base, then round after round until the rounds are done.
 
-    prepare     read the problems, set aside by name what cannot be used
+    prepare     read the problems, set aside by name what cannot be used (`prepare.refresh: round`
+                looks for new ones at the beginning of each later round)
     evaluate    measure the base: Pass@1 and Pass@k on dev and test
     then, each round:
     sample      draw many answers to each problem from the last adopted model
@@ -19,25 +20,29 @@ that it has loaded anyway: rft/sampling/preflight.py.
 from collections.abc import Callable, Iterator
 
 from pipelines import evaluate, filter, gate, grade, grpo, prepare, sample, score, selection, sft
+from pipelines.children import LimitReached
 from pipelines.perform import do
+from rft.ending import Ending, ending, out_of_budget
 from rft.processes.stopping import Stop
-from rft.recipe import Recipe
 from rft.runs import stages
 from rft.runs.folder import Run
-from rft.runs.models import adopted, last_round
+from rft.runs.models import last_round
 from rft.runs.retention import prune
 from rft.runs.stages import Stage, Step
 from rft.selection.ranking import may_lack
 
 
-def walk(recipe: Recipe, rounds: int) -> Iterator[tuple[int, Stage]]:
+def walk(run: Run, rounds: int) -> Iterator[tuple[int, Stage]]:
     """List every stage of a run in order, with its round."""
+    recipe = run.recipe
     yield 0, prepare.STAGE
     yield 0, evaluate.STAGE
     for round in range(1, rounds + 1):
         if recipe.grpo is not None:
             yield round, grpo.STAGE
         else:
+            if looks_for_problems(run, round):
+                yield round, prepare.STAGE
             yield round, sample.STAGE
             yield round, grade.STAGE
             yield round, filter.STAGE
@@ -50,42 +55,69 @@ def walk(recipe: Recipe, rounds: int) -> Iterator[tuple[int, Stage]]:
             yield round, gate.STAGE
 
 
+def looks_for_problems(run: Run, round: int) -> bool:
+    """Say whether a round looks for new problems: not one that was sampled without doing so."""
+    wanted = round > 1 and run.recipe.prepare.refresh == "round"
+    return wanted and (run.manifest("sample", round) is None or round in run.refreshed(round))
+
+
 def run_all(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) -> bool:
     """Do what is not done yet, up to the given round; say whether anything was done."""
-    anything = False
-    for round, stage in walk(run.recipe, rounds):
-        if round and refused_twice(run, round):
-            say(f"the gate refused rounds {round - 2} and {round - 1}: the run ends here")
+    anything, ended = False, None
+    for round, stage in walk(run, rounds):
+        if stages.is_current(stage, run, round):
+            continue
+        ended = ending(run, round) or attempt(stage, run, round, stop, say)
+        if ended is not None:
             break
-        done = do(stage, run, round, stop, say)
-        anything |= done
-        if done and stage is evaluate.STAGE and round == 0:
+        anything = True
+        if stage is evaluate.STAGE and round == 0:
             for line in gate.seen_by_gate(run):
                 say(f"gate: {line}")
-    if (final := evaluate.ended_with(run)) is not None:
-        anything |= do(evaluate.STAGE, run, final, stop, say)
+    final = evaluate.ended_with(run)
+    if final is not None and not stages.is_current(evaluate.STAGE, run, final):
+        over = out_of_budget(run) or attempt(evaluate.STAGE, run, final, stop, say)
+        anything |= over is None
+        ended = ended or over
+    if ended is not None:
+        announce(run, ended, say)
     if anything and rounds:
         prune(run, last_round(run))
     run.forget_agreement()
     return anything
 
 
-def refused_twice(run: Run, round: int) -> bool:
-    """Say whether the two rounds before this one were refused by the gate."""
-    return run.recipe.gate is not None and round > 2 and adopted(run, round - 1) < round - 2
+def attempt(
+    stage: Stage, run: Run, round: int, stop: Stop, say: Callable[[str], None]
+) -> Ending | None:
+    """Do a stage, unless a budget is spent before it is done."""
+    try:
+        do(stage, run, round, stop, say)
+    except LimitReached as reached:
+        return reached.ending
+    return None
+
+
+def announce(run: Run, ended: Ending, say: Callable[[str], None]) -> None:
+    """Say why the run ends, and note it once."""
+    say(f"the run ends here: {ended.text}")
+    about = {"event": "ended", "rule": ended.rule, "text": ended.text}
+    last = run.events()[-1:]
+    if not last or {name: last[0].get(name) for name in about} != about:
+        run.event("ended", rule=ended.rule, text=ended.text)
 
 
 def plan(run: Run, rounds: int) -> list[Step]:
     """Say what `run_all` would do, if no gate ends the run before."""
-    return stages.plan(run, walk(run.recipe, rounds))
+    return stages.plan(run, walk(run, rounds))
 
 
 def next_round(run: Run, say: Callable[[str], None]) -> int:
     """Give the round that `--next` finishes or makes: the first one that is not complete."""
     round = 1
     while not any(step.state != "reuse" for step in plan(run, round)):
-        if refused_twice(run, round + 1):
-            say("nothing to do: the gate refused the last two rounds")
+        if why := ending(run, round + 1):
+            say(f"nothing to do: {why.text}")
             return round
         round += 1
     return round

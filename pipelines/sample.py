@@ -44,7 +44,7 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
 def inputs(run: Run, round: int) -> dict[str, str]:
     """Give the digests of the problems and of the model."""
     return {
-        "problems": run.output_digest("prepare", 0, "problems"),
+        "problems": run.problems_digest(round),
         "model": model_before(run, round).digest,
     }
 
@@ -54,10 +54,13 @@ def plan(run: Run, round: int) -> Plan:
     recipe, model = run.recipe, model_before(run, round)
     prompts = prompter(load_tokenizer(model.path, **model.options), recipe.prompt)
     key = sampling_key(recipe, recipe.sample, model)
-    problems = run.read("problems", 0, ["problem_id", "question", "split", "benchmark"])
+    problems = run.problems(["problem_id", "question", "split", "benchmark"], upto=round)
     train = problems.filter(pl.col("split") == "train")
     questions = dict(train.select("problem_id", "question").iter_rows())
-    chosen = problems_of_round(sorted(questions), recipe.sample.problems, round, recipe.seed)
+    arrivals = {number: to_learn_from(run, number) for number in run.refreshed(round)}
+    chosen = problems_of_round(
+        to_learn_from(run, 0), recipe.sample.problems, round, recipe.seed, arrivals
+    )
     until = recipe.sample.until
     asked = [
         ask(
@@ -67,6 +70,12 @@ def plan(run: Run, round: int) -> Plan:
     ]
     probes = probes_of(run, problems, prompts)
     return Plan(run, "sample", round, model, prompts, recipe.sample, asked, probes, until)
+
+
+def to_learn_from(run: Run, number: int) -> list[str]:
+    """List the training problems that came at the beginning, or in a round."""
+    problems = run.read("problems", number, ["problem_id", "split"])
+    return sorted(problems.filter(pl.col("split") == "train")["problem_id"])
 
 
 def ask(

@@ -127,8 +127,8 @@ def test_a_stage_is_a_module_and_a_line_of_the_story(tmp_path, monkeypatch):
 
     tally = Stage("tally", settings, inputs, work)
 
-    def walk(recipe, rounds):
-        for round, stage in real_walk(recipe, rounds):
+    def walk(run, rounds):
+        for round, stage in real_walk(run, rounds):
             yield round, stage
             if stage.name == "filter":
                 yield round, tally
@@ -151,11 +151,10 @@ def test_a_stage_is_a_module_and_a_line_of_the_story(tmp_path, monkeypatch):
     do(run, "filter", 1)
     assert (status(run)["round"], status(run)["stage"]) == (1, "tally")
     said = []
-    assert perform.do(tally, run, 1, Stop(), said.append)
+    perform.do(tally, run, 1, Stop(), said.append)
     assert said == ["round 1: tally"]
     assert sorted(run.read("words", 1)["words"]) == [2, 4]
     assert status(run)["stage"] == "select"
-    assert not perform.do(tally, run, 1, Stop(), said.append), "it is current"
     assert [step.state for step in story.plan(run, 1) if step.stage == "tally"] == ["reuse"]
     again = new_run(run.path, "filter={no_box: {}, too_short: {min_tokens: 15}}")
     states = {step.stage: step.state for step in story.plan(again, 1) if step.round}

@@ -4,10 +4,12 @@
 readers must answer at any time, at once, and when those are gone.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from pipelines.perform import STAGES
-from pipelines.run import refused_twice, walk
+from pipelines.run import walk
+from rft.ending import Ending, ending
 from rft.runs.folder import Run
 from rft.runs.stages import Stage, changed_settings
 
@@ -33,14 +35,23 @@ def sound(run: Run, stage: str, round: int) -> dict[str, Any] | None:
         table, _, number = name.partition(" ")
         if name == "model" and stage == "evaluate" and round:
             source = run.manifest(run.recipe.maker, round)
+        elif table == "problems":
+            if digest != problems_then(run, stage, round):
+                return None
+            continue
         elif table in WRITERS and (not number or number.isdigit()):
-            origin = int(number) if number else 0 if table == "problems" else round
+            origin = int(number) if number else round
             source = run.manifest(WRITERS[table], origin)
         else:
             continue
         if source is not None and source["outputs"][table]["digest"] != digest:
             return None
     return manifest
+
+
+def problems_then(run: Run, stage: str, round: int) -> str:
+    """Stand for the problems that a stage has to have read: what is measured stays as it was."""
+    return run.problems_digest({"evaluate": 0, "prepare": round - 1}.get(stage, round))
 
 
 def finished(run: Run, stage: str, round: int) -> bool:
@@ -51,24 +62,27 @@ def finished(run: Run, stage: str, round: int) -> bool:
     return not changed_settings(manifest["settings"], STAGES[stage].settings(run, round))
 
 
-def next_step(run: Run) -> tuple[int, str] | None:
-    """Find the first (round, stage) that is not done; None when the run is."""
-    for round, stage in walk(run.recipe, run.recipe.rounds):
-        if round and refused_twice(run, round):
-            return None
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is."""
+
+    rounds: int
+    """How many rounds are complete."""
+    following: tuple[int, str] | None
+    """The (round, stage) that is next; None when the run is done."""
+    ended: Ending | None = None
+    """Why it is done before its rounds are."""
+
+
+def standing(run: Run) -> Standing:
+    """Find the first stage that is not done, and whether the run goes on with it."""
+    for round, stage in walk(run, run.recipe.rounds):
         if not finished(run, stage.name, round):
-            return round, stage.name
-    return None
-
-
-def rounds_done(run: Run, following: tuple[int, str] | None) -> int:
-    """Count the rounds that are complete."""
-    if following is not None:
-        return max(following[0] - 1, 0)
-    refused = (r for r in range(1, run.recipe.rounds + 1) if refused_twice(run, r))
-    return next(refused, run.recipe.rounds + 1) - 1
+            rounds, ended = max(round - 1, 0), ending(run, round)
+            return Standing(rounds, None if ended else (round, stage.name), ended)
+    return Standing(run.recipe.rounds, None)
 
 
 def all_steps(run: Run) -> list[tuple[int, Stage]]:
     """List every (round, stage) of the recipe's plan."""
-    return list(walk(run.recipe, run.recipe.rounds))
+    return list(walk(run, run.recipe.rounds))

@@ -124,7 +124,7 @@ def export_run(
 
 def manifests(run: Run) -> Manifests:
     """Read the manifests of the recipe's stages, not those of a recipe before it."""
-    stages = {stage.name for _, stage in walk(run.recipe, 1)}
+    stages = {stage.name for _, stage in walk(run, 1)}
     manifests = ((each["round"], each["stage"], each) for each in run.manifests())
     return {(round, stage): each for round, stage, each in manifests if stage in stages}
 
@@ -297,7 +297,7 @@ def sft_rows(run: Run, round: int, selected: pl.DataFrame) -> pl.DataFrame:
         tables.read_file(path, columns).join(ids, on="rollout_id", how="semi")
         for path in tables.parts(run.folder("rollouts", round))
     )
-    problems = run.read("problems", 0, ["problem_id", "question", "gold", "difficulty", "source"])
+    problems = run.problems(["problem_id", "question", "gold", "difficulty", "source"])
     rows = selected.rename({"response": "completion"}).join(
         prompts, on="rollout_id", validate="1:1", maintain_order="left"
     )

@@ -7,10 +7,12 @@ from pipelines.readers.current import all_steps
 from pipelines.readers.layout import entry, number, percent, span, table
 from pipelines.readers.report_rounds import rounds_with
 from pipelines.readers.status import SAMPLING
+from rft.ending import amounts, budgets, in_words, rise, spent_by
 from rft.errors import RFTError
 from rft.estimates.forecast import amount
 from rft.measuring.cut_answers import ALARM, ENOUGH
 from rft.runs.folder import Run
+from rft.runs.models import last_round
 from rft.sampling.plan import SamplingStage
 from rft.sampling.preflight import foreseen, probes_noted, speed_of
 
@@ -58,7 +60,17 @@ def cost(run: Run) -> list[str]:
             each = f"{sampled['tokens'] / count:,.0f} tokens sampled per selected sample"
             notes += entry(f"round {round}", f"{each} ({sampled['tokens']:,} / {count:,})")
     lead = "  Seconds are of whole stages, loading included; tokens/s is while sampling or scoring."
-    return [lead, *table("llrrrl", rows), *notes]
+    return [lead, *table("llrrrl", rows), *notes, *whole_life(run)]
+
+
+def whole_life(run: Run) -> list[str]:
+    """Write what the run has spent in all, of which budgets, and whether it still gains."""
+    stop, spent = run.recipe.stop, in_words(amounts(spent_by(run)), budgets(run))
+    lines = entry("spent", f"{spent}; killed and redone work included")
+    seen = rise(run, last_round(run), stop.plateau) if stop and stop.plateau else None
+    if seen is not None:
+        lines += entry("plateau", seen.in_words() + ("" if seen.sure else ": a plateau"))
+    return lines
 
 
 def sampling(run: Run) -> list[str]:

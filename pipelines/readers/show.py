@@ -11,6 +11,7 @@ import polars as pl
 
 from pipelines.readers.current import sound
 from pipelines.readers.layout import NOTHING, block, entry, labelled, number, table
+from pipelines.readers.sources import find_problem
 from pipelines.readers.trail import of_rollout
 from pipelines.readers.trail_words import sources_words, taught_words
 from pipelines.readers.why import unrecorded, why
@@ -50,7 +51,7 @@ def listing(run: Run, rounds: list[int] | None = None) -> pl.DataFrame:
     rounds = sampled_rounds(run) if rounds is None else rounds
     if not rounds:
         raise RFTError(f"{run.path}: {without_rollouts(run)}")
-    problems = run.read("problems", 0, ["problem_id", "question", "gold"]).unique("problem_id")
+    problems = run.problems(["problem_id", "question", "gold"]).unique("problem_id")
     rows = pl.concat([of_round(run, round) for round in rounds])
     # As much of an id as no other of the run starts with.
     starts = (rows["rollout_id"].str.slice(0, digits) for digits in (8, 12, 16))
@@ -245,15 +246,13 @@ def whole(run: Run, row: dict[str, Any]) -> dict[str, Any]:
 
 def trail_of(run: Run, row: dict[str, Any]) -> dict[str, Any]:
     """Give the audit trail of a whole row."""
-    problems = run.read("problems", 0)
-    name, of_training = pl.col("problem_id") == row["problem_id"], pl.col("split") == "train"
-    problem = problems.filter(name, of_training)
-    if problem.is_empty():
+    problem = find_problem(run, row["problem_id"], split="train")
+    if problem is None:
         raise RFTError(
             f"{run.path}: problem {row['problem_id']} of {row['rollout_id']} is no problem of "
             f"training any more; `rft run {shlex.quote(str(run.path))}` samples anew"
         )
-    return of_rollout(run, row, problem.row(0, named=True))
+    return of_rollout(run, row, problem)
 
 
 def read_row(run: Run, table: str, row: dict[str, Any], names: list[str]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from rft.runs.schemas import SPLITS
 UNSTATED = "not stated"
 
 
-def sources(run: Run) -> dict[str, dict[str, Any]]:
-    """Describe each source as it was read: split/NAME -> source, revision, content and licence."""
-    made = run.manifest("prepare", 0)
+def sources(run: Run, round: int = 0) -> dict[str, dict[str, Any]]:
+    """Describe each source as a round read it: split/NAME -> source, content, licence, ..."""
+    made = run.manifest("prepare", round)
     if made is None:
         return {}
     told = {}
@@ -56,9 +56,18 @@ def model_licence(run: Run) -> str | None:
     return licences.stated(licences.front_matter(folder))
 
 
+def find_problem(run: Run, name: str, **place: str) -> dict[str, Any] | None:
+    """Find the problem of an id, in a split and benchmark if they are named, and who `read` it."""
+    for round in (0, *run.refreshed()):
+        rows = run.read("problems", round).filter(problem_id=name, **place)
+        if len(rows):
+            return rows.row(0, named=True) | {"read": round}
+    return None
+
+
 def origins(run: Run, problem: dict[str, Any]) -> list[dict[str, Any]]:
     """Give the source of a problem; a held-out one names its split, and not which train source."""
-    told = sources(run)
+    told = sources(run, problem["read"])
     if (key := f"{problem['split']}/{problem['benchmark']}") in told:
         return [told[key]]
     return [

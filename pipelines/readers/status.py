@@ -4,7 +4,6 @@ import json
 import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,8 +13,9 @@ import pyarrow.parquet as pq
 from pipelines import evaluate
 from pipelines.grpo import JOURNAL
 from pipelines.perform import STAGES
-from pipelines.readers.current import all_steps, next_step, rounds_done
+from pipelines.readers.current import all_steps, standing
 from pipelines.readers.layout import percent, span
+from rft.ending import amounts, budgets, in_words, spent_by
 from rft.foreign_text import visible
 from rft.measuring.cut_answers import ALARM
 from rft.runs.folder import Run
@@ -27,7 +27,7 @@ from rft.sampling.shards import ARRAY, key_in, receipts, receipts_in, spent
 VERSION = 1
 
 # What `rft clean` writes down.
-HOUSEKEEPING = ("cleaned", "removed")
+HOUSEKEEPING = ("cleaned", "removed", "stale")
 
 # Stages whose tokens the run drew itself.
 SAMPLING = ("sample", "evaluate", "grpo")
@@ -40,7 +40,8 @@ def status(run: Run) -> dict[str, Any]:
     is to do, 75 run it (again), 2 or 1 as the stage that failed last.
     """
     owner = owner_of(run.path / "lock") if run.locked() else None
-    events, following = read_events(run), next_step(run)
+    events, stands = run.events(), standing(run)
+    following = stands.following
     round, stage = following or (None, None)
     since = None
     if owner and (begun := under_way(events)):
@@ -58,7 +59,7 @@ def status(run: Run) -> dict[str, Any]:
         "state": state,
         "round": round,
         "stage": stage,
-        "rounds_done": rounds_done(run, following),
+        "rounds_done": stands.rounds,
         "rounds_total": run.recipe.rounds,
         "online": run.recipe.grpo is not None,
         "stage_done": done,
@@ -71,6 +72,9 @@ def status(run: Run) -> dict[str, Any]:
         "seconds": round_seconds(made.get("seconds") or 0 for made in manifests),
         "last_event": events[-1] if events else None,
         "heartbeat": heartbeat(run),
+        "ended_by": stands.ended.text if stands.ended else None,
+        "spent": amounts(spent_by(run)),
+        "budgets": budgets(run),
         "locked_by": describe(owner) if owner else None,
         "exit_hint": 0 if state == "done" else exit_hint(events),
         "next_command": command_on(run, following) if state == "stopped" else None,
@@ -99,23 +103,6 @@ def exit_hint(events: list[dict[str, Any]]) -> int:
 def round_seconds(parts: Iterable[float]) -> float:
     """Add durations, to a tenth of a second."""
     return float(format(sum(parts), ".1f"))
-
-
-def read_events(run: Run) -> list[dict[str, Any]]:
-    """Read the event log; a line that is being written just now is left out."""
-    try:
-        lines = (run.path / "events.jsonl").read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-    events = []
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return events
 
 
 def under_way(events: list[dict[str, Any]]) -> tuple[int, str, datetime] | None:
@@ -217,7 +204,7 @@ def last_sampling(run: Run) -> dict[str, Any] | None:
 
 def answers_wanted(run: Run, stage: str, round: int) -> int | None:
     """Count the answers that a sampling stage asks for; None where that depends on them."""
-    problems = run.read("problems", 0, ["split", "benchmark"])
+    problems = run.problems(["split", "benchmark"], upto=round)
     recipe = run.recipe
     if stage == "sample" and recipe.sample.until:
         return None
@@ -233,23 +220,13 @@ def answers_wanted(run: Run, stage: str, round: int) -> int | None:
 
 def heartbeat(run: Run) -> str | None:
     """Give the time of the last sign of life: an event, or a file of unfinished work."""
-    latest = 0.0
-    for path in (run.path / "events.jsonl", *(run.path / "work").glob("round-*/**/*")):
-        latest = max(latest, _changed(path))
-    return datetime.fromtimestamp(latest, UTC).isoformat(timespec="seconds") if latest else None
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+    last = [event["time"] for event in run.events()[-1:]]
+    return max([*last, *filter(None, [run.last_written()])], default=None)
 
 
 def early(where: dict[str, Any]) -> str:
     """Say why a run is done before its rounds are."""
-    ended = where["state"] == "done" and where["rounds_done"] < where["rounds_total"]
-    return " (the gate refused the last two)" if ended else ""
+    return f" ({where['ended_by']})" if where["ended_by"] else ""
 
 
 def at_work(where: dict[str, Any]) -> str:
@@ -303,6 +280,8 @@ def text_status(where: dict[str, Any]) -> str:
         f"  {'so far':11}{where['tokens']:,} tokens sampled, "
         f"{span(where['seconds'])} in finished stages"
     )
+    if where["budgets"]:
+        lines.append(f"  {'spent':11}{in_words(where['spent'], where['budgets'])}")
     if event := where["last_event"]:
         about = f" {event['stage']}, round {event['round']}" if "stage" in event else ""
         why = f" ({visible(str(event['reason']))})" if "reason" in event else ""

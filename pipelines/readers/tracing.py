@@ -12,6 +12,7 @@ import polars as pl
 
 from pipelines.readers import show, trail
 from pipelines.readers.current import sound
+from pipelines.readers.sources import find_problem
 from rft.errors import RFTError
 from rft.foreign_text import one_line
 from rft.runs import tables
@@ -73,13 +74,13 @@ def of_rollout(run: Run, name: str) -> dict[str, Any]:
 
 def problem_of(run: Run, name: str, **place: str) -> dict[str, Any]:
     """Read the problem of an id, in the split and benchmark that are named."""
-    rows = run.read("problems", 0).filter(problem_id=name, **place)
-    if rows.is_empty():
+    problem = find_problem(run, name, **place)
+    if problem is None:
         raise RFTError(
             f"{run.path}: no problem {one_line(name, 40)!r} (another run's export?)"
             + before(run, "prepare")
         )
-    return rows.row(0, named=True)
+    return problem
 
 
 def read_line(path: Path, line: int) -> dict[str, Any]:

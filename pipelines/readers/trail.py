@@ -53,7 +53,11 @@ def of_rollout(run: Run, row: dict[str, Any], problem: dict[str, Any]) -> dict[s
         | _answer(run, row, "sample")
         | {"rules": rules(run, row), "selection": _some(row, SELECTION), "why": row["why"]}
         | {"models": taught}
-        | {"steps": _steps(run, [*_to_model(run, number_of(run, row["model"])), *before, *after])}
+        | {
+            "steps": _steps(
+                run, problem, [*_to_model(run, number_of(run, row["model"])), *before, *after]
+            )
+        }
     )
 
 
@@ -71,14 +75,19 @@ def of_evaluation(run: Run, row: dict[str, Any], problem: dict[str, Any]) -> dic
         | _answer(run, row, "evaluate")
         | {"rules": None, "selection": None, "why": f"measures model {number}; nothing learns it"}
         | {"models": []}
-        | {"steps": _steps(run, measured + decided * (row["split"] == "dev"))}
+        | {"steps": _steps(run, problem, measured + decided * (row["split"] == "dev"))}
     )
 
 
 def of_problem(run: Run, problem: dict[str, Any]) -> dict[str, Any]:
     """Give the trail of a problem alone."""
     nothing = dict.fromkeys(["rollout", "model", "engine", "verdict", "rules", "selection"])
-    return _begun(run, problem) | nothing | {"why": None, "models": []} | {"steps": _steps(run, [])}
+    return (
+        _begun(run, problem)
+        | nothing
+        | {"why": None, "models": []}
+        | {"steps": _steps(run, problem, [])}
+    )
 
 
 def _begun(run: Run, problem: dict[str, Any]) -> dict[str, Any]:
@@ -202,10 +211,10 @@ def _to_model(run: Run, number: int | None) -> list[Step]:
     return steps
 
 
-def _steps(run: Run, wanted: list[Step]) -> list[dict[str, Any]]:
-    """Describe the steps that are done, of those wanted, each once."""
+def _steps(run: Run, problem: dict[str, Any], wanted: list[Step]) -> list[dict[str, Any]]:
+    """Describe the steps that are done, of the reading of the problem and those wanted."""
     steps = []
-    for round, stage in dict.fromkeys([(0, "prepare"), *wanted]):
+    for round, stage in dict.fromkeys([(problem["read"], "prepare"), *wanted]):
         made = sound(run, stage, round)
         if made is None:
             continue
@@ -230,6 +239,6 @@ def _steps(run: Run, wanted: list[Step]) -> list[dict[str, Any]]:
 def command(run: Run, stage: str, round: int) -> str:
     """Write the command that does one stage of a run."""
     where = shlex.quote(str(run.path))
-    if stage in ("prepare", "grpo"):
+    if stage == "grpo" or (stage == "prepare" and not round):
         return f"rft {stage} {where}"
     return f"rft {stage} {where} --round {round}"

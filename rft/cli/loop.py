@@ -189,9 +189,17 @@ def drive(
             raise SystemExit(failed.code) from None
     click.echo(text_report(run))
     if not anything:
-        rounds = "1 round is" if upto == 1 else f"{upto} rounds are"
-        done = "the training is done" if run.recipe.grpo else f"{rounds} done"
-        say(f"{run.path}: nothing to do, {done}")
+        say(f"{run.path}: nothing to do, {what_is_done(run, upto)}")
+
+
+def what_is_done(run: "Run", upto: int) -> str:
+    """Say how far a run is of which nothing is left to do."""
+    from pipelines.readers.current import standing
+
+    if (stands := standing(run)).ended:
+        upto = stands.rounds
+    rounds = "1 round is" if upto == 1 else f"{upto} rounds are"
+    return "the training is done" if run.recipe.grpo else f"{rounds} done"
 
 
 def tell_plan(run: "Run", stored: "Recipe | None", stop: "Stop") -> None:

@@ -16,6 +16,7 @@ def stage_command(name: str, folder: Path, round: int | None, grace: float) -> N
         refuse_absent,
         refuse_removed,
     )
+    from pipelines.run import looks_for_problems
     from rft.processes.stopping import Stop, die_with_parent
     from rft.runs import stages
     from rft.runs.folder import open_run
@@ -27,8 +28,13 @@ def stage_command(name: str, folder: Path, round: int | None, grace: float) -> N
     refuse_absent(stage, run)
     with run.lock():
         number = next_of(stage, run) if round is None else round
-        if (number == 0) != (name == "prepare") and name != "evaluate":
+        if number == 0 and name not in ("prepare", "evaluate"):
             raise RFTError(f"--round {number}: `{name}` has no such round; rounds begin at 1")
+        if number and name == "prepare" and not looks_for_problems(run, number):
+            raise RFTError(
+                f"--round {number}: that round looks for no new problems, which rounds from 2 on "
+                "do under prepare.refresh: round, before they are sampled"
+            )
         if stages.is_current(stage, run, number):
             say(f"{folder}: nothing to do, `{name}` of round {number} is current")
             return

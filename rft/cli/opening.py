@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rft.cli.terminal import say
 from rft.errors import RFTError, explained
 
 if TYPE_CHECKING:
@@ -62,9 +63,10 @@ def agree(
     from rft.runs.folder import save_recipe
 
     if stored is not None:
+        again = read_again(run, update=update)
         steps = plan_of(run, run.recipe.rounds)
         outdated = any(step.state in ("redo", "extend") for step in steps)
-        if update and outdated:
+        if update and (outdated or again):
             run.agree_to_redo()
         if outdated and not run.agreed_to_redo():
             raise RFTError(
@@ -77,6 +79,22 @@ def agree(
         save_recipe(run)
         run.event("recipe", new=stored is None)
     return run
+
+
+def read_again(run: "Run", *, update: bool) -> bool:
+    """Have changed sources read again if --update is given, else say that they are not."""
+    from pipelines.prepare import changed_sources
+    from rft.foreign_text import visible
+
+    changed = changed_sources(run)
+    if changed and update:
+        run.put_away([run.manifest_path("prepare", 0)])
+    elif changed and run.recipe.prepare.refresh == "never":
+        say(
+            f"{visible(changed[0])}: changed since the run read it, and goes on as it was read; "
+            "--update reads it again, and under prepare.refresh: round each round takes what is new"
+        )
+    return bool(changed and update)
 
 
 def begin_with_sources(run: "Run") -> None:

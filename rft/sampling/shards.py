@@ -17,6 +17,7 @@ import polars as pl
 
 from rft.engines import Finished
 from rft.errors import RFTError
+from rft.processes.devices import visible_gpus
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
 from rft.runs.stages import MARK, Job, mark_of
@@ -50,6 +51,8 @@ class Receipt:
     """Problems that need no more answers -> how many of theirs count."""
     figures: dict[str, Any]
     """What the engine measured of itself up to here."""
+    gpus: int = 0
+    """How many GPUs the worker could see; before 0.2 nobody looked."""
 
     @property
     def worker(self) -> str:
@@ -95,14 +98,16 @@ def receipts_in(folder: Path) -> Iterator[Receipt]:
 
 
 def spent(made: Iterable[Receipt]) -> dict[str, dict[str, float]]:
-    """Add up the rollouts, tokens and seconds of each worker."""
+    """Add up the rollouts, tokens, seconds and GPU-seconds of each worker."""
     workers: dict[str, dict[str, float]] = {}
     for receipt in made:
         if receipt.keys:
-            each = workers.setdefault(receipt.worker, {"rollouts": 0, "tokens": 0, "seconds": 0.0})
+            zero = {"rollouts": 0, "tokens": 0, "seconds": 0.0, "gpu_seconds": 0.0}
+            each = workers.setdefault(receipt.worker, zero)
             each["rollouts"] += len(receipt.keys)
             each["tokens"] += receipt.tokens
             each["seconds"] = round(each["seconds"] + receipt.seconds, 2)
+            each["gpu_seconds"] = round(each["gpu_seconds"] + receipt.seconds * receipt.gpus, 2)
     return workers
 
 
@@ -201,6 +206,7 @@ class Shards(FinishedRollouts):
             "seconds": now - self.flushed,
             "closed": self.closed,
             "figures": figures,
+            "gpus": visible_gpus(),
         }
         atomic_text(path, json.dumps(receipt))
         self.number += 1

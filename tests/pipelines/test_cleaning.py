@@ -14,6 +14,7 @@ from pipelines.readers.report import text_report
 from pipelines.readers.show import choose, text_list
 from pipelines.readers.status import status
 from rft.cli import cli
+from rft.ending import spent_by
 from rft.runs import retention
 from rft.runs.folder import Run, open_run
 from rft.runs.stages import MARK, key_of
@@ -152,6 +153,42 @@ def test_work_of_a_stage_that_is_done_goes(tmp_path):
         "digests",
         "round-0001-notes",
     ]
+
+
+def spend(work: Path, worker: str, tokens: int) -> list[Path]:
+    """Put a shard with its receipt into a work folder."""
+    receipt = {"keys": ["a"], "tokens": tokens, "seconds": 1.0, "gpus": 1}
+    path = work / worker / "00000.json"
+    put(path.with_suffix(".parquet"))
+    path.write_text(json.dumps(receipt))
+    return [path]
+
+
+def test_what_was_spent_is_known_afterwards_whatever_became_of_it(tmp_path):
+    run = made(tmp_path / "run", rounds=2)
+    run.put_away([run.folder("rollouts", 1), run.manifest_path("sample", 1)])
+    sample(run, 1, samples("a"))
+    spend(run.work("sample", 2), "worker-0", 7)
+    run.put_away([run.work("sample", 2)])
+    # Of a stage that is done, of one that is not, and of an online training before.
+    spend(run.work("sample", 2), "array-1-of-2", 11)
+    spend(run.work("sample", 3), "worker-0", 13)
+    put(run.work("grpo", 1) / "checkpoints/checkpoint-1/weights")
+    (run.work("grpo", 1) / "dynamics.jsonl").write_text('{"tokens": 17}\n')
+    # Killed: nothing but its work tells how long it was at it.
+    run.event("start", stage="sample", round=3, gpus=2, time="2000-01-01T00:00:00+00:00")
+    os.utime(run.work("sample", 3) / "worker-0/00000.json", (946688400, 946688400))
+    for path in run.path.glob("work/**/*"):
+        os.utime(path, (946688400, 946688400))  # an hour later
+    before = spent_by(run)
+    assert before.hours >= 1
+    assert before.gpu_hours >= 2
+    clean_all(run, unfinished=True)
+    assert not list(run.path.glob("work/round-*"))
+    assert not list(run.path.rglob("stale/**/*.parquet"))
+    assert not list(run.path.rglob("stale/**/checkpoints"))
+    assert spent_by(run) == before
+    assert kinds(run, unfinished=True) == {}
 
 
 def test_unfinished_sampling_work_stays_under_any_mark_since_rollouts_are_taken_over(tmp_path):
@@ -300,9 +337,9 @@ def test_without_a_terminal_it_lists_and_removes_nothing_unless_told_to(tmp_path
     assert told.exit_code == 2
     assert told.stderr == f"Error: {run.path}: nothing was removed; --yes removes what is listed\n"
     assert told.stdout.splitlines() == [
-        "what                                 files     size",
-        "put away in stale/ (manifests stay)      1  12.3 kB",
-        "in all                                   1  12.3 kB",
+        "what                                                 files     size",
+        "put away in stale/ (what says what was spent stays)      1  12.3 kB",
+        "in all                                                   1  12.3 kB",
         "kept, unfinished work that the next run goes on from; --unfinished removes it too:",
         "  work/round-0002-sample (1 file, 100 bytes)",
     ]

@@ -250,11 +250,11 @@ def test_select_ranks_by_what_was_scored(tmp_path, prompts):
 
 def test_without_a_need_the_walk_and_the_key_of_select_are_as_they_were(tmp_path, prompts):
     plain = load_recipe("smoke")
-    assert [each.name for _, each in walk(plain, 1)] == [
+    assert [each.name for _, each in walk(Run(tmp_path, plain), 1)] == [
         *("prepare", "evaluate", "sample", "grade", "filter", "select", "sft", "evaluate")
     ]
     needy = load_recipe("smoke", [OFF])
-    names = [each.name for _, each in walk(needy, 1)]
+    names = [each.name for _, each in walk(Run(tmp_path, needy), 1)]
     assert names[names.index("filter") :][:3] == ["filter", "score", "select"]
     run = small_run.new_run(tmp_path, "select.noise=0")
     small_run.prepare(run, answers={})

@@ -82,3 +82,26 @@ def test_the_border_of_a_cycle_is_quick_with_many_problems():
     (first, second) = rounds(ids, 15_000, 2)
     assert len(set(second)) == 15_000
     assert set(ids) - set(first) <= set(second)
+
+
+def test_problems_that_join_later_come_before_any_comes_again():
+    ids, new = names(12), ["x1", "x2", "x3"]
+    for per_round in range(1, 8):
+        for seed in range(5):
+            arrivals = {3: new}
+            made = [
+                problems_of_round(ids, per_round, round, seed, arrivals) for round in range(1, 16)
+            ]
+            plain = [problems_of_round(ids, per_round, round, seed) for round in (1, 2)]
+            assert made[:2] == plain, "rounds before the arrival are as they were"
+            line = list(chain.from_iterable(made))
+            assert not set(line[: 2 * per_round]) & set(new)
+            # The first cycle is those of both: each of them once.
+            if 2 * per_round <= 12:
+                assert sorted(line[:15]) == sorted([*ids, *new]), (per_round, seed)
+            assert all(len(set(chosen)) == per_round for chosen in made), "twice in one round"
+
+
+def test_arrivals_are_taken_where_a_round_wants_all_there_is():
+    made = [problems_of_round(names(3), 99, round, 0, {2: ["x"]}) for round in (1, 2, 3)]
+    assert [len(chosen) for chosen in made] == [3, 4, 4]

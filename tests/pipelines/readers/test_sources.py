@@ -2,10 +2,14 @@
 
 import json
 
-from pipelines.readers.sources import model_licence, origins, source_words, sources
+from pipelines.readers.sources import find_problem, model_licence, origins, source_words, sources
+from pipelines.readers.trail import of_problem
 from rft.recipe.loading import load_stored
+from rft.runs import tables
 from rft.runs.folder import Run
-from tests.small_run import new_run, prepare
+from rft.runs.stages import Job
+from rft.runs.tables import file_digest
+from tests.small_run import do, frame, new_run, prepare
 
 ROWS = '{"question": "1 + 1?", "gold": "2"}\n'
 
@@ -52,10 +56,34 @@ def test_an_older_manifest_notes_no_licence_and_what_is_bundled_has_one(tmp_path
 
 def test_a_held_out_problem_names_the_training_sources_that_it_may_be_from(tmp_path):
     run = made(tmp_path, "prepare.dev={holdout: 1}")
-    row = {"split": "dev", "benchmark": "dev", "source": f"{tmp_path}/b.jsonl"}
+    row = {"read": 0, "split": "dev", "benchmark": "dev", "source": f"{tmp_path}/b.jsonl"}
     assert [each["name"] for each in origins(run, row)] == ["train/b"]
-    trained = {"split": "train", "benchmark": "a", "source": f"{tmp_path}/a.jsonl"}
+    trained = {"read": 0, "split": "train", "benchmark": "a", "source": f"{tmp_path}/a.jsonl"}
     assert [each["name"] for each in origins(run, trained)] == ["train/a"]
+
+
+def test_a_problem_that_a_later_round_found_names_what_that_round_read(tmp_path):
+    run = made(tmp_path, "prepare.refresh=round", "rounds=2")
+    (tmp_path / "b.jsonl").write_text(ROWS + '{"question": "2 + 2?", "gold": "4"}\n')
+    new = {"problem_id": "new", "question": "2 + 2?", "gold": ["4"], "split": "train"}
+    new |= {"source": f"{tmp_path}/b.jsonl", "benchmark": "b"}
+
+    def work(job: Job) -> None:
+        job.write("problems", frame("problems", [new]))
+        job.write("set_aside", tables.empty("set_aside"))
+        job.notes["licences"] = {"train/b": "mit"}
+
+    do(run, "prepare", 2, work)
+    problem = find_problem(run, "new", split="train")
+    assert problem["read"] == 2
+    (origin,) = origins(run, problem)
+    assert origin["licence"] == "mit"
+    assert origin["content"] == file_digest(tmp_path / "b.jsonl")
+    assert origin["content"] != sources(run)["train/b"]["content"]
+    (step,) = of_problem(run, problem)["steps"]
+    assert (step["round"], step["command"]) == (2, f"rft prepare {run.path} --round 2")
+    assert find_problem(run, "p0", split="train")["read"] == 0
+    assert find_problem(run, "p0", split="test") is None
 
 
 def test_a_run_without_problems_has_no_sources(tmp_path):

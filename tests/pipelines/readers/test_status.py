@@ -120,7 +120,7 @@ def test_a_gate_that_refused_twice_ends_the_run(tmp_path):
     whole_round(run, 2, SAMPLES, bad)
     found = status(run)
     assert (found["state"], found["rounds_done"], found["rounds_total"]) == ("done", 2, 4)
-    assert "2 of 4 rounds done (the gate refused the last two)" in text_status(found)
+    assert "2 of 4 rounds done (the gate refused rounds 1 and 2)" in text_status(found)
 
 
 def test_a_locked_run_is_running_and_counts_what_is_sampled(tmp_path):
