@@ -13,6 +13,7 @@ import polars as pl
 
 from rft.errors import RFTError
 from rft.grading.verifiers import Judges, open_verifier
+from rft.licences import licence_of, model_front, stated
 from rft.problems.sources import problems, read_source, source_digest
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.recipe import Prepare, Recipe, Source
@@ -165,6 +166,7 @@ def write(job: Job, rows: list[dict[str, Any]]) -> tuple[pl.DataFrame, pl.DataFr
     by_split = dict(usable["split"].value_counts().iter_rows())
     job.counts["problems"] = {split: by_split[split] for split in SPLITS if split in by_split}
     job.counts["set_aside"] = dict(sorted(aside["reason"].value_counts().iter_rows()))
+    job.notes["licences"] = licences(job.run, job.round)
     return usable, aside
 
 
@@ -183,6 +185,16 @@ def read_benchmark(source: Source, split: str, name: str) -> list[dict[str, Any]
     """Read a source."""
     place = {"split": split, "benchmark": name}
     return [row | place for row in problems(read_source(source), source)]
+
+
+def licences(run: Run, round: int) -> dict[str, str | None]:
+    """Give the licence of each source that is read, and of the model; null is not stated."""
+    sources = {
+        f"{split}/{name}": licence_of(source)
+        for split in (splits(run.recipe) if round == 0 else ("train",))
+        for name, source in run.recipe.prepare.benchmarks(split).items()
+    }
+    return sources | {"model": stated(model_front(run))}
 
 
 def window(recipe: Recipe, model: ModelRef) -> int:

@@ -14,9 +14,12 @@ from rft.cli import cli
 
 ROOT = bundled("configs").parent
 README = (ROOT / "README.md").read_text()
-PAGES = README + (ROOT / "GPU.md").read_text() + (ROOT / "VERDICTS.md").read_text()
+OPERATE = (ROOT / "OPERATE.md").read_text()
+PAGES = README + OPERATE + (ROOT / "GPU.md").read_text() + (ROOT / "VERDICTS.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGES, re.DOTALL)
 LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
+# The answers to questions, in the last column of a table.
+LINES += re.findall(r"\| `(rft [^`]+)` \|$", OPERATE, re.MULTILINE)
 COMMANDS = sorted(cli.commands)
 
 

@@ -1,1 +1,1 @@
-"""What reads a run back: status, report, single rollouts, exports."""
+"""What reads a run back: status, report, single rollouts, where rows come from, exports."""

@@ -8,6 +8,7 @@ import polars as pl
 from pipelines.readers.composition import composition_notes, composition_rows
 from pipelines.readers.current import all_steps, sound
 from pipelines.readers.layout import NOTHING, entry, number, percent, table, total
+from pipelines.readers.sources import UNSTATED, model_licence, source_words, sources
 from pipelines.selection import rates_of, with_scores
 from rft.errors import RFTError
 from rft.grading.answers import Form, answer_box
@@ -263,7 +264,7 @@ def selection(run: Run) -> list[str]:
 
 
 def provenance(run: Run) -> list[str]:
-    """Write seeds, models and versions: what it takes to get the same numbers again."""
+    """Write seeds, models and versions: what it takes to get the numbers again, and licences."""
     seeds, models, versions = [f"run {run.recipe.seed}"], [], dict[str, list[str]]()
     for round, stage in all_steps(run):
         if not (made := run.manifest(stage.name, round)):
@@ -282,4 +283,12 @@ def provenance(run: Run) -> list[str]:
         *entry("seeds", f"{'; '.join(seeds)} (all derived from the run's)"),
         *(entry("models", ", ".join(models)) if models else []),
         *entry("versions", packages),
+        *entry(
+            "licence", f"of the base, {run.recipe.model.path}: {model_licence(run) or UNSTATED}"
+        ),
+        *(
+            line
+            for each in sources(run).values()
+            for line in entry("source", f"{each['name']}: {source_words(each)}")
+        ),
     ]

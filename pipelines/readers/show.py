@@ -11,6 +11,9 @@ import polars as pl
 
 from pipelines.readers.current import sound
 from pipelines.readers.layout import NOTHING, block, entry, labelled, number, table
+from pipelines.readers.sources import find_problem
+from pipelines.readers.trail import of_rollout
+from pipelines.readers.trail_words import sources_words, taught_words
 from pipelines.readers.why import unrecorded, why
 from pipelines.selection import with_scores
 from rft.errors import RFTError
@@ -241,6 +244,17 @@ def whole(run: Run, row: dict[str, Any]) -> dict[str, Any]:
     return row | {"verdicts_of_problem": verdicts, "why": why(run, row)}
 
 
+def trail_of(run: Run, row: dict[str, Any]) -> dict[str, Any]:
+    """Give the audit trail of a whole row."""
+    problem = find_problem(run, row["problem_id"], split="train")
+    if problem is None:
+        raise RFTError(
+            f"{run.path}: problem {row['problem_id']} of {row['rollout_id']} is no problem of "
+            f"training any more; `rft run {shlex.quote(str(run.path))}` samples anew"
+        )
+    return of_rollout(run, row, problem)
+
+
 def read_row(run: Run, table: str, row: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """Read a rollout's wide columns out of the one shard that holds it."""
     mine = pl.col("rollout_id") == row["rollout_id"]
@@ -257,11 +271,15 @@ def text_whole(run: Run, row: dict[str, Any]) -> str:
     place = f"round {row['round']}, sample {row['sample_index']} of problem {row['problem_id']}"
     path = f" ({row['verdict_path']})" if row["verdict_path"] else ""
     verdict = f"{row['verdict']}{path}; {_siblings(row)}" if row["verdict"] else "not graded yet"
+    trail = trail_of(run, row)
     about = {
         "why": row["why"],
         "statistics": _statistics(row),
-        "lineage": f"model {model_of(run, row)}, sampling {row['sampling']}, seed {seed}",
+        "lineage": f"model {model_of(trail)}, sampling {row['sampling']}, seed {seed}",
+        "source": sources_words(trail["problem"]["sources"]),
     }
+    if row["role"]:
+        about["learnt by"] = taught_words(trail["models"])
     lines = entry("rollout", f"{row['rollout_id']} ({place})", 0, 12)
     lines += labelled("answer", row["answer"]) + labelled("gold", golds(row))
     for label, text in ({"verdict": verdict} | about).items():
@@ -305,13 +323,9 @@ def _statistics(row: dict[str, Any]) -> str:
     return ", ".join(parts) + origin
 
 
-def model_of(run: Run, row: dict[str, Any]) -> str:
+def model_of(trail: dict[str, Any]) -> str:
     """Name the model that a rollout was sampled from."""
-    for round in range(row["round"] + 1):
-        made = run.manifest(run.recipe.maker, round) if round else None
-        if made and made["outputs"]["model"]["digest"] == row["model"]:
-            return f"{round} of this run ({row['model'][:12]})"
-    base = run.manifest("evaluate", 0)
-    if base and base["model"] == row["model"]:
-        return f"0, the base ({row['model'][:12]})"
-    return str(row["model"][:12])
+    number, digest = trail["model"]["number"], trail["model"]["digest"][:12]
+    if number is None:
+        return str(digest)
+    return f"{number}, the base ({digest})" if number == 0 else f"{number} of this run ({digest})"

@@ -26,6 +26,9 @@ from rft.sampling.shards import ARRAY, key_in, receipts, receipts_in, spent
 # Raised whenever a field of the JSON changes its meaning or goes away.
 VERSION = 1
 
+# What `rft clean` writes down.
+HOUSEKEEPING = ("cleaned", "removed", "stale")
+
 # Stages whose tokens the run drew itself.
 SAMPLING = ("sample", "evaluate", "grpo")
 
@@ -91,7 +94,9 @@ def command_on(run: Run, following: tuple[int, str] | None) -> str:
 
 def exit_hint(events: list[dict[str, Any]]) -> int:
     """Give the exit code that the last attempt ended with, if it failed; 75 asks for another."""
-    last = events[-1] if events else {}
+    # To clean up after a failure mends nothing.
+    attempts = (each for each in reversed(events) if each.get("event") not in HOUSEKEEPING)
+    last: dict[str, Any] = next(attempts, {})
     return int(last["code"]) if last.get("event") == "failed" and last["code"] != 75 else 75
 
 

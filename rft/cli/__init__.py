@@ -1,13 +1,13 @@
 """The command line: thin commands over the stages; the only part of rft that looks into them.
 
 loop.py has the whole loop, stages.py each stage of a run, rows.py the stages that take anyone's
-rows as well, runs.py what reads a run or looks after it. They know nothing of each other: below
-them one_stage.py does one stage, and opening.py finds the run and settles its recipe.
+rows as well, runs.py what reads a run, upkeep.py what looks after it. They know nothing of each
+other: below them one_stage.py does one stage, and opening.py finds the run and settles its recipe.
 """
 
 import click
 
-from rft.cli import loop, rows, runs, stages
+from rft.cli import loop, rows, runs, stages, upkeep
 from rft.cli.terminal import Commands
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -28,10 +28,12 @@ COMMANDS = [
     runs.report,
     runs.status,
     runs.show,
+    runs.trace,
     runs.export,
     runs.recipes,
-    runs.doctor,
-    runs.unlock,
+    upkeep.doctor,
+    upkeep.clean,
+    upkeep.unlock,
     stages.worker,
     stages.preflight,
 ]

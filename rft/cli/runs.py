@@ -1,11 +1,10 @@
-"""What reads a run, hands it on, or looks after it and the place where it is to be."""
+"""What reads a run, and hands it on; and the recipes that there are."""
 
 from pathlib import Path
 
 import click
 
-from rft.cli.opening import folder_for
-from rft.cli.options import HERE, set_option
+from rft.cli.options import HERE
 from rft.cli.terminal import say
 
 
@@ -76,7 +75,7 @@ def show(
 ) -> None:
     """Read rollouts, and why each was kept or dropped.
 
-    A line each, or the one of ID in full.
+    A line each, or the one of ID in full; with --json, that is its whole audit trail.
 
     ID may be the start of a rollout's id. What was cut off after the first box is marked with x.
 
@@ -95,7 +94,9 @@ def show(
         if any(given is not None for given in (problem, verdict, round, role, rule, sort)):
             raise click.UsageError("give an ID, or options that choose rollouts, not both")
         row = reader.whole(run, reader.find(run, rollout))
-        click.echo(json.dumps(row) if as_json else reader.text_whole(run, row))
+        click.echo(
+            json.dumps(reader.trail_of(run, row)) if as_json else reader.text_whole(run, row)
+        )
         return
     rows = reader.choose(
         run, problem=problem, verdict=verdict, round=round, role=role, rule=rule, sort=sort
@@ -105,6 +106,38 @@ def show(
             click.echo(json.dumps(row))
     else:
         click.echo(reader.text_list(run, rows, limit, sort))
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@click.argument("row")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
+def trace(run_folder: Path, row: str, as_json: bool) -> None:
+    """Say where a row comes from, under which licence, and which commands made it.
+
+    ROW is a rollout's id, or the start of one, or FILE:LINE: a row of an export, Parquet or JSON
+    lines, the first of which is 1.
+
+    Exit code 2: the row is not what the run has, or a file of the run is not what its manifest
+    says.
+
+    \b
+    Example:
+      rft trace runs/quickstart 137df422
+      rft trace runs/quickstart exports/quickstart/sft/train-round-0001-00000.parquet:12
+    """
+    import json
+
+    from pipelines.readers import tracing as reader
+    from pipelines.readers.trail_words import text_trace
+    from rft.errors import RFTError
+    from rft.runs.folder import open_run
+
+    run = open_run(run_folder)
+    traced = reader.trace(run, row)
+    click.echo(json.dumps(traced) if as_json else text_trace(traced))
+    if wrong := reader.complaint(run, traced):
+        raise RFTError(wrong)
 
 
 @click.command()
@@ -161,51 +194,3 @@ def recipes(name: str | None) -> None:
     for each in recipe_names():
         first = recipe_text(each).splitlines()[0].removeprefix("#").strip()
         click.echo(f"{each:24} {first}")
-
-
-@click.command()
-@click.argument("recipe", metavar="[RECIPE|RUN]", default="quickstart")
-@set_option
-@click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
-def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Say what is here, what of RECIPE would run where, and what is in the way.
-
-    Nothing is downloaded, started or written. Exit code 0: no verdict is an error; 2: one is.
-
-    \b
-    Example:
-      rft doctor
-      rft doctor math-7b-24gb --set engine.args.max_num_seqs=32
-    """
-    import json
-
-    from pipelines.perform import check_recipe
-    from rft.doctor import examine, text_report
-    from rft.recipe.loading import load_recipe, load_stored
-    from rft.runs.folder import is_run
-
-    path = Path(recipe)
-    wanted = load_stored(path, overrides) if is_run(path) else load_recipe(recipe, overrides)
-    check_recipe(wanted)
-    place = path if is_run(path) else folder_for(recipe)
-    told = examine(wanted, place)
-    click.echo(json.dumps(told) if as_json else f"recipe {recipe}\n{text_report(told)}")
-    if not told["sound"]:
-        raise SystemExit(2)
-
-
-@click.command()
-@click.argument("run_folder", metavar="RUN", type=HERE)
-def unlock(run_folder: Path) -> None:
-    """Remove the lock of a run whose owner is gone.
-
-    Needed only when the owner was on another machine.
-
-    \b
-    Example:
-      rft unlock runs/quickstart
-    """
-    from rft.runs.folder import open_run
-    from rft.runs.lock import unlock as remove
-
-    click.echo(remove(open_run(run_folder).path / "lock"))

@@ -18,6 +18,11 @@ from typing import Any
 from rft.runs.folder import Run, now
 from rft.sampling.shards import ARRAY
 
+# What says what was spent, in a run folder and in each folder of `stale/`.
+MANIFESTS = "manifest/round-*/*.json"
+RECEIPTS = "work/round-*/*-*/[0-9]*.json"
+JOURNALS = "work/round-*-grpo/dynamics.jsonl"
+
 # What ends an attempt at a stage in the event log.
 ENDS = ("done", "stopped", "failed", "lost")
 
@@ -53,11 +58,11 @@ def spent_by(run: Run) -> Spent:
     stale = sorted((run.path / "stale").glob("[0-9]*"))
     total = attempts(run)
     for home in (run.path, *stale):
-        for path in home.glob("manifest/round-*/*.json"):
+        for path in home.glob(MANIFESTS):
             total += sampled(read(path))
-        for path in home.glob("work/round-*/*-*/[0-9]*.json"):
+        for path in home.glob(RECEIPTS):
             total += of_receipt(path)
-        for path in home.glob("work/round-*-grpo/dynamics.jsonl"):
+        for path in home.glob(JOURNALS):
             total += Spent(tokens=sum(step.get("tokens", 0) for step in steps(path)))
     return total
 

@@ -201,11 +201,11 @@ class Run:
         """Forget the agreement: the update is through."""
         (self.path / "work" / "agreed").unlink(missing_ok=True)
 
-    def put_away(self, paths: list[Path]) -> None:
-        """Move outdated outputs to `stale/`: never mixed with new ones, never deleted."""
+    def put_away(self, paths: list[Path]) -> Path | None:
+        """Move outdated outputs to a folder of `stale/`: not mixed with new ones, not deleted."""
         present = [path for path in paths if path.exists()]
         if not present:
-            return
+            return None
         stale = self.path / "stale"
         stale.mkdir(exist_ok=True)
         taken = [int(path.name) for path in stale.iterdir() if path.name.isdigit()]
@@ -215,6 +215,7 @@ class Run:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(path, target)
         self.event("stale", moved=[str(path.relative_to(self.path)) for path in present])
+        return home
 
 
 class NotReady(RFTError):

@@ -142,12 +142,18 @@ def folder_digest(folder: Path, cache: Path | None = None) -> str:
     remembered = None if cache is None else cache / "work" / "digests" / name
     if remembered is not None and remembered.is_file():
         return remembered.read_text()
-    whole = hashlib.sha256()
-    for path in files:
-        if path.suffix.lower() != ".md":
-            whole.update(f"{path.name} {file_digest(path)}\n".encode())
+    digest = content_digest(folder)
     if remembered is not None and cache is not None and cache.is_dir():
-        atomic_text(remembered, whole.hexdigest())
+        atomic_text(remembered, digest)
+    return digest
+
+
+def content_digest(folder: Path) -> str:
+    """Hash what a model folder holds, its mark and what is written about it aside."""
+    whole = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        if path.suffix.lower() != ".md" and path.name != MARK:
+            whole.update(f"{path.name} {file_digest(path)}\n".encode())
     return whole.hexdigest()
 
 

@@ -10,25 +10,37 @@ from rft.runs.models import adopted, last_round
 
 def prune(run: Run, round: int) -> None:
     """Remove the models that `keep.models` does not ask for, and note that in their manifests."""
-    if run.recipe.keep.models == "all":
-        return
-    stay = {adopted(run, round)}
-    if run.recipe.keep.models == "adopted":
-        stay.add(last_round(run))
-    for number in range(1, last_round(run) + 1):
-        manifest = run.manifest(run.recipe.maker, number)
-        if number in stay or manifest is None:
-            continue
-        if not run.model_folder(number).exists():
-            continue
-        manifest["outputs"]["model"]["files"] = {}
-        manifest["removed"] = f"keep.models: {run.recipe.keep.models}"
-        atomic_text(
-            run.manifest_path(run.recipe.maker, number), json.dumps(manifest, indent=1) + "\n"
-        )
-        folder = run.model_folder(number)
-        # Renamed before it is taken apart: a folder by its own name is always whole.
-        folder.rename(folder.with_name(f".{folder.name}.removed"))
-        run.event("removed", model=number)
+    for number in unwanted(run, round):
+        remove(run, number)
     for folder in (run.path / "models").glob(".model-*.removed"):
         shutil.rmtree(folder)
+
+
+def unwanted(run: Run, round: int) -> list[int]:
+    """List the models on disk that `keep.models` does not ask for, once a round is decided."""
+    last = last_round(run)
+    if run.recipe.keep.models == "all":
+        return []
+    stay = {adopted(run, round)}
+    # A model that is not decided on yet may come to be the last adopted one.
+    if run.recipe.keep.models == "adopted" or round < last:
+        stay.add(last)
+    return [
+        number
+        for number in range(1, last + 1)
+        if number not in stay and run.model_folder(number).exists()
+    ]
+
+
+def remove(run: Run, number: int) -> None:
+    """Note in a model's manifest that it is removed, and move it where it may be taken apart."""
+    maker = run.recipe.maker
+    manifest = run.manifest(maker, number)
+    assert manifest is not None, f"model {number} has no manifest"
+    manifest["outputs"]["model"]["files"] = {}
+    manifest["removed"] = f"keep.models: {run.recipe.keep.models}"
+    atomic_text(run.manifest_path(maker, number), json.dumps(manifest, indent=1) + "\n")
+    folder = run.model_folder(number)
+    # Renamed before it is taken apart: a folder by its own name is always whole.
+    folder.rename(folder.with_name(f".{folder.name}.removed"))
+    run.event("removed", model=number)

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -106,6 +107,20 @@ def read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
         frame = pl.from_arrow(file.read(columns))
     assert isinstance(frame, pl.DataFrame)
     return frame
+
+
+def read_row(path: Path, index: int) -> dict[str, Any]:
+    """Read the row of an index out of a Parquet file, and no more of it than its row group."""
+    with _damage_told(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        _check_names(file.schema_arrow.names, [])
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if index < rows:
+                frame = pl.from_arrow(file.read_row_group(group).slice(index, 1))
+                assert isinstance(frame, pl.DataFrame)
+                return frame.row(0, named=True)
+            index -= rows
+        raise RFTError(f"{path}: it has no such row, but {file.metadata.num_rows}; the first is 1")
 
 
 @contextmanager

@@ -61,6 +61,16 @@ def test_it_is_read(run: Path, words: list[str]) -> None:
     assert contents(run) == before
 
 
+def test_a_row_of_it_is_traced_and_what_is_no_weights_is_seen(run: Path) -> None:
+    before = contents(run)
+    told = CliRunner().invoke(cli, ["trace", str(run), "e53ff8bb"])
+    assert told.exit_code == 2
+    assert "digests     model 1 DIFFERS; 8 match their manifests" in told.stdout
+    assert "learnt by   model 1 (adopted, 1 epoch)" in told.stdout
+    assert "verdict     wrong, by the verifier math" in told.stdout
+    assert contents(run) == before
+
+
 def test_what_goes_on_with_it_is_named_as_it_has_to_be_typed(run: Path) -> None:
     result = CliRunner().invoke(cli, ["status", str(run)])
     assert f"to go on   rft run {run} --update" in result.output

@@ -4,7 +4,6 @@ What the kinds of runs say differently is in rounds.py and online.py beside it.
 """
 
 import json
-import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ import polars as pl
 import yaml
 
 from pipelines.readers.cards.markdown import code, fenced, flow, markdown, plain, short
+from pipelines.readers.sources import UNSTATED, model_licence, sources
+from rft import licences
 from rft.measuring.gain import gain_of, in_words
 from rft.measuring.pass_at_k import pass_interval, solved
 from rft.prompt import load_tokenizer, prompter
@@ -70,6 +71,8 @@ def of_stage(made: Manifests, stage: str) -> list[Manifest]:
 DATA_CARD = """# {title}
 
 {what} {license}
+
+{sources}
 
 ```python
 from datasets import load_dataset
@@ -183,14 +186,7 @@ def data_front(run: Run, kind: Kind, folder: Path, rows: Rows) -> dict[str, Any]
 
 def model_front(run: Run, kind: Kind) -> dict[str, Any]:
     """Make the YAML by which the Hub files a model; the licence is the base's, if it states one."""
-    base = base_model(run)
-    readme = Path(base.path) / "README.md"
-    text = readme.read_text(errors="replace") if readme.is_file() else ""
-    head = re.match(r"\s*---\n(.*?)\n---", text, re.DOTALL)
-    try:
-        stated = dict(yaml.safe_load(head[1])) if head else {}
-    except (yaml.YAMLError, TypeError, ValueError):
-        stated = {}
+    base, stated = base_model(run), licences.model_front(run)
     names = ("license", "license_name", "license_link", "language")
     front = {name: stated[name] for name in names if name in stated}
     if base.digest.startswith("hub:"):
@@ -222,6 +218,7 @@ def gather(run: Run, kind: Kind, made: Manifests, folder: Path) -> dict[str, Any
         "out": shlex.quote(f"runs/{name}"),
         "verb": run.command,
         "base": code(recipe.model.path),
+        "sources": sources_and_licences(run),
         "end": end,
         "prompt": prompt_words(run, end),
         "mass": recipe.sample.statistics.mass,
@@ -260,6 +257,22 @@ def end_token(run: Run, made: Manifests) -> str:
 def license_words(license_id: str | None) -> str:
     """Say under which licence this is, or that nobody said."""
     return f"Licence: {license_id}." if license_id else "**Its licence is not stated.**"
+
+
+def sources_and_licences(run: Run) -> str:
+    """Say where problems and base come from, and under which licences."""
+    told = [
+        f"{each['name']} from {code(each['source'])} ({licence_cell(each['licence'])})"
+        for each in sources(run).values()
+    ]
+    base = f"{code(run.recipe.model.path)} ({licence_cell(model_licence(run))})"
+    origin = f"Problems: {', '.join(told)}. " if told else ""
+    return f"{origin}The base of the model that answered: {base}."
+
+
+def licence_cell(licence: str | None) -> str:
+    """Write a licence that somebody else stated, or that nobody did."""
+    return f"licence: {plain(licence or UNSTATED)}"
 
 
 def config_table(rows: Rows, token_stats: bool) -> str:

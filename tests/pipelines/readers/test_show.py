@@ -27,7 +27,7 @@ from rft.recipe.selection import ORDERS
 from rft.runs import tables
 from rft.runs.folder import Run, save_recipe
 from rft.runs.stages import is_current
-from tests.small_run import RIGHT, WRONG, do, grade, new_run, prepare, sample
+from tests.small_run import RIGHT, WRONG, do, grade, new_run, prepare, sample, sft
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[31m[bold]red[/bold]\x00\u202eevil\x9b2J\r" + RIGHT + "\x1b[2Jtail\nmore"
@@ -317,7 +317,7 @@ def test_hostile_text_cannot_act_on_the_terminal(run):
         assert escaped in shown
     result = CliRunner().invoke(cli, ["show", str(run.path), row["rollout_id"], "--json"])
     assert "\x1b" not in result.stdout
-    assert json.loads(result.stdout)["completion"] == HOSTILE
+    assert json.loads(result.stdout)["rollout"]["completion"] == HOSTILE
 
 
 def test_the_tail_that_was_cut_off_is_marked(run):
@@ -455,7 +455,20 @@ def test_the_command_lists_shows_and_refuses(run):
 
 def test_lineage_names_model_and_seed(run):
     row = row_of(run, "p0", 2)
-    assert f"model {row['model'][:12]}, sampling s, seed 2" in text_whole(run, row)
+    base = f"model 0, the base ({row['model'][:12]})"
+    assert f"{base}, sampling s, seed 2" in " ".join(text_whole(run, row).split())
+
+
+def test_one_in_full_names_the_licence_and_who_learnt_from_it(tmp_path):
+    run = made(tmp_path / "run")
+    best = choose(run).row(0, named=True)
+    assert "learnt by   no model" in text_whole(run, whole(run, best))
+    sft(run, 1)
+    text = text_whole(run, whole(run, best))
+    assert "learnt by   model 1 (adopted, 1 epoch)" in text
+    assert "source      bundled:arithmetic, split train, content " in text
+    assert "licence apache-2.0" in text
+    assert "learnt by" not in text_whole(run, row_of(run, "p0", 4))
 
 
 def test_shortening_is_always_marked():
