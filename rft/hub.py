@@ -1,5 +1,6 @@
 """The Hugging Face Hub, asked or pushed to: what it refused, in one line that says what to do."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
 LOG_IN = "`hf auth login`, or set HF_TOKEN"
+REFUSED_UPLOAD = f"the token may not write there, or there is no room: {LOG_IN}, or make room"
 LONGEST_TOLD = 200
 STATUSES = {
     401: f"the token is not accepted{{said}}; {LOG_IN}",
@@ -48,7 +50,7 @@ def pushing(what: str) -> Iterator[None]:
             raise
         told = f"{what}: {reason(error)}"
         if passes(error):
-            raise Interrupted(f"{told}; nothing of it was pushed") from None
+            raise Interrupted(f"{told}; nothing is half-pushed") from None
         raise RFTError(told) from None
 
 
@@ -61,8 +63,15 @@ def passes(error: BaseException) -> bool:
     if isinstance(cause, HfHubHTTPError):
         status = cause.response.status_code
         return status in (408, 409, 412, 429) or status >= 500
-    away = isinstance(cause, (httpx2.TransportError, ConnectionError, TimeoutError))
-    return away and not isinstance(cause, OfflineModeIsEnabled)
+    if isinstance(cause, OfflineModeIsEnabled) or refused_by_xet(cause):
+        return False
+    return isinstance(cause, (httpx2.TransportError, ConnectionError, TimeoutError))
+
+
+def refused_by_xet(error: BaseException) -> bool:
+    """Say whether an error of hf_xet's, which calls all of them connection errors, is a refusal."""
+    told = re.search(r"HTTP status client error \((\d+)", str(error))
+    return told is not None and told[1] not in ("408", "429")
 
 
 def root(error: BaseException) -> BaseException:
@@ -96,10 +105,13 @@ def reason(error: BaseException) -> str:
         told = f"there is no token for {constants.ENDPOINT}; {LOG_IN}"
     elif isinstance(cause, HfHubHTTPError):
         told = refusal(cause)
+    elif refused_by_xet(cause):
+        told = f"the upload was refused ({first_line(cause)}); {REFUSED_UPLOAD}"
     elif isinstance(cause, (httpx2.TransportError, ConnectionError, TimeoutError)):
         told = f"{constants.ENDPOINT} cannot be reached ({first_line(cause)}); check the network"
     else:
-        told = first_line(cause)
+        told, below = first_line(cause), first_line(cause.__cause__ or "")
+        told += f" ({below})" if below else ""
     token = get_token()
     return told.replace(token, "(token)") if token else told
 

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import json
 import re
-import struct
 import sys
 import threading
 import time
@@ -17,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.hub_repos import Blob, Commit, Repo, known
 
 TOKENS = {"hf_write": "write", "hf_read": "read"}
 NAMESPACES = ("tester", "org")
@@ -29,90 +30,15 @@ STORAGE = (
 EMPTY = {".gitattributes": b"*.parquet filter=lfs diff=lfs merge=lfs -text\n"}
 
 
-@dataclass(frozen=True)
-class Blob:
-    """A file of a commit: its bytes, or the sha256 and the size of what the store holds."""
-
-    content: bytes | None = None
-    sha256: str = ""
-    size: int = 0
-
-    @property
-    def oid(self) -> str:
-        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\n"
-        return git_id((pointer + f"size {self.size}\n").encode() if self.sha256 else self.content)
-
-    @property
-    def length(self) -> int:
-        return self.size if self.content is None else len(self.content)
-
-    @property
-    def known_as(self) -> str:
-        """What tells an uploader that a file has not changed."""
-        return self.sha256 or self.oid
-
-
-@dataclass
-class Commit:
-    oid: str
-    title: str
-    files: dict[str, Blob]
-    operations: list[tuple[str, str]] = field(default_factory=list)
-
-
-@dataclass
-class Repo:
-    private: bool = False
-    gated: bool = False
-    commits: list[Commit] = field(default_factory=list)
-    names: dict[str, str] = field(default_factory=dict)  # tags and other branches
-
-    def at(self, revision: str) -> Commit | None:
-        wanted = self.names.get(revision, revision)
-        if wanted in ("main", "HEAD", "None"):
-            return self.commits[-1]
-        return next((each for each in self.commits if each.oid == wanted), None)
-
-    def last_change(self, path: str) -> Commit:
-        """The commit since which a file is as it is now."""
-        blob, last = self.commits[-1].files.get(path), self.commits[-1]
-        for commit in reversed(self.commits):
-            if commit.files.get(path) != blob:
-                break
-            last = commit
-        return last
-
-
 @dataclass
 class Fault:
-    """What happens to the next requests that match: a status, DROP, or seconds of silence."""
+    """What happens to the next requests that match: a status, DROP, or silence before a drop."""
 
     pattern: str
     answer: int | str | float
     message: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     times: int = 1
-
-
-def git_id(content: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def hexed(raw: bytes) -> str:
-    return "".join(f"{word:016x}" for word in struct.unpack("<4Q", raw))
-
-
-def files_of_shard(shard: bytes) -> dict[str, str]:
-    """Read sha256 -> Xet hash out of the records of a Xet shard."""
-    at, names = 48, {}
-    while shard[at : at + 32] != b"\xff" * 32:
-        flags, entries = struct.unpack("<II", shard[at + 32 : at + 40])
-        name, verified, described = hexed(shard[at : at + 32]), flags >> 31, flags >> 30 & 1
-        at += 48 * (1 + entries * (1 + verified))
-        if described:
-            names[hexed(shard[at : at + 32])] = name
-            at += 48
-    return names
 
 
 class FakeHub:
@@ -184,15 +110,6 @@ class FakeHub:
         return (self.folder / "lfs" / sha256).is_file() or sha256 in self.in_xet()
 
 
-_SHARDS: dict[Path, dict[str, str]] = {}
-
-
-def known(path: Path) -> dict[str, str]:
-    if path not in _SHARDS:
-        _SHARDS[path] = files_of_shard(path.read_bytes())
-    return _SHARDS[path]
-
-
 class _Refused(Exception):
     def __init__(self, status: int, message: str, code: str = ""):
         super().__init__(message)
@@ -237,14 +154,13 @@ class _Handler(BaseHTTPRequestHandler):
             if not fault.times or not re.search(fault.pattern, request):
                 continue
             fault.times -= 1
-            if fault.answer == DROP:
+            if isinstance(fault.answer, float):
+                time.sleep(fault.answer)
+            if isinstance(fault.answer, float | str):
                 self.rfile.read(min(1000, int(self.headers.get("Content-Length", 0))))
                 self.close_connection = True
                 self.connection.close()
                 return True
-            if isinstance(fault.answer, float):
-                time.sleep(fault.answer)
-                return False
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.answer(int(fault.answer), {"error": fault.message}, fault.headers)
             return True

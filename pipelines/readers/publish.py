@@ -55,11 +55,15 @@ class Change:
     changed: list[str]
     deleted: list[str]
 
+    def __bool__(self) -> bool:
+        """Say whether there is anything to do."""
+        return bool(self.added or self.changed or self.deleted)
+
     def __str__(self) -> str:
         """Say it in words."""
-        counts = {"added": self.added, "changed": self.changed, "deleted": self.deleted}
-        parts = [f"{len(paths)} {what}" for what, paths in counts.items() if paths]
-        return ", ".join(parts) or "nothing to push"
+        todo = {"add": self.added, "change": self.changed, "delete": self.deleted}
+        parts = [f"{len(paths)} to {what}" for what, paths in todo.items() if paths]
+        return f"files: {', '.join(parts)}" if parts else "nothing to push, it holds all of it"
 
 
 def publish_run(
@@ -248,7 +252,7 @@ class _Push:
         change = difference(remote, ids)
         self.say(f"push: {remote.name}: {change}")
         with pushing(remote.name):
-            if remote.head is not None and not (change.added or change.changed or change.deleted):
+            if not change:
                 told = self.api.get_paths_info(
                     remote.name, MARK, expand=True, repo_type=remote.kind
                 )
@@ -263,7 +267,7 @@ class _Push:
             for name in sorted(change.added + change.changed):
                 operations.append(addition := CommitOperationAdd(name, files.get(name, mark)))
                 addition.upload_info.sha256 = bytes.fromhex(ids[name][0])  # not hashed again
-            title = f"{self.wanted.run.path.resolve().name}: {change}"
+            title = f"rft export of {self.wanted.run.path.resolve().name}"
             made = self.api.create_commit(
                 **remote.asked, operations=operations, commit_message=title, parent_commit=head
             )
