@@ -91,6 +91,7 @@ def root(error: BaseException) -> BaseException:
 def reason(error: BaseException) -> str:
     """Say why, and what to do about it, without the token that was used."""
     import httpx2
+    from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub import constants, get_token
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -109,6 +110,8 @@ def reason(error: BaseException) -> str:
         told = f"the upload was refused ({first_line(cause)}); {REFUSED_UPLOAD}"
     elif isinstance(cause, (httpx2.TransportError, ConnectionError, TimeoutError)):
         told = f"{constants.ENDPOINT} cannot be reached ({first_line(cause)}); check the network"
+    elif isinstance(cause, DatasetNotFoundError):
+        told = f"{first_line(cause)} Check its name, or {LOG_IN}"
     else:
         told, below = first_line(cause), first_line(cause.__cause__ or "")
         told += f" ({below})" if below else ""

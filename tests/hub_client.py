@@ -20,12 +20,13 @@ QUIET = {
 def connect(monkeypatch: pytest.MonkeyPatch, hub: FakeHub, home: Path, *, xet: bool = True) -> None:
     """Point everything at the fake Hub, with a token that may write, and let nobody wait."""
     import datasets.config
-    from huggingface_hub import constants
+    from huggingface_hub import constants, hf_api
     from huggingface_hub.utils import _http
 
     for name, value in (QUIET | surroundings(hub, home, xet=xet)).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(hf_api.api, "endpoint", hub.url)
     template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_URL_HOSTS", constants.HF_URL_HOSTS | {"127.0.0.1"})
