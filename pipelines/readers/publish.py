@@ -83,9 +83,12 @@ def publish_run(
     heard at once: each repository is pushed whole or not at all.
     """
     if license_id is None:
+        train = run.recipe.prepare.benchmarks("train").values()
+        stated = ", ".join(dict.fromkeys(each.license for each in train if each.license))
         raise RFTError(
-            "--repo needs --license: what is on the Hub without one, nobody may use; the licences "
-            "of the problems and of the model's output decide, e.g. --license apache-2.0"
+            "--repo needs --license: data without one is nobody's to use, and what the problems "
+            f"are under decides{f' (the recipe says {stated})' if stated else ''}; e.g. --license "
+            "apache-2.0"
         )
     for name in (repo, model_repo):
         if name is not None:

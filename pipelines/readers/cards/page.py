@@ -22,6 +22,7 @@ from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.models import MARK as MODEL_MARK
 from rft.runs.models import base_model
+from rft.runs.schemas import SPLITS
 from rft.seeds import derive
 
 Manifest = dict[str, Any]
@@ -80,6 +81,8 @@ from datasets import load_dataset
 {configs}
 
 {reading}
+
+{sources}
 
 ## Prompt and end token
 
@@ -214,6 +217,18 @@ def on_the_hub(run: Run) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def source_words(run: Run) -> str:
+    """Say where the problems come from, and under which licences."""
+    sources = [each for split in SPLITS for each in run.recipe.prepare.benchmarks(split).values()]
+    told = []
+    for name, license_id in dict.fromkeys((each.source, each.license) for each in sources):
+        hub = name.removeprefix("hub:")
+        place = name if hub == name else f"https://huggingface.co/datasets/{hub}"
+        stated = code(license_id) if license_id else "as its card says" if hub != name else ""
+        told.append(f"{code(place)} (licence: {stated or 'not stated in the recipe'})")
+    return f"The problems come from {', '.join(told)}."
+
+
 def gather(run: Run, kind: Kind, made: Manifests, folder: Path) -> dict[str, Any]:
     """Collect what both cards say, each as text that is ready to be put in."""
     recipe, name, end = run.recipe, run.path.resolve().name, end_token(run, made)
@@ -228,6 +243,7 @@ def gather(run: Run, kind: Kind, made: Manifests, folder: Path) -> dict[str, Any
         "base": code(recipe.model.path),
         "end": end,
         "prompt": prompt_words(run, end),
+        "sources": source_words(run),
         "mass": recipe.sample.statistics.mass,
         "scores": score_table(run, folder),
         "temperature": recipe.evaluate.temperature,

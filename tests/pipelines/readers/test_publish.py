@@ -172,9 +172,13 @@ def test_an_empty_repository_is_filled_and_keeps_its_visibility(made, hub):
     assert not hub.repo("org/open").private
 
 
-def test_without_a_licence_nothing_is_pushed(made, hub):
+def test_without_a_licence_nothing_is_pushed(made, hub, tmp_path):
     with pytest.raises(RFTError, match=r"--repo needs --license: .* e\.g\. --license apache-2\.0"):
         push(made, license_id=None)
+    source = "prepare.train={source: bundled:arithmetic, split: train, license: cc-by-4.0}"
+    stated = make_run(tmp_path / "run", source, rounds=1)
+    with pytest.raises(RFTError, match=r"\(the recipe says cc-by-4\.0\)"):
+        push(stated, license_id=None)
     assert not hub.requests
 
 
