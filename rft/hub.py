@@ -16,6 +16,7 @@ LONGEST_TOLD = 200
 STATUSES = {
     401: f"the token is not accepted{{said}}; {LOG_IN}",
     403: f"the token may not do that{{said}}; one that may write there is needed: {LOG_IN}",
+    409: "it was made in the meantime",
     412: "somebody else pushed in the meantime",
     429: "the Hub asks to wait{said}",
 }

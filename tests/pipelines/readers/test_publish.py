@@ -334,14 +334,15 @@ def test_the_command_pushes_both_and_prints_where(made, hub):
     assert ("model", "org/named") in hub.repos
     told = rft_here(*words, "--to", "x", code=2)
     assert "give --to DIR or --repo ORG/NAME" in told
-    assert "go with --repo" in rft_here("export", made.path, "--to", "x", "--public", code=2)
+    for more in (["--public"], ["--model", "org/named"]):
+        assert "go with --repo" in rft_here("export", made.path, "--to", "x", *more, code=2)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 75)])
 def test_a_kill_between_upload_and_commit_costs_nothing(made, hub, tmp_path, number, code):
     hub.fault(COMMIT, 20.0)
     words = command("export", made.path, "--repo", "org/d", "--license", "apache-2.0")
-    home = surroundings(hub, tmp_path / "home")
+    home = surroundings(hub, tmp_path / "home") | {"TMPDIR": str(tmp_path)}
     child = subprocess.Popen(
         words, env=os.environ | home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
