@@ -31,7 +31,6 @@ class Remote:
     name: str
     kind: str
     head: str | None = None
-    private: bool = True
     files: dict[str, str] = field(default_factory=dict)
     """What stands for the content of each file: the sha256 of a large one, else git's sha1."""
     ours: dict[str, Ids] = field(default_factory=dict)
@@ -197,7 +196,8 @@ class _Push:
             raise RFTError(f"{repo}: there is no token for {self.api.endpoint}; {LOG_IN}")
         with pushing(repo):
             about = self.api.whoami()
-        if about.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        token = (about.get("auth") or {}).get("accessToken") or {}
+        if token.get("role") == "read":
             raise RFTError(f"{repo}: the token may only read; one that may write: {LOG_IN}")
 
     def look(self, name: str, kind: str) -> Remote:
@@ -211,11 +211,10 @@ class _Push:
                 about = self.api.repo_info(**empty.asked)
             except RepositoryNotFoundError:
                 return empty
-            private = bool(about.private)
-            if private == self.public:
+            if bool(about.private) == self.public:
                 self.say(
-                    f"warning: {name} is {'private' if private else 'public'} and stays so; its "
-                    "settings on the Hub change that"
+                    f"warning: {name} is {'private' if about.private else 'public'} and stays so; "
+                    "its settings on the Hub change that"
                 )
             tree = self.api.list_repo_tree(**empty.asked, revision=about.sha, recursive=True)
             files = {
@@ -231,7 +230,7 @@ class _Push:
         for path, ids in (ours or {}).items():
             if path != GIVEN and path in files and files[path] not in ids:
                 raise RFTError(edited(name, path))
-        return Remote(name, kind, about.sha, private, files, ours or {})
+        return Remote(name, kind, about.sha, files, ours or {})
 
     def read_mark(self, remote: Remote, head: str | None) -> dict[str, Ids]:
         """Read what the last push wrote, and refuse another run's."""
