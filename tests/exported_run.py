@@ -1,6 +1,7 @@
 """Runs with every table and no model behind them, and what an export of them holds."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ def make_run(
     recipe = load_recipe("smoke", [f"rounds={rounds}", dev, f"gate={gate}", *more])
     run = Run(folder, recipe)
     folder.mkdir(parents=True)
-    save_recipe(run)
-    commit(run, "prepare", 0, {"problems": problems()})
+    begin(run)
+    commit(run, "prepare", 0, {"problems": problems(), "set_aside": tables.empty("set_aside")})
     commit(run, "evaluate", 0, {"evaluations": evaluations(0)})
     for round in range(1, rounds + 1):
         whole = graded(round)
@@ -65,13 +66,20 @@ def make_run(
     return run
 
 
+def begin(run: Run) -> None:
+    """Begin a run as the command does, but with one and the same id when it is made again."""
+    save_recipe(run)
+    first = {"event": "recipe", "new": True, "id": str(run.path)}
+    (run.path / "events.jsonl").write_text(json.dumps(first) + "\n")
+
+
 def make_online(folder: Path, *overrides: str, trained: bool = True) -> Run:
     """Make a run of online training without any model."""
     small = ["prepare.dev=null", "gate=null", "grpo.steps=3", "grpo.problems=4", "grpo.n=2"]
     run = Run(folder, load_recipe("grpo-quickstart", [*small, *overrides]))
     folder.mkdir(parents=True)
-    save_recipe(run)
-    commit(run, "prepare", 0, {"problems": problems()})
+    begin(run)
+    commit(run, "prepare", 0, {"problems": problems(), "set_aside": tables.empty("set_aside")})
     commit(run, "evaluate", 0, {"evaluations": evaluations(0)})
     if trained:
         commit(run, "grpo", 1, {"dynamics": dynamics(run)})

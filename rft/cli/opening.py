@@ -60,6 +60,8 @@ def agree(
     run: "Run", stored: "Recipe | None", *, update: bool, plan_of: Callable[..., Any]
 ) -> "Run":
     """Put the recipe into force, unless finished work contradicts it and --update is not given."""
+    from uuid import uuid4
+
     from rft.runs.folder import save_recipe
 
     if stored is not None:
@@ -77,7 +79,8 @@ def agree(
         begin_with_sources(run)
     if stored != run.recipe:
         save_recipe(run)
-        run.event("recipe", new=stored is None)
+        # By its id an export tells the run from others, wherever it is moved.
+        run.event("recipe", new=stored is None, **({} if stored else {"id": uuid4().hex}))
     return run
 
 

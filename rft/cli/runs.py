@@ -7,6 +7,9 @@ import click
 from rft.cli.options import HERE
 from rft.cli.terminal import say
 
+# What `--model` without a name stands for: beside the data set. No repository is called so.
+BESIDE = ""
+
 
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=HERE)
@@ -142,39 +145,84 @@ def trace(run_folder: Path, row: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=HERE)
+@click.option("--to", type=HERE, metavar="DIR", help="The folder; an earlier export gives way.")
+@click.option("--repo", metavar="ORG/NAME", help="The data set on the Hugging Face Hub, instead.")
+@click.option("--public", is_flag=True, help="Make what is new on the Hub public; else private.")
 @click.option(
-    "--to", required=True, type=HERE, metavar="DIR", help="The folder; an earlier export gives way."
+    "--license",
+    "license_id",
+    metavar="ID",
+    help="The data's licence, e.g. cc-by-4.0; the Hub needs one.",
 )
-@click.option("--license", "license_id", metavar="ID", help="The data's licence, e.g. cc-by-4.0.")
-@click.option("--model", is_flag=True, help="Copy the last adopted model too, into DIR-model.")
+@click.option(
+    "--model",
+    is_flag=False,
+    flag_value=BESIDE,
+    metavar="[ORG/NAME]",
+    help="The last adopted model too, into DIR-model; on the Hub, into ORG/NAME-model or this one.",
+)
 @click.option("--no-token-stats", is_flag=True, help="Leave out the rollouts' lists per token.")
 def export(
-    run_folder: Path, to: Path, license_id: str | None, model: bool, no_token_stats: bool
+    run_folder: Path,
+    to: Path | None,
+    repo: str | None,
+    public: bool,
+    license_id: str | None,
+    model: str | None,
+    no_token_stats: bool,
 ) -> None:
-    """Write a run as a dataset folder with a card.
+    """Write a run as a dataset with a card: into a folder, or to the Hugging Face Hub.
 
     `datasets.load_dataset` opens it as it is.
 
     Its configs: sft (the selected samples), rollouts, graded, problems, evaluations; of an online
-    run dynamics, problems, evaluations. With --model,
-    DIR-model is a folder of its own: on the Hub a model and a dataset are two repositories.
+    run dynamics, problems, evaluations. The model goes apart: on the Hub a model and a dataset are
+    two repositories.
+
+    With --repo each repository gets one commit of what differs from it, so that a round more adds
+    its files, and nothing is sent twice. Files that others put there stay. A repository that is
+    not there is made, private unless --public; who pushes is said by `hf auth login` or HF_TOKEN.
 
     \b
     Example:
       rft export runs/quickstart --to exports/quickstart --license apache-2.0 --model
+      rft export runs/quickstart --repo my-org/quickstart --license apache-2.0 --model
     """
-    from pipelines.readers.export import export_run
+    from rft.processes.stopping import Stop
     from rft.runs.folder import open_run
 
-    for path in export_run(
-        open_run(run_folder),
-        to=to,
-        license_id=license_id,
-        token_stats=not no_token_stats,
-        with_model=model,
-        say=say,
-    ):
-        click.echo(path)
+    if (to is None) == (repo is None):
+        raise click.UsageError("give --to DIR or --repo ORG/NAME, one of them")
+    if to is not None:
+        from pipelines.readers.export import export_run
+
+        if public or model not in (None, BESIDE):
+            raise click.UsageError("--public and a model's name go with --repo")
+        made: list[Path] | list[str] = export_run(
+            open_run(run_folder),
+            to=to,
+            license_id=license_id,
+            token_stats=not no_token_stats,
+            with_model=model is not None,
+            say=say,
+        )
+    else:
+        from pipelines.readers.publish import publish_run
+
+        assert repo is not None
+        made = publish_run(
+            open_run(run_folder),
+            repo=repo,
+            public=public,
+            license_id=license_id,
+            token_stats=not no_token_stats,
+            model_repo=f"{repo}-model" if model == BESIDE else model,
+            say=say,
+            # Nothing is half-pushed, so there is nothing to wind down.
+            stop=Stop(grace=3).listen(),
+        )
+    for each in made:
+        click.echo(each)
 
 
 @click.command()

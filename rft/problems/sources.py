@@ -15,6 +15,7 @@ import polars as pl
 from rft.bundled import bundled
 from rft.errors import RFTError
 from rft.grading.answers import last_answer_of
+from rft.hub import reading
 from rft.recipe.prepare import Source
 from rft.runs.tables import file_digest, read_file
 
@@ -48,14 +49,14 @@ def source_digest(source: Source) -> str:
     return file_digest(path) if path else f"{source.source}@{source.revision}"
 
 
-def read_source(source: Source) -> pl.DataFrame:
-    """Read a source's rows as they are, the first `limit` of them."""
+def read_source(source: Source, commit: str | None = None) -> pl.DataFrame:
+    """Read a source's rows as they are, the first `limit` of them; a Hub data set's at a commit."""
     name = source.source
     path = local_file(source)
     if path is not None:
         rows = read_rows(path)
     elif name.startswith("hub:"):
-        rows = _from_hub(source)
+        rows = _from_hub(source, commit)
     else:
         rows = _from_url(name)
     return rows.head(source.limit) if source.limit else rows
@@ -116,27 +117,31 @@ def _from_url(url: str) -> pl.DataFrame:
     return _json_lines(content, url)
 
 
-def _from_hub(source: Source) -> pl.DataFrame:
-    import datasets
-    from huggingface_hub.errors import HfHubHTTPError
+def hub_commit(source: Source) -> str:
+    """Ask the Hub for the commit that a source's revision names now."""
+    from huggingface_hub import HfApi
 
     name = source.source.removeprefix("hub:")
-    try:
-        loaded = datasets.load_dataset(
-            name, source.config, split=source.split, revision=source.revision
-        )
-    except (
-        HfHubHTTPError,
-        datasets.exceptions.DatasetsError,
-        OSError,
-        ValueError,
-        RuntimeError,
-    ) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RFTError(f"prepare: hub:{name}: cannot be read ({reason})") from None
+    with reading(_called(source)):
+        commit = HfApi().dataset_info(name, revision=source.revision, timeout=60).sha
+    assert commit is not None, "the Hub tells the commit of every revision"
+    return commit
+
+
+def _from_hub(source: Source, commit: str | None) -> pl.DataFrame:
+    import datasets
+
+    name, revision = source.source.removeprefix("hub:"), commit or source.revision
+    with reading(_called(source)):
+        loaded = datasets.load_dataset(name, source.config, split=source.split, revision=revision)
     frame = pl.from_arrow(loaded.with_format("arrow")[:])
     assert isinstance(frame, pl.DataFrame)
     return frame
+
+
+def _called(source: Source) -> str:
+    at = f" at {source.revision}" if source.revision else ""
+    return f"prepare: {source.source}{at}: cannot be read"
 
 
 def problems(rows: pl.DataFrame, source: Source) -> Iterator[dict[str, Any]]:

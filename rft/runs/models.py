@@ -13,6 +13,7 @@ from typing import Any
 
 from rft.bundled import bundled
 from rft.errors import RFTError
+from rft.hub import reading
 from rft.recipe import Model
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import NotReady, Run, is_run, open_run
@@ -95,7 +96,7 @@ def _on_the_hub(model: Model, run: Path | None) -> ModelRef:
 @cache
 def _snapshot(name: str, revision: str | None, known: bool) -> str:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     unwanted = ["*.bin", "*.pth", "*.gguf", "*.onnx", "original/*"]
     if known:
@@ -105,14 +106,9 @@ def _snapshot(name: str, revision: str | None, known: bool) -> str:
                     name, revision=revision, ignore_patterns=unwanted, local_files_only=True
                 )
             )
-    try:
+    at = f" at {revision}" if revision else ""
+    with reading(f"model.path: {name!r}{at}, no folder here, cannot be read from the Hub"):
         return str(snapshot_download(name, revision=revision, ignore_patterns=unwanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RFTError(
-            f"model.path: {name!r} is neither a folder nor a model on the Hub that can be "
-            f"read ({reason}); check its name and the network"
-        ) from None
 
 
 def check_folder(folder: Path) -> None:

@@ -44,8 +44,12 @@ def shards(table: pa.Table, limit: int = SHARD_BYTES) -> Iterable[pa.Table]:
         yield table.slice(start, rows)
 
 
-def write_file(path: Path, table: pa.Table) -> None:
-    """Write one Parquet file so that it is there whole or not at all."""
+def write_file(path: Path, table: pa.Table, *, chunked: bool = False) -> None:
+    """Write one Parquet file so that it is there whole or not at all.
+
+    `chunked` ends pages where the content says so: of a file that is published again with more
+    rows, only the new ones are sent.
+    """
     rows = max(1, int(ROW_GROUP_BYTES * table.num_rows / max(1, table.nbytes)))
     # Somebody else's rows may have such names for other things.
     rounded = [
@@ -68,6 +72,7 @@ def write_file(path: Path, table: pa.Table) -> None:
             column_encoding=leaves or None,
             write_page_checksum=True,
             write_page_index=True,
+            use_content_defined_chunking=chunked,
         )
 
 

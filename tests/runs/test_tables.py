@@ -4,12 +4,14 @@ import subprocess
 import sys
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from rft.errors import RFTError
 from rft.runs import tables
 from rft.runs.schemas import TABLES
+from rft.seeds import derive
 
 
 def rollouts(count: int, tokens: int = 4) -> pl.DataFrame:
@@ -160,3 +162,22 @@ sys.exit(4)
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pages_that_end_where_the_content_says_so_are_the_same_after_an_insertion(tmp_path):
+    texts = [f"line {derive(0, number)}" for number in range(150_000)]
+    for name, rows in (("before", texts), ("after", ["new", *texts])):
+        for chunked in (True, False):
+            path = tmp_path / f"{name}-{chunked}"
+            tables.write_file(path, pa.table({"text": rows}), chunked=chunked)
+            assert tables.read_file(path)["text"].to_list() == rows
+
+    def shared(chunked: bool) -> bool:
+        before, after = ((tmp_path / f"{n}-{chunked}").read_bytes() for n in ("before", "after"))
+        middle = len(before) // 2
+        return before[middle : middle + 50_000] in after
+
+    assert shared(chunked=True)
+    assert not shared(chunked=False)
+    group = pq.ParquetFile(tmp_path / "after-True").metadata.row_group(0)
+    assert group.column(0).has_offset_index

@@ -48,7 +48,7 @@ The record of {base} being trained online with GRPO on verified answers of its o
 {shaped} The answers that it learnt from were not kept; a row for every step is here, with the \
 problems and every answer that a model was measured by.""",
     "opening": """\
-dynamics = load_dataset({folder}, "dynamics", split="train")  # this folder, or its name on the Hub
+dynamics = load_dataset({opens}, "dynamics", split="train"){place}
 entropy = dynamics["entropy"]  # of every step""",
     "reading": """\
 In `problems`, `gold` lists the accepted answers; the training drew from the split `train`. From a \

@@ -92,7 +92,7 @@ from datasets import load_dataset
 
 MODEL_CARD = """# {title}, model {number}
 
-{origin} {license}
+{origin} {license}{link}
 
 ## Prompt and end token
 
@@ -184,15 +184,18 @@ def data_front(run: Run, kind: Kind, folder: Path, rows: Rows) -> dict[str, Any]
     }
 
 
-def model_front(run: Run, kind: Kind) -> dict[str, Any]:
-    """Make the YAML by which the Hub files a model; the licence is the base's, if it states one."""
+def model_front(run: Run, kind: Kind, repo: str) -> dict[str, Any]:
+    """Make the YAML by which the Hub files a model; the licence is the base's, if it states one.
+
+    `repo` is the data set of the run itself, where it is on the Hub.
+    """
     base, stated = base_model(run), licences.model_front(run)
     names = ("license", "license_name", "license_link", "language")
     front = {name: stated[name] for name in names if name in stated}
     if base.digest.startswith("hub:"):
         front |= {"base_model": run.recipe.model.path, "base_model_relation": "finetune"}
-    if on_the_hub(run):
-        front["datasets"] = on_the_hub(run)
+    if repo or on_the_hub(run):
+        front["datasets"] = [*([repo] if repo else []), *on_the_hub(run)]
     return front | {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
@@ -203,7 +206,8 @@ def model_front(run: Run, kind: Kind) -> dict[str, Any]:
 def on_the_hub(run: Run) -> list[str]:
     """List the Hub data sets that the training problems come from."""
     sources = (each.source for each in run.recipe.prepare.benchmarks("train").values())
-    return [name.removeprefix("hub:") for name in sources if name.startswith("hub:")]
+    names = (name.removeprefix("hub:") for name in sources if name.startswith("hub:"))
+    return list(dict.fromkeys(names))
 
 
 def gather(run: Run, kind: Kind, made: Manifests, folder: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ WORDS = {
 (RFT): many were sampled, sifted by rules and checked against the known answers, and these were \
 picked to fine-tune the model on. {noise}""",
     "opening": """\
-sft = load_dataset({folder}, "sft", split="train")  # this folder, or its name on the Hub
+sft = load_dataset({opens}, "sft", split="train"){place}
 right = sft.filter(lambda row: row["role"] == "positive")""",
     "reading": """\
 From a row of `sft`, `rollout_id` leads to its judgement in `graded` and to the whole sample with \

@@ -94,6 +94,20 @@ def test_a_licence_that_nobody_stated_is_said_and_not_made_up(tmp_path):
         export(make_run(tmp_path / "other"), tmp_path / "out2", license_id="my own")
 
 
+def test_the_card_says_where_the_problems_come_from_and_under_which_licences(tmp_path):
+    run = make_run(
+        tmp_path / "run",
+        "prepare.train={source: bundled:arithmetic, split: train, license: cc-by-4.0}",
+        "prepare.test={source: hub:org/test, split: test}",
+    )
+    export(run, tmp_path / "out")
+    assert (
+        "\n\nThe problems come from `bundled:arithmetic` (licence: `cc-by-4.0`), "
+        "`bundled:arithmetic` (licence: not stated in the recipe), "
+        "`https://huggingface.co/datasets/org/test` (licence: as its card says).\n\n"
+    ) in card_of(tmp_path / "out")[1]
+
+
 def test_the_model_goes_beside_the_data_with_a_card_of_its_own(tmp_path):
     run = make_run(tmp_path / "run")
     export(run, tmp_path / "out", with_model=True)

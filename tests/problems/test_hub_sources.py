@@ -1,0 +1,93 @@
+"""Problems out of Hub data sets: at the commit that is asked for, and one line when it cannot be.
+
+Run: python -m pytest tests/problems/test_hub_sources.py
+"""
+
+import json
+
+import pytest
+
+from rft.errors import RFTError
+from rft.problems.sources import hub_commit, read_source
+from rft.recipe.prepare import Source
+from tests.fake_hub import DROP, FakeHub
+from tests.hub_client import connect
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    with FakeHub(tmp_path / "hub") as serving:
+        connect(monkeypatch, serving, tmp_path / "home")
+        yield serving
+
+
+def rows(*questions):
+    lines = (json.dumps({"question": each, "gold": "4"}) for each in questions)
+    return {"train.jsonl": "\n".join(lines).encode()}
+
+
+def source(**more):
+    return Source(source="hub:org/problems", split="train", **more)
+
+
+def test_the_branch_is_read_and_a_commit_stays_readable(hub):
+    first = hub.put("org/problems", rows("a"))
+    assert hub_commit(source()) == first
+    assert read_source(source())["question"].to_list() == ["a"]
+    second = hub.put("org/problems", rows("a", "b"))
+    assert read_source(source())["question"].to_list() == ["a", "b"]
+    assert read_source(source(), first)["question"].to_list() == ["a"]
+    assert read_source(source(revision=first))["question"].to_list() == ["a"]
+    assert read_source(source(limit=1), second)["question"].to_list() == ["a"]
+    assert [hub_commit(source()), hub_commit(source(revision=first))] == [second, first]
+
+
+def test_a_tag_names_its_commit(hub):
+    first = hub.put("org/problems", rows("a"))
+    hub.repo("org/problems").names["v1"] = first
+    hub.put("org/problems", rows("b"))
+    assert hub_commit(source(revision="v1")) == first
+    assert read_source(source(revision="v1"))["question"].to_list() == ["a"]
+
+
+def asked(hub, given, reason):
+    """Both ways of asking end in one line."""
+    del hub
+    for ask in (hub_commit, read_source):
+        with pytest.raises(RFTError, match=reason) as refused:
+            ask(given)
+        assert "\n" not in str(refused.value)
+
+
+def test_what_cannot_be_read_is_one_line_that_says_why(hub, monkeypatch):
+    asked(
+        hub, source(), r"hub:org/problems: cannot be read: .* exist on the Hub.*heck (its|the) name"
+    )
+    hub.put("org/problems", rows("a"), private=True)
+    asked(hub, source(revision="v9"), r"org/problems at v9: cannot be read: it has no such revis")
+    monkeypatch.delenv("HF_TOKEN")
+    asked(hub, source(), r"cannot be read: .* on the Hub,? or .*`hf auth login`, or set HF_TOKEN")
+
+
+def test_a_split_that_is_not_there_is_told(hub):
+    hub.put("org/problems", rows("a"))
+    with pytest.raises(RFTError, match=r"hub:org/problems: cannot be read: .*test"):
+        read_source(Source(source="hub:org/problems", split="test"))
+
+
+def test_a_gated_data_set_says_where_to_ask(hub):
+    hub.put("org/problems", rows("a"), gated=True)
+    with pytest.raises(RFTError, match=r"gated .* to ask for access\. Check .*`hf auth login`"):
+        read_source(source())
+
+
+def test_no_network_is_one_line(hub, monkeypatch):
+    import datasets.config
+    from huggingface_hub import constants
+
+    hub.put("org/problems", rows("a"))
+    hub.fault("datasets/org/problems", DROP, times=100)
+    asked(hub, source(), r"cannot be read: http://127.0.0.1:\d+ cannot be reached")
+    for module, name in ((constants, "ENDPOINT"), (datasets.config, "HF_ENDPOINT")):
+        monkeypatch.setattr(module, name, "http://127.0.0.1:9")
+    asked(hub, source(), r"cannot be read: http://127\.0\.0\.1:9 cannot be reached")
