@@ -6,6 +6,7 @@ dev and test stay as they are, or models of different rounds could not be compar
 """
 
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import polars as pl
 from rft.errors import RFTError
 from rft.grading.verifiers import Judges, open_verifier
 from rft.licences import licence_of, model_front, stated
-from rft.problems.sources import problems, read_source, source_digest
+from rft.problems.sources import at, problems, read_source, source_digest
 from rft.prompt import Prompter, load_tokenizer, prompter
 from rft.recipe import Prepare, Recipe, Source
 from rft.runs import tables
@@ -60,12 +61,18 @@ def inputs(run: Run, round: int) -> dict[str, str]:
     if round:
         digests["problems"] = run.problems_digest(round - 1)
     done = run.manifest("prepare", round)
-    for split in splits(run.recipe) if round == 0 else ("train",):
-        for name, source in run.recipe.prepare.benchmarks(split).items():
-            key = f"{split}/{name}"
-            noted = done["inputs"].get(key) if done else None
-            digests[key] = noted or digest_now(source, needed=round == 0)
+    for split, name, source in wanted(run.recipe, round):
+        key = f"{split}/{name}"
+        noted = done["inputs"].get(key) if done else None
+        digests[key] = noted or digest_now(source, needed=round == 0)
     return digests
+
+
+def wanted(recipe: Recipe, round: int) -> Iterator[tuple[str, str, Source]]:
+    """List the sources that are read at the beginning, or again in a later round."""
+    for split in splits(recipe) if round == 0 else ("train",):
+        for name, source in recipe.prepare.benchmarks(split).items():
+            yield split, name, source
 
 
 def digest_now(source: Source, *, needed: bool) -> str:
@@ -82,12 +89,11 @@ def changed_sources(run: Run) -> list[str]:
     """List the local files that are no longer what the run has read."""
     done = run.manifest("prepare", 0)
     changed = []
-    for split in splits(run.recipe) if done else ():
-        for name, source in run.recipe.prepare.benchmarks(split).items():
-            noted = done["inputs"].get(f"{split}/{name}") if done else None
-            path = Path(source.source)
-            if noted and path.is_file() and file_digest(path) != noted:
-                changed.append(source.source)
+    for split, name, source in wanted(run.recipe, 0) if done else ():
+        noted = done["inputs"].get(f"{split}/{name}") if done else None
+        path = Path(source.source)
+        if noted and path.is_file() and file_digest(path) != noted:
+            changed.append(source.source)
     return list(dict.fromkeys(changed))
 
 
@@ -107,7 +113,9 @@ def work(job: Job) -> None:
         look_again(job)
         return
     run = job.run
-    rows = [row for split in reversed(splits(run.recipe)) for row in read_split(run.recipe, split)]
+    # Test first, then dev: what is measured keeps a problem that is in train as well.
+    given = sorted(sources(job), key=lambda each: SPLITS.index(each[0]), reverse=True)
+    rows = [row for split, name, source in given for row in read_benchmark(source, split, name)]
     mark_repeated(rows)
     check(run, rows)
     hold_out(rows, run.recipe)
@@ -127,11 +135,11 @@ def look_again(job: Job) -> None:
     """
     run, before = job.run, job.run.problems(upto=job.round - 1)
     rows, unread = [], {}
-    for name, source in run.recipe.prepare.benchmarks("train").items():
+    for split, name, source in sources(job):
         try:
-            rows += read_benchmark(source, "train", name)
+            rows += read_benchmark(source, split, name)
         except RFTError as error:
-            unread[f"train/{name}"] = str(error)
+            unread[f"{split}/{name}"] = str(error)
             job.say(f"warning: {error}; the round goes on with the problems that there are")
     seen = set(before["problem_id"])
     for number in (0, *run.refreshed(job.round - 1)):
@@ -166,7 +174,7 @@ def write(job: Job, rows: list[dict[str, Any]]) -> tuple[pl.DataFrame, pl.DataFr
     by_split = dict(usable["split"].value_counts().iter_rows())
     job.counts["problems"] = {split: by_split[split] for split in SPLITS if split in by_split}
     job.counts["set_aside"] = dict(sorted(aside["reason"].value_counts().iter_rows()))
-    job.notes["licences"] = licences(job.run, job.round)
+    job.notes["licences"] = licences(job)
     return usable, aside
 
 
@@ -175,10 +183,10 @@ def set_aside(job: Job) -> str:
     return "".join(f"; set aside {n}: {why}" for why, n in job.counts["set_aside"].items())
 
 
-def read_split(recipe: Recipe, split: str) -> list[dict[str, Any]]:
-    """Read all sources of a split."""
-    given = recipe.prepare.benchmarks(split).items()
-    return [row for name, source in given for row in read_benchmark(source, split, name)]
+def sources(job: Job) -> Iterator[tuple[str, str, Source]]:
+    """List what is read, by split and name, each at the commit that the manifest will name."""
+    for split, name, source in wanted(job.run.recipe, job.round):
+        yield split, name, at(source, job.inputs[f"{split}/{name}"])
 
 
 def read_benchmark(source: Source, split: str, name: str) -> list[dict[str, Any]]:
@@ -187,14 +195,10 @@ def read_benchmark(source: Source, split: str, name: str) -> list[dict[str, Any]
     return [row | place for row in problems(read_source(source), source)]
 
 
-def licences(run: Run, round: int) -> dict[str, str | None]:
+def licences(job: Job) -> dict[str, str | None]:
     """Give the licence of each source that is read, and of the model; null is not stated."""
-    sources = {
-        f"{split}/{name}": licence_of(source)
-        for split in (splits(run.recipe) if round == 0 else ("train",))
-        for name, source in run.recipe.prepare.benchmarks(split).items()
-    }
-    return sources | {"model": stated(model_front(run))}
+    told = {f"{split}/{name}": licence_of(source) for split, name, source in sources(job)}
+    return told | {"model": stated(model_front(job.run))}
 
 
 def window(recipe: Recipe, model: ModelRef) -> int:

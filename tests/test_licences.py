@@ -7,11 +7,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import huggingface_hub.hf_api
 import pytest
 
-from pipelines.prepare import licences
+from pipelines.prepare import STAGE, licences
 from rft.licences import BUNDLED, front_matter, licence_of, model_front, stated
 from rft.recipe.loading import load_recipe
+from rft.processes.stopping import Stop
 from rft.recipe.prepare import Source
 from rft.runs.folder import Run, save_recipe
+from rft.runs.stages import Job
 from tests.command import ROOT
 
 
@@ -102,10 +104,17 @@ def test_a_run_that_goes_on_from_another_has_the_licence_of_the_first_base(tmp_p
     assert stated(model_front(then)) == "apache-2.0"
 
 
+def job(run: Run, round: int) -> Job:
+    given = Job(run, STAGE, round, Stop(), lambda _line: None)
+    # A later round has the problems before it as an input, of which this run has none.
+    given.inputs = {"train/train": "d", "test/test": "d"}
+    return given
+
+
 def test_prepare_notes_the_licence_of_every_source_that_it_reads(tmp_path):
     train = "{source: bundled:arithmetic, split: train, license: cc0-1.0}"
     run = Run(tmp_path, load_recipe("smoke", [f"prepare.train={train}"]))
     wanted = {"train/train": "cc0-1.0", "test/test": "apache-2.0", "model": "apache-2.0"}
-    assert licences(run, 0) == wanted
+    assert licences(job(run, 0)) == wanted
     # A later round looks for problems to learn from alone.
-    assert licences(run, 2).keys() == {"train/train", "model"}
+    assert licences(job(run, 2)).keys() == {"train/train", "model"}

@@ -44,19 +44,32 @@ def local_file(source: Source) -> Path | None:
 
 
 def source_digest(source: Source) -> str:
-    """Stand for a source's content: a file's hash, or the name and revision of a remote one."""
+    """Stand for a source's content: a file's hash, a data set's commit, or an address."""
     path = local_file(source)
-    return file_digest(path) if path else f"{source.source}@{source.revision}"
+    if path is not None:
+        return file_digest(path)
+    return f"{source.source}@{hub_commit(source)}" if on_hub(source) else source.source
 
 
-def read_source(source: Source, commit: str | None = None) -> pl.DataFrame:
-    """Read a source's rows as they are, the first `limit` of them; a Hub data set's at a commit."""
+def on_hub(source: Source) -> bool:
+    """Say whether a source is a Hub data set."""
+    return source.source.startswith("hub:")
+
+
+def at(source: Source, digest: str) -> Source:
+    """Pin a Hub data set to the commit that its digest names: what is read is what was noted."""
+    pinned = on_hub(source) and digest.startswith(f"{source.source}@")
+    return source.model_copy(update={"revision": digest.rpartition("@")[2]}) if pinned else source
+
+
+def read_source(source: Source) -> pl.DataFrame:
+    """Read a source's rows as they are, the first `limit` of them."""
     name = source.source
     path = local_file(source)
     if path is not None:
         rows = read_rows(path)
-    elif name.startswith("hub:"):
-        rows = _from_hub(source, commit)
+    elif on_hub(source):
+        rows = _from_hub(source)
     else:
         rows = _from_url(name)
     return rows.head(source.limit) if source.limit else rows
@@ -128,10 +141,10 @@ def hub_commit(source: Source) -> str:
     return commit
 
 
-def _from_hub(source: Source, commit: str | None) -> pl.DataFrame:
+def _from_hub(source: Source) -> pl.DataFrame:
     import datasets
 
-    name, revision = source.source.removeprefix("hub:"), commit or source.revision
+    name, revision = source.source.removeprefix("hub:"), source.revision
     with reading(_called(source)):
         loaded = datasets.load_dataset(name, source.config, split=source.split, revision=revision)
     frame = pl.from_arrow(loaded.with_format("arrow")[:])

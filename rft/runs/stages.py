@@ -78,8 +78,11 @@ class Job:
 
     @cached_property
     def inputs(self) -> dict[str, str]:
-        """Give the digests of the content that it will depend on."""
-        return self.stage.inputs(self.run, self.round)
+        """Give the digests of the content that it will depend on: of now, not of the last time."""
+        anew = Run(
+            self.run.path, self.run.recipe, self.run.outdated | {(self.round, self.stage.name)}
+        )
+        return self.stage.inputs(anew, self.round)
 
     @cached_property
     def key(self) -> str:

@@ -23,7 +23,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOTrainer
 
 from pipelines import grpo as stage
-from pipelines.prepare import read_split
+from pipelines.prepare import read_benchmark
 from rft.grading.grade import keys_of
 from rft.grading.verifier import Verifier
 from rft.processes.stopping import Stop
@@ -85,7 +85,8 @@ def run(plugins: dict[str, Any] | None, folder: Path, verifier: Verifier) -> tup
     prompts = prompter(load_tokenizer(model.path), recipe.prompt)
     import polars as pl
 
-    problems = pl.DataFrame(read_split(recipe, "train")).head(400)
+    (train,) = recipe.prepare.benchmarks("train").values()
+    problems = pl.DataFrame(read_benchmark(train, "train", "train")).head(400)
     trainer = stage.make_trainer(
         recipe,
         model=model,

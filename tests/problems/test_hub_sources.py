@@ -8,7 +8,7 @@ import json
 import pytest
 
 from rft.errors import RFTError
-from rft.problems.sources import hub_commit, read_source
+from rft.problems.sources import at, hub_commit, read_source
 from rft.recipe.prepare import Source
 from tests.fake_hub import DROP, FakeHub
 from tests.hub_client import connect
@@ -36,9 +36,9 @@ def test_the_branch_is_read_and_a_commit_stays_readable(hub):
     assert read_source(source())["question"].to_list() == ["a"]
     second = hub.put("org/problems", rows("a", "b"))
     assert read_source(source())["question"].to_list() == ["a", "b"]
-    assert read_source(source(), first)["question"].to_list() == ["a"]
+    assert read_source(at(source(), f"hub:org/problems@{first}"))["question"].to_list() == ["a"]
     assert read_source(source(revision=first))["question"].to_list() == ["a"]
-    assert read_source(source(limit=1), second)["question"].to_list() == ["a"]
+    assert read_source(source(limit=1, revision=second))["question"].to_list() == ["a"]
     assert [hub_commit(source()), hub_commit(source(revision=first))] == [second, first]
 
 

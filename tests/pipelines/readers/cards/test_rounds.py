@@ -9,6 +9,7 @@ import re
 import pytest
 
 from rft.errors import RFTError
+from rft.runs.folder import open_run
 from tests.exported_run import card_of, export, load, make_run
 
 
@@ -94,18 +95,16 @@ def test_a_licence_that_nobody_stated_is_said_and_not_made_up(tmp_path):
         export(make_run(tmp_path / "other"), tmp_path / "out2", license_id="my own")
 
 
-def test_the_card_says_where_the_problems_come_from_and_under_which_licences(tmp_path):
-    run = make_run(
-        tmp_path / "run",
-        "prepare.train={source: bundled:arithmetic, split: train, license: cc-by-4.0}",
-        "prepare.test={source: hub:org/test, split: test}",
-    )
-    export(run, tmp_path / "out")
+def test_the_card_says_where_problems_and_base_come_from_and_under_which_licences(
+    finished, tmp_path
+):
+    export(open_run(finished), tmp_path / "out")
+    _, text = card_of(tmp_path / "out")
     assert (
-        "\n\nThe problems come from `bundled:arithmetic` (licence: `cc-by-4.0`), "
-        "`bundled:arithmetic` (licence: not stated in the recipe), "
-        "`https://huggingface.co/datasets/org/test` (licence: as its card says).\n\n"
-    ) in card_of(tmp_path / "out")[1]
+        "\n\nProblems: train/train from `bundled:arithmetic` (apache-2.0), test/test from "
+        "`bundled:arithmetic` (apache-2.0). The base of the model that answered: `bundled:tiny` "
+        "(apache-2.0).\n\n"
+    ) in text
 
 
 def test_the_model_goes_beside_the_data_with_a_card_of_its_own(tmp_path):
