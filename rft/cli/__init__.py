@@ -1,13 +1,14 @@
 """The command line: thin commands over the stages; the only part of rft that looks into them.
 
 loop.py has the whole loop, stages.py each stage of a run, rows.py the stages that take anyone's
-rows as well, runs.py what reads a run or looks after it. They know nothing of each other: below
+rows as well, runs.py what reads a run or looks after it, schedule.py calls the loop again and
+again. They know nothing of each other: below
 them one_stage.py does one stage, and opening.py finds the run and settles its recipe.
 """
 
 import click
 
-from rft.cli import loop, rows, runs, stages
+from rft.cli import loop, rows, runs, schedule, stages
 from rft.cli.terminal import Commands
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -25,6 +26,7 @@ COMMANDS = [
     stages.evaluate,
     stages.gate,
     loop.grpo,
+    schedule.schedule,
     runs.report,
     runs.status,
     runs.show,

@@ -63,10 +63,9 @@ def agree(
 
     if stored is not None:
         steps = plan_of(run, run.recipe.rounds)
-        outdated = any(step.state in ("redo", "extend") for step in steps)
-        if update and outdated:
+        if update and is_outdated(steps):
             run.agree_to_redo()
-        if outdated and not run.agreed_to_redo():
+        if is_outdated(steps) and not run.agreed_to_redo():
             raise RFTError(
                 planned(run, stored, steps) + "\nAdd --update to do that, or name "
                 "another folder with --out."
@@ -77,6 +76,11 @@ def agree(
         save_recipe(run)
         run.event("recipe", new=stored is None)
     return run
+
+
+def is_outdated(steps: list[Any]) -> bool:
+    """Say whether a plan does again what is finished."""
+    return any(step.state in ("redo", "extend") for step in steps)
 
 
 def begin_with_sources(run: "Run") -> None:
