@@ -149,7 +149,7 @@ def is_broken(where: dict[str, Any] | None) -> bool:
 
 
 def why_over(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str | None:
-    """Say why a run will do nothing more, though it was asked for one more round; None if it may."""
+    """Say why a run that was asked for one more round will make none; None if it may."""
     if after is None:
         return None
     if after.get("ended_by"):

@@ -73,16 +73,16 @@ class Target:
     zone: bool = False
     image: bool = False
     prologue: bool = False
-    by_cron: bool = True
-    """Whether it reads a cron expression by itself, with `*/2` as a star or not: they differ."""
+    stepped_star: bool = True
+    """Whether `*/2` is known to count as a star, so that the other day field has to match too."""
 
 
 TARGETS = {
     "cron": Target(),
-    "systemd": Target(zone=True, by_cron=False),
-    "slurm": Target(prologue=True),
-    "kubernetes": Target(zone=True, image=True),
-    "hf-jobs": Target(image=True),
+    "systemd": Target(zone=True),
+    "slurm": Target(prologue=True, stepped_star=False),
+    "kubernetes": Target(zone=True, image=True, stepped_star=False),
+    "hf-jobs": Target(image=True, stepped_star=False),
 }
 
 
@@ -102,15 +102,13 @@ def text_for(name: str, errand: Errand) -> str:
         if given and not taken:
             raise RFTError(f"{option}: nothing of --emit {name}; leave it away")
     if target.image and not errand.image:
-        raise RFTError(
-            f"--emit {name}: add --image, the name of an image in which rft is installed"
-        )
-    if errand.cron.both_days and target.by_cron and name != "cron":
+        raise RFTError(f"--emit {name}: add --image, an image in which rft is installed")
+    if errand.cron.both_days and not target.stepped_star:
         raise RFTError(
             f'--cron "{errand.cron.text}": cron wants both day fields to match here, and {name} '
-            "one of them; write the days one by one, in one of the fields"
+            "may be content with one; narrow one of the fields alone"
         )
-    if any(not character.isprintable() for word in errand.command for character in word):
+    if not all(word.isprintable() for word in (errand.folder, *errand.command)):
         raise RFTError(
             f"{errand.run}: a path or setting with a line break or another control character "
             f"cannot be written for {name}; rename it"

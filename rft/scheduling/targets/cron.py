@@ -5,8 +5,8 @@ import shlex
 from rft.scheduling.targets import Errand
 
 TEXT = """\
-# For `crontab -e`. Times are in the time zone of the machine. A time at which it is off, or at which
-# a round is still being made, is left out. The log says how each call ended:
+# For `crontab -e`. Times are in the time zone of the machine. A time at which it is
+# off, or at which a round is still being made, is left out. The log says how each call ended:
 #   0   a round is made, or nothing is left to do
 #   75  interrupted, or another call is at work: the next time goes on with it
 #   2   a person must change something: the last line of the log says what
