@@ -29,7 +29,9 @@ def random_field(draw: random.Random, low: int, high: int, names: tuple[str, ...
         if draw.random() < 0.6:
             return value()
         first, last = sorted((draw.randint(low, high), draw.randint(low, high)))
-        return f"{first}-{last}" + (f"/{draw.randint(1, 6)}" if draw.random() < 0.5 else "")
+        # cronsim reads 20-20/3 as 20/3, which no cron does.
+        stepped = first < last and draw.random() < 0.5
+        return f"{first}-{last}" + (f"/{draw.randint(1, 6)}" if stepped else "")
 
     return ",".join(one() for _ in range(draw.choice([1, 1, 1, 2, 3])))
 

@@ -2,6 +2,7 @@
 
 import re
 
+from rft.errors import RFTError
 from rft.scheduling.cron import DAYS, Cron, ranged
 from rft.scheduling.targets import Errand
 
@@ -28,7 +29,6 @@ KillSignal=SIGTERM
 TimeoutStopSec={patience}
 Restart=on-failure
 RestartSec=300
-RestartForceExitStatus=75
 RestartPreventExitStatus=1 2
 END_OF_UNIT
 cat > ~/.config/systemd/user/{name}.timer <<'END_OF_UNIT'
@@ -50,6 +50,11 @@ systemctl --user enable --now {name}.timer
 
 def write(errand: Errand) -> str:
     """Write a script that sets up both units."""
+    if set(errand.program[0]) & set("'\"\\"):
+        raise RFTError(
+            f"{errand.program[0]}: systemd starts no program with a quote or backslash in its "
+            "path; install rft into another folder"
+        )
     zone = f" {errand.zone}" if errand.zone else ""
     return TEXT.format(
         name=errand.name,
