@@ -91,7 +91,7 @@ def schedule(
     from rft.processes.stopping import Stop
     from rft.scheduling.cron import parse
     from rft.scheduling.nights import Nights, keep
-    from rft.scheduling.times import Times, in_words, local_zone, zone_named
+    from rft.scheduling.times import Times, in_words, zone_named
 
     if list_times and emit:
         raise click.UsageError("give --list or --emit, not both")
@@ -111,7 +111,7 @@ def schedule(
         errand = replace(errand, zone=time_zone, image=image, prologue=first)
         click.echo(text_for(emit, errand), nl=False)
         return
-    times = Times(cron, zone or local_zone())
+    times = Times(cron, zone)
     if list_times:
         now = datetime.now(UTC)
         for moment in islice(times.following(now), SHOWN):

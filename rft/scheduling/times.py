@@ -21,9 +21,10 @@ class Times:
     of that calendar is decided here, as Debian's cron does.
     """
 
-    def __init__(self, cron: Cron, zone: tzinfo):
-        self.cron, self.zone = cron, zone
-        self.trigger = trigger_of(cron)
+    def __init__(self, cron: Cron, zone: tzinfo | None = None):
+        """Take the zone in which the expression is meant, this machine's by default."""
+        self.cron, self.trigger = cron, trigger_of(cron)
+        self.zone = zone or local_zone()
 
     def after(self, moment: datetime) -> datetime:
         """Give the first time after a moment."""
@@ -104,7 +105,7 @@ def zone_named(name: str) -> tzinfo:
 
 
 def local_zone() -> tzinfo:
-    """Find this machine's time zone."""
+    """Find this machine's time zone, by a package that comes with APScheduler."""
     from tzlocal import get_localzone
 
     return get_localzone()
