@@ -1,7 +1,6 @@
 """`rft schedule` as people call it: what it shows and refuses, how signals end it, what goes on."""
 
 import json
-import os
 import re
 import shlex
 import signal
@@ -13,7 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from rft.cli import cli
 from rft.cli.schedule import Foreground
 from rft.processes.stopping import Stop
 from rft.scheduling.nights import Nights, keep
@@ -86,21 +87,20 @@ def test_settings_that_a_round_would_refuse_in_the_night_are_refused_at_once(fin
 # What is written for others -----------------------------------------------------------------------
 
 
-def emitted(*words: object, cwd: Path) -> list[str]:
+def emitted(*words: object) -> list[str]:
     """Give the words of the call in the crontab line."""
-    asked = command("schedule", *words, *NIGHTLY, "--emit", "cron")
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(asked, cwd=cwd, env=env, capture_output=True, text=True, check=True)
-    line = done.stdout.splitlines()[-1].replace("\\%", "%")
+    asked = ["schedule", *map(str, words), *NIGHTLY, "--emit", "cron"]
+    line = CliRunner().invoke(cli, asked).stdout.splitlines()[-1].replace("\\%", "%")
     assert line.startswith("0 2 * * * cd ")
     return shlex.split(line)[5:]
 
 
-def test_a_recipe_and_its_run_are_written_with_absolute_paths(tmp_path):
+def test_a_recipe_and_its_run_are_written_with_absolute_paths(tmp_path, monkeypatch):
     here = tmp_path / "a folder"
     here.mkdir()
+    monkeypatch.chdir(here)
     (here / "mine.yaml").write_text("extends: smoke\n")
-    of_file = emitted("mine.yaml", "--set", "seed=3", "--grace", "90s", cwd=here)
+    of_file = emitted("mine.yaml", "--set", "seed=3", "--grace", "90s")
     at = of_file.index("run")
     assert of_file[:3] == ["cd", str(here), "&&"]
     assert Path(of_file[3]).is_absolute()
@@ -108,11 +108,11 @@ def test_a_recipe_and_its_run_are_written_with_absolute_paths(tmp_path):
         *("run", str(here / "mine.yaml"), "--out", str(here / "runs" / "mine")),
         *("--set", "seed=3", "--next", "--grace", "90s"),
     ]
-    shipped = emitted("smoke", "--out", "x", cwd=here)
+    shipped = emitted("smoke", "--out", "x")
     at = shipped.index("run")
     assert shipped[at : at + 4] == ["run", "smoke", "--out", str(here / "x")]
     new_run(here / "a run")
-    of_run = emitted("a run", cwd=here)
+    of_run = emitted("a run")
     at = of_run.index("run")
     assert of_run[at : at + 3] == ["run", str(here / "a run"), "--next"]
 

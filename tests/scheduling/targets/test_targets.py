@@ -1,11 +1,16 @@
 """What a scheduler cannot be told is refused in one line; the call is the same everywhere."""
 
+import re
+import sys
+from types import ModuleType
+
 import click
 import pytest
 
 from rft.cli import cli
 from rft.errors import RFTError
-from rft.scheduling.targets import TARGETS, text_for
+from rft.scheduling.targets import TARGETS, Target, text_for
+from tests.command import ROOT
 from tests.errands import errand
 
 
@@ -39,6 +44,11 @@ def test_both_day_fields_may_have_to_match_where_cron_itself_reads_them():
 
 
 @pytest.mark.parametrize("name", list(TARGETS))
+def test_every_target_has_a_row_in_the_readme(name):
+    assert re.search(rf"^\| `{name}` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", list(TARGETS))
 def test_every_target_says_what_each_exit_code_does_and_asks_for_one_round_more(name):
     image = "me/rft:1" if TARGETS[name].image else None
     text = text_for(name, errand(image=image))
@@ -47,6 +57,16 @@ def test_every_target_says_what_each_exit_code_does_and_asks_for_one_round_more(
     assert "--next" in text.replace('"', "")
     assert text.endswith("\n")
     assert max(map(len, text.splitlines()[:5])) <= 110
+
+
+def test_a_scheduler_more_is_a_row_and_a_file(monkeypatch):
+    file = ModuleType("rft.scheduling.targets.at_dawn")
+    file.write = lambda errand: f"dawn: {' '.join(errand.command)}\n"
+    monkeypatch.setitem(sys.modules, file.__name__, file)
+    monkeypatch.setitem(TARGETS, "at-dawn", Target())
+    assert text_for("at-dawn", errand()).startswith("dawn: /opt/venv/bin/rft run quickstart")
+    with pytest.raises(RFTError, match="at-dawn has the time zone of its machine alone"):
+        text_for("at-dawn", errand(zone="Europe/Berlin"))
 
 
 def test_the_command_line_offers_exactly_the_targets():
