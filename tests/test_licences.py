@@ -9,8 +9,8 @@ import pytest
 
 from pipelines.prepare import STAGE, licences
 from rft.licences import BUNDLED, front_matter, licence_of, model_front, stated
-from rft.recipe.loading import load_recipe
 from rft.processes.stopping import Stop
+from rft.recipe.loading import load_recipe
 from rft.recipe.prepare import Source
 from rft.runs.folder import Run, save_recipe
 from rft.runs.stages import Job

@@ -1,13 +1,14 @@
 """The command line: thin commands over the stages; the only part of rft that looks into them.
 
 loop.py has the whole loop, stages.py each stage of a run, rows.py the stages that take anyone's
-rows as well, runs.py what reads a run, upkeep.py what looks after it. They know nothing of each
-other: below them one_stage.py does one stage, and opening.py finds the run and settles its recipe.
+rows as well, runs.py what reads a run, schedule.py calls the loop again and again, upkeep.py what
+looks after a run. They know nothing of each other: below them one_stage.py does one stage, and
+opening.py finds the run and settles its recipe.
 """
 
 import click
 
-from rft.cli import loop, rows, runs, stages, upkeep
+from rft.cli import loop, rows, runs, schedule, stages, upkeep
 from rft.cli.terminal import Commands
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -25,6 +26,7 @@ COMMANDS = [
     stages.evaluate,
     stages.gate,
     loop.grpo,
+    schedule.schedule,
     runs.report,
     runs.status,
     runs.show,

@@ -161,8 +161,9 @@ def drive(
     from pipelines.children import ChildFailed
     from pipelines.readers.report import text_report
     from rft.engines import refuse_missing
-    from rft.processes.stopping import Stop
+    from rft.processes.stopping import Stop, die_with_parent
 
+    die_with_parent()
     if not plan_only:
         refuse_missing(run.recipe.engine.kind)
         if run.recipe.grpo and run.recipe.grpo.vllm == "colocate":

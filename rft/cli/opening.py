@@ -67,10 +67,9 @@ def agree(
     if stored is not None:
         again = read_again(run, update=update)
         steps = plan_of(run, run.recipe.rounds)
-        outdated = any(step.state in ("redo", "extend") for step in steps)
-        if update and (outdated or again):
+        if update and (again or is_outdated(steps)):
             run.agree_to_redo()
-        if outdated and not run.agreed_to_redo():
+        if is_outdated(steps) and not run.agreed_to_redo():
             raise RFTError(
                 planned(run, stored, steps) + "\nAdd --update to do that, or name "
                 "another folder with --out."
@@ -98,6 +97,11 @@ def read_again(run: "Run", *, update: bool) -> bool:
             "--update reads it again, and under prepare.refresh: round each round takes what is new"
         )
     return bool(changed and update)
+
+
+def is_outdated(steps: list[Any]) -> bool:
+    """Say whether a plan does again what is finished."""
+    return any(step.state in ("redo", "extend") for step in steps)
 
 
 def begin_with_sources(run: "Run") -> None:
