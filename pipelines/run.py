@@ -29,6 +29,9 @@ from rft.runs.retention import prune
 from rft.runs.stages import Stage, Step
 from rft.selection.ranking import may_lack
 
+# What is called with a round and a stage of it that was done just now.
+After = Callable[[int, Stage], None]
+
 
 def walk(recipe: Recipe, rounds: int) -> Iterator[tuple[int, Stage]]:
     """List every stage of a run in order, with its round."""
@@ -50,7 +53,9 @@ def walk(recipe: Recipe, rounds: int) -> Iterator[tuple[int, Stage]]:
             yield round, gate.STAGE
 
 
-def run_all(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) -> bool:
+def run_all(
+    run: Run, rounds: int, stop: Stop, say: Callable[[str], None], after: After | None = None
+) -> bool:
     """Do what is not done yet, up to the given round; say whether anything was done."""
     anything = False
     for round, stage in walk(run.recipe, rounds):
@@ -62,6 +67,8 @@ def run_all(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) -> bo
         if done and stage is evaluate.STAGE and round == 0:
             for line in gate.seen_by_gate(run):
                 say(f"gate: {line}")
+        if done and after is not None:
+            after(round, stage)
     if (final := evaluate.ended_with(run)) is not None:
         anything |= do(evaluate.STAGE, run, final, stop, say)
     if anything and rounds:

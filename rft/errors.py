@@ -74,6 +74,14 @@ def explained(error: BaseException) -> str | None:
     return None
 
 
+def in_one_line(error: Exception) -> tuple[int, str]:
+    """Give the exit code that an error comes to, and what it says."""
+    if isinstance(error, RFTError):
+        return 2, str(error)
+    reason = explained(error)
+    return (1, f"{type(error).__name__}: {error}") if reason is None else (2, reason)
+
+
 def shown(value: Any) -> str:
     """Show a value as it might be typed, and not too much of it."""
     text = json.dumps(value, ensure_ascii=False, default=str)

@@ -89,8 +89,10 @@ def export_run(
     with new_folder(to, run) as folder:
         rows = write_tables(run, kind, made, folder, token_stats=token_stats, say=say)
         shutil.copytree(run.path / "manifest", folder / "run" / "manifest")
-        # Not copied: an earlier version's recipe.yaml is read in a run folder only.
-        atomic_text(folder / "run" / "recipe.yaml", dump(run.recipe))
+        # Not copied: an earlier version's recipe.yaml is read in a run folder only. Whom the run
+        # told of itself is nobody's business, and the command may hold an address.
+        recipe = run.recipe.model_copy(update={"notify": None})
+        atomic_text(folder / "run" / "recipe.yaml", dump(recipe))
         facts = gather(run, kind, made, folder)
         options = " --model" * with_model + " --no-token-stats" * (not token_stats)
         options += f" --license {license_id}" if license_id else ""

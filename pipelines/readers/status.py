@@ -26,6 +26,9 @@ from rft.sampling.shards import ARRAY, key_in, receipts, receipts_in, spent
 # Raised whenever a field of the JSON changes its meaning or goes away.
 VERSION = 1
 
+# Events that tell of others, which are what counts.
+TOLD = ("round", "refused", "ended", "notify_failed", "track_failed")
+
 # Stages whose tokens the run drew itself.
 SAMPLING = ("sample", "evaluate", "grpo")
 
@@ -87,7 +90,8 @@ def command_on(run: Run, following: tuple[int, str] | None) -> str:
 
 def exit_hint(events: list[dict[str, Any]]) -> int:
     """Give the exit code that the last attempt ended with, if it failed; 75 asks for another."""
-    last = events[-1] if events else {}
+    ours = [each for each in events if each.get("event") not in TOLD]
+    last = ours[-1] if ours else {}
     return int(last["code"]) if last.get("event") == "failed" and last["code"] != 75 else 75
 
 

@@ -34,6 +34,7 @@ COMMANDS = [
     runs.unlock,
     stages.worker,
     stages.preflight,
+    stages.track,
 ]
 
 
