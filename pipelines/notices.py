@@ -52,7 +52,7 @@ from pipelines.readers.figures import (
 from pipelines.readers.layout import span
 from pipelines.readers.status import command_on, read_events, round_seconds
 from pipelines.run import refused_twice
-from rft.foreign_text import short, visible
+from rft.foreign_text import short
 from rft.measuring.adoption import noted_comparisons, told
 from rft.processes.hook import attempt
 from rft.processes.stopping import Stop
@@ -71,7 +71,7 @@ class Notices:
 
     def __init__(self, run: Run, stop: Stop, say: Callable[[str], None]):
         self.run, self.stop, self.say = run, stop, say
-        self.name = visible(run.path.resolve().name)
+        self.name = short(run.path.resolve().name)
         self.before = len(read_events(run))
 
     def tell(self, event: str, text: str, fields: Mapping[str, Any]) -> None:
@@ -172,7 +172,7 @@ class Notices:
             },
         }
         scores, spent = scores_in_words(fields["scores"]), span(fields["cost"]["seconds"])
-        text = f"{self.name}: the run is through ({visible(why)}). It leaves model {final}: "
+        text = f"{self.name}: the run is through ({short(why)}). It leaves model {final}: "
         self.tell("ended", f"{text}{scores}; {tokens_of(made):,} tokens, {spent}.", fields)
 
     def _through(self) -> tuple[str, str]:
@@ -187,6 +187,7 @@ class Notices:
     def failed(self, code: int, why: str | None) -> None:
         """Tell that a stage failed; why, in the words of whoever could say it."""
         round, stage = self.at()
+        why = short(why) if why else None
         where = f"`{stage}` of round {round}" if stage else "the run"
         about = f": {why}" if why else ""
         text = f"{self.name}: {where} failed with exit code {code}{about}"
@@ -214,7 +215,7 @@ class Notices:
 def scores_in_words(scores: Tree) -> str:
     """Write Pass@1 and the highest Pass@k of each benchmark in percent, with its change."""
     return "; ".join(
-        f"{visible(name)} "
+        f"{short(name)} "
         + ", ".join(
             _score_in_words(metric, each) for metric, each in of.items() if metric[:5] == "pass@"
         )

@@ -110,7 +110,7 @@ def log_rounds(run: Run) -> None:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Wait for whoever logs this run: a driver that is killed leaves its tracker's process behind."""
+    """Wait for whoever logs this run: a killed driver leaves its tracker's process behind."""
     path.parent.mkdir(exist_ok=True)
     with path.open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)

@@ -177,8 +177,8 @@ def about_recipe(placement: Placement, model: Lookup) -> Iterator[Finding]:
         elif not placement.facts.gpus:
             text = "grpo.vllm: colocate, but there is no GPU; set grpo.vllm: null"
             yield Finding("error", "recipe", text)
-    if (text := missing(recipe.track)) is not None:
-        yield Finding("error", "recipe", text)
+    if (absent := missing(recipe.track)) is not None:
+        yield Finding("error", "recipe", absent)
     traits = recipe.engine.traits
     if traits.draws and not traits.local and recipe.rounds:
         text = f"engine.kind: {recipe.engine.kind}: "
