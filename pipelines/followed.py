@@ -33,6 +33,9 @@ def run_followed(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) 
     with spared(say, "notify"):
         if (untold := notices.untold()) is not None:
             notices.round(untold)
+    with spared(say, "track"):
+        if is_behind(run):
+            track_rounds(run, stop, say)
     try:
         anything = run_all(run, rounds, stop, say, after)
     except Interrupted as stopped:
@@ -51,10 +54,9 @@ def run_followed(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) 
             run.event("failed", stage=stage, round=round, code=code)
             notices.failed(code, why)
         raise
-    with spared(say, "track"):
-        if anything or is_behind(run):
-            track_rounds(run, stop, say)
     if anything:
+        with spared(say, "track"):  # what is measured last of all, test at the run's end
+            track_rounds(run, stop, say)
         with spared(say, "notify"):
             notices.ended()
     return anything

@@ -157,9 +157,11 @@ def test_the_driver_has_each_round_tracked_when_it_is_done_and_none_without_a_tr
     stand_in(monkeypatch, 20, 30, 31)
     follow(run)
     assert calls == [0, 1, 2, 2]  # base, rounds, and once more at the end
+    follow(run)
+    assert calls == [0, 1, 2, 2, 2]  # nothing was logged, so it is tried at the next call
     quiet = gated(tmp_path / "other", "rounds=1")
     follow(quiet)
-    assert len(calls) == 4
+    assert len(calls) == 5
 
 
 def test_a_tracker_that_hangs_costs_its_time_and_not_the_run(tmp_path, monkeypatch):
