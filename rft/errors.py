@@ -20,6 +20,7 @@ first one, ends the process at once, with 75 and no word: what is on disk is who
 
 Children: a stage's process or a worker that fails says why by itself, through the same
 terminal.py; whoever started it ends with its code and adds no word, so that a failure is told once.
+The line is also in the run's event log (`error`), where the driver has it from for `notify`.
 Where a child could not speak since it was killed, or was told to stop, its parent speaks: it raises
 Interrupted, or has another worker take over.
 

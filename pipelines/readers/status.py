@@ -303,7 +303,7 @@ def text_status(where: dict[str, Any]) -> str:
         f"{span(where['seconds'])} in finished stages"
     )
     if event := where["last_event"]:
-        about = f" {event['stage']}, round {event['round']}" if "stage" in event else ""
+        about = f" {event['stage']}, round {event['round']}" if event.get("stage") else ""
         why = f" ({visible(str(event['reason']))})" if "reason" in event else ""
         lines.append(f"  {'last event':11}{event.get('event')}{about}, {event.get('time')}{why}")
     if where["next_command"]:

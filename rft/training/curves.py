@@ -32,14 +32,14 @@ def spare_training(trainer: Any, say: Callable[[str], None]) -> None:
     kinds = tuple(get_reporting_integration_callbacks(trainer.args.report_to))
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, kinds):
-            _Spared(callback, say)
+            _Spared(callback, trainer, say)
 
 
 class _Spared:
     """A tracker's callback whose hooks end at its first error."""
 
-    def __init__(self, callback: Any, say: Callable[[str], None]):
-        self.say = say
+    def __init__(self, callback: Any, trainer: Any, say: Callable[[str], None]):
+        self.trainer, self.say = trainer, say
         self.failed = False
         for name in HOOKS:
             setattr(callback, name, self.sparing(getattr(callback, name)))
@@ -55,6 +55,8 @@ class _Spared:
                     hook(*args, **more)
             except Exception as error:  # noqa: BLE001  hours of training are worth more than curves
                 self.failed = True
+                # TRL's GRPO also writes to a tracker itself, and fails where none was opened.
+                self.trainer.args.report_to = []
                 about = f"{type(error).__name__}: {short(str(error))}"
                 self.say(f"track: no more curves of this training, which goes on ({about})")
 

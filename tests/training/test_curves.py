@@ -64,6 +64,7 @@ def test_the_first_error_of_a_tracker_is_its_last_word(trainer, capsys):
         "track: no more curves of this training, which goes on (ValueError: no account)"
     ]
     assert capsys.readouterr().out == ""
+    assert trainer.args.report_to == []
     with pytest.raises(KeyError):
         other.on_log(None, None, None)
 
