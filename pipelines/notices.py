@@ -92,7 +92,7 @@ class Notices:
         }
         failure = attempt(
             ["sh", "-c", command],
-            json.dumps(finite(about), allow_nan=False) + "\n",
+            json.dumps(about, allow_nan=False) + "\n",
             seconds=SECONDS,
             stop=self.stop,
             env=without_token(os.environ),
@@ -130,7 +130,7 @@ class Notices:
         why = "; ".join(told(each, settings.entropy_floor) for each in worse)
         stays = adopted(self.run, round - 1)
         text = f"{self.name}: the gate refused model {round}, surely worse on {settings.on}: {why}"
-        fields = {"round": round, "comparisons": [each.noted() for each in worse]}
+        fields = finite({"round": round, "comparisons": [each.noted() for each in worse]})
         self.tell("refused", f"{text}. Model {stays} stays.", fields)
         self.run.event("refused", **fields)
 
@@ -165,7 +165,7 @@ class Notices:
             "round": done[-1],
             "rule": rule,
             "model": final,
-            "scores": scores_of(self.run, final),
+            "scores": finite(scores_of(self.run, final)),
             "cost": {
                 "tokens": tokens_of(made),
                 "seconds": round_seconds(each.get("seconds") or 0 for each in made),

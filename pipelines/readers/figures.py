@@ -152,4 +152,6 @@ def finite(tree: Any) -> Any:
     """Put null in the place of numbers that JSON does not know."""
     if isinstance(tree, dict):
         return {name: finite(each) for name, each in tree.items()}
+    if isinstance(tree, list):
+        return [finite(each) for each in tree]
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree

@@ -277,6 +277,25 @@ def test_the_command_is_told_neither_the_lock_nor_hostile_text_raw(tmp_path, mon
     assert all(line["text"].isprintable() for line in lines)
 
 
+def test_numbers_that_json_does_not_know_are_null(tmp_path, monkeypatch):
+    heard = tmp_path / "heard"
+    run = gated(tmp_path / "run", "rounds=1", to_file(heard))
+
+    def unknown(*_: object) -> None:
+        path = run.manifest_path("gate", 1)
+        gate = json.loads(path.read_text())
+        gate["comparisons"][0]["difference"] = [-0.5, float("-inf"), -0.25]
+        path.write_text(json.dumps(gate))
+
+    stand_in(monkeypatch, 20, 5)
+    real = Notices.round
+    monkeypatch.setattr(Notices, "round", lambda self, n: (n and unknown(), real(self, n)))
+    assert follow(run) == []
+    (refused,) = [line for line in told(heard) if line["event"] == "refused"]
+    assert refused["comparisons"][0]["difference"] == [-0.5, None, -0.25]
+    assert "Infinity" not in (run.path / "events.jsonl").read_text()
+
+
 def test_figures_that_cannot_be_told_are_a_line_and_the_run_goes_on(tmp_path, monkeypatch):
     run = gated(tmp_path / "run", "rounds=1")
     stand_in(monkeypatch, 20, 30)

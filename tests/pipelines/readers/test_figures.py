@@ -119,8 +119,9 @@ def test_hostile_answers_and_older_runs_have_figures_too(tmp_path):
 
 
 def test_what_json_does_not_know_is_null():
-    assert finite({"a": {"b": float("nan"), "c": float("-inf")}, "d": 1, "e": True}) == {
-        "a": {"b": None, "c": None},
-        "d": 1,
-        "e": True,
+    unknown = {"b": float("nan"), "c": [{"d": [1.5, float("-inf")]}]}
+    assert finite({"a": unknown, "e": 1, "f": True}) == {
+        "a": {"b": None, "c": [{"d": [1.5, None]}]},
+        "e": 1,
+        "f": True,
     }
