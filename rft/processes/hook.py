@@ -66,7 +66,8 @@ def attempt(
         _end(process)
     said = short(heard.decode(errors="replace").rstrip().rpartition("\n")[2])
     if code is None:
-        return Failure(f"it did not end within {seconds:g} seconds, and was killed", said)
+        time_up = "before the run had to" if stop.asked() else f"within {seconds:g} seconds"
+        return Failure(f"it did not end {time_up}, and was killed", said)
     return (
         Failure(f"it {fate(code)}" if code > 0 else f"it was {fate(code)}", said) if code else None
     )
