@@ -5,7 +5,7 @@ Reads problems and the base; writes model 1 and dynamics.
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from rft.runs.models import ModelRef, base_model, new_model_folder
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 from rft.training import policy
-from rft.training.checkpoints import guard, last_checkpoint, track_into
+from rft.training.checkpoints import guard, last_checkpoint
+from rft.training.curves import NO_CURVES, spare_training, track_into
 
 # TRL's and transformers' defaults that decide what is learnt, by name: an upgrade must not change
 # them behind a key's back. `grpo.args` may replace any; AdamW has no weight decay, as in `sft`.
@@ -100,7 +101,6 @@ def work(job: Job) -> None:
     """Train model 1, going on from the last whole checkpoint if there is one."""
     run, model = job.run, base_model(job.run)
     policy.first_device()
-    track_into(job)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
     problems = run.read("problems", 0).filter(pl.col("split") == "train")
     seed = derive(run.recipe.seed, "grpo", job.round) % 2**31
@@ -120,7 +120,9 @@ def work(job: Job) -> None:
             stop=job.stop,
             say=job.say,
             journal=job.work / JOURNAL,
+            track=track_into(job),
         )
+        spare_training(trainer, job.say)
         about = {"round": job.round, "parent": model.digest, "end": prompts.end}
         with new_model_folder(job.work / "out" / "model", **about) as folder:
             train(trainer, prompts, folder, job.stop, dtype=policy.saved_dtype(model))
@@ -163,6 +165,7 @@ def make_trainer(
     stop: Stop,
     say: Callable[[str], None],
     journal: Path,
+    track: Mapping[str, Any] = NO_CURVES,
 ) -> Any:
     """Build the trainer, with nothing left to TRL's defaults that decides what is learnt."""
     from transformers import PrinterCallback, set_seed
@@ -180,9 +183,10 @@ def make_trainer(
     loaded.generation_config.eos_token_id = sorted(stops)
     prompts.tokenizer.eos_token = prompts.end
     rows = rows_of_steps(recipe, problems, prompts)
+    longest = max(rows["length"])
     trainer = ShapedGRPOTrainer(
         model=loaded,
-        args=arguments(recipe, plugins, seed, checkpoints, longest=max(rows["length"])),
+        args=arguments(recipe, plugins, seed, checkpoints, longest=longest, track=track),
         train_dataset=rows,
         processing_class=prompts.tokenizer,
         peft_config=policy.adapters(grpo.lora),
@@ -200,7 +204,13 @@ def make_trainer(
 
 
 def arguments(
-    recipe: Recipe, plugins: list[Plugin], seed: int, checkpoints: Path, *, longest: int
+    recipe: Recipe,
+    plugins: list[Plugin],
+    seed: int,
+    checkpoints: Path,
+    *,
+    longest: int,
+    track: Mapping[str, Any] = NO_CURVES,
 ) -> Any:
     """Put the recipe in TRL's terms."""
     from trl import GRPOConfig
@@ -239,7 +249,7 @@ def arguments(
         "save_steps": grpo.save_every * grpo.updates,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
-        "report_to": recipe.track,
+        **track,
         "disable_tqdm": True,
     }
     try:

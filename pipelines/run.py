@@ -31,6 +31,9 @@ from rft.runs.retention import prune
 from rft.runs.stages import Stage, Step
 from rft.selection.ranking import may_lack
 
+# What is called with a round and a stage of it that was done just now.
+After = Callable[[int, Stage], None]
+
 
 def walk(run: Run, rounds: int) -> Iterator[tuple[int, Stage]]:
     """List every stage of a run in order, with its round."""
@@ -61,24 +64,24 @@ def looks_for_problems(run: Run, round: int) -> bool:
     return wanted and (run.manifest("sample", round) is None or round in run.refreshed(round))
 
 
-def run_all(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) -> bool:
+def run_all(
+    run: Run, rounds: int, stop: Stop, say: Callable[[str], None], after: After | None = None
+) -> bool:
     """Do what is not done yet, up to the given round; say whether anything was done."""
     anything, ended = False, None
     for round, stage in walk(run, rounds):
         if stages.is_current(stage, run, round):
             continue
-        ended = ending(run, round) or attempt(stage, run, round, stop, say)
+        did, ended = go_on(stage, run, round, ending(run, round), stop, say)
+        anything |= did
         if ended is not None:
             break
-        anything = True
-        if stage is evaluate.STAGE and round == 0:
-            for line in gate.seen_by_gate(run):
-                say(f"gate: {line}")
+        if after is not None:
+            after(round, stage)
     final = evaluate.ended_with(run)
     if final is not None and not stages.is_current(evaluate.STAGE, run, final):
-        over = out_of_budget(run) or attempt(evaluate.STAGE, run, final, stop, say)
-        anything |= over is None
-        ended = ended or over
+        did, over = go_on(evaluate.STAGE, run, final, out_of_budget(run), stop, say)
+        anything, ended = anything or did, ended or over
     if ended is not None:
         announce(run, ended, say)
     if anything and rounds:
@@ -87,24 +90,37 @@ def run_all(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) -> bo
     return anything
 
 
-def attempt(
-    stage: Stage, run: Run, round: int, stop: Stop, say: Callable[[str], None]
-) -> Ending | None:
-    """Do a stage, unless a budget is spent before it is done."""
+def go_on(
+    stage: Stage,
+    run: Run,
+    round: int,
+    ended: Ending | None,
+    stop: Stop,
+    say: Callable[[str], None],
+) -> tuple[bool, Ending | None]:
+    """Do a stage if the run has not ended; say whether it was begun, and why the run ends now."""
+    if ended is not None:
+        return False, ended
     try:
         do(stage, run, round, stop, say)
     except LimitReached as reached:
-        return reached.ending
-    return None
+        return True, reached.ending
+    if stage is evaluate.STAGE and round == 0:
+        for line in gate.seen_by_gate(run):
+            say(f"gate: {line}")
+    return True, None
 
 
 def announce(run: Run, ended: Ending, say: Callable[[str], None]) -> None:
     """Say why the run ends, and note it once."""
     say(f"the run ends here: {ended.text}")
     about = {"event": "ended", "rule": ended.rule, "text": ended.text}
-    last = run.events()[-1:]
-    if not last or {name: last[0].get(name) for name in about} != about:
-        run.event("ended", rule=ended.rule, text=ended.text)
+    for event in reversed(run.events()):
+        if event["event"] == "start":
+            break
+        if {name: event.get(name) for name in about} == about:
+            return
+    run.event("ended", rule=ended.rule, text=ended.text)
 
 
 def plan(run: Run, rounds: int) -> list[Step]:

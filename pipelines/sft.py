@@ -5,6 +5,7 @@ Reads selected and rollouts, and the model of the round before; writes model r.
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from rft.runs.models import ModelRef, base_model, model_before, new_model_folder
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 from rft.training import policy
-from rft.training.checkpoints import guard, last_checkpoint, track_into
+from rft.training.checkpoints import guard, last_checkpoint
+from rft.training.curves import NO_CURVES, spare_training, track_into
 from rft.training.packing import refuse_leaks
 
 # TRL's and transformers' defaults that decide what is learnt; `sft.args` may replace any.
@@ -64,7 +66,6 @@ def work(job: Job) -> None:
     """Train model r, going on from the last whole checkpoint if there is one."""
     run, model = job.run, parent(job.run, job.round)
     policy.first_device()
-    track_into(job)
     prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
     rows = pl.concat([samples(run, number) for number in data_rounds(run, job.round)])
     targets = [target(prompts, row) for row in rows.iter_rows(named=True)]
@@ -80,8 +81,9 @@ def work(job: Job) -> None:
         seed=seed,
         checkpoints=checkpoints,
         stop=job.stop,
-        track=run.recipe.track,
+        track=track_into(job),
     )
+    spare_training(trainer, job.say)
     about = {"round": job.round, "parent": model.digest, "end": prompts.end}
     with new_model_folder(job.work / "out" / "model", **about) as folder:
         figures = train(trainer, prompts, folder, job.stop, dtype=policy.saved_dtype(model))
@@ -153,7 +155,7 @@ def make_trainer(
     seed: int,
     checkpoints: Path,
     stop: Stop,
-    track: str = "none",
+    track: Mapping[str, Any] = NO_CURVES,
 ) -> Any:
     """Build TRL's trainer, with nothing left to its defaults that decides what is learnt."""
     from datasets import Dataset
@@ -187,7 +189,7 @@ def make_trainer(
         "logging_steps": 1,
         # By default a loss that is not a number is left out of the average, and never seen.
         "logging_nan_inf_filter": False,
-        "report_to": track,
+        **track,
         "disable_tqdm": True,
     }
     trainer = SFTTrainer(

@@ -20,6 +20,7 @@ first one, ends the process at once, with 75 and no word: what is on disk is who
 
 Children: a stage's process or a worker that fails says why by itself, through the same
 terminal.py; whoever started it ends with its code and adds no word, so that a failure is told once.
+The line is also in the run's event log (`error`), where the driver has it from for `notify`.
 Where a child could not speak since it was killed, or was told to stop, its parent speaks: it raises
 Interrupted, or has another worker take over.
 
@@ -72,6 +73,14 @@ def explained(error: BaseException) -> str | None:
             "micro_batch (of sft or grpo) or the longest row while training, or use lora"
         )
     return None
+
+
+def in_one_line(error: Exception) -> tuple[int, str]:
+    """Give the exit code that an error comes to, and what it says."""
+    if isinstance(error, RFTError):
+        return 2, str(error)
+    reason = explained(error)
+    return (1, f"{type(error).__name__}: {error}") if reason is None else (2, reason)
 
 
 def shown(value: Any) -> str:

@@ -127,8 +127,10 @@ def write_data(wanted: Wanted, folder: Path, *, opens: str, command: str, say: S
     run, kind = wanted.run, wanted.kind
     rows = write_tables(wanted, folder, say)
     shutil.copytree(run.path / "manifest", folder / "run" / "manifest")
-    # Not copied: an earlier version's recipe.yaml is read in a run folder only.
-    atomic_text(folder / "run" / "recipe.yaml", dump(run.recipe))
+    # Not copied: an earlier version's recipe.yaml is read in a run folder only. Whom the run told
+    # of itself is nobody's business, and the command may hold an address.
+    recipe = run.recipe.model_copy(update={"notify": None})
+    atomic_text(folder / "run" / "recipe.yaml", dump(recipe))
     stated = {"license": wanted.license_id} if wanted.license_id else {}
     facts = gather(run, kind, wanted.made, folder) | {
         "configs": config_table(rows, wanted.token_stats),

@@ -92,8 +92,7 @@ def pass_tables(run: Run, name: str, answers: Answers, ks: list[int]) -> list[st
             if frame is None:
                 cells.append(NOTHING)
             elif framed:
-                seed = derive(run.recipe.seed, "report", name, model, k)
-                cells.append(interval(pass_interval(frame, k=k, seed=seed), "5.1f"))
+                cells.append(interval(pass_of(run, name, model, frame, k), "5.1f"))
             else:
                 cells.append(number(100 * float(passes(frame, k).mean()), ".1f"))
         return cells
@@ -108,6 +107,19 @@ def pass_tables(run: Run, name: str, answers: Answers, ks: list[int]) -> list[st
     if width_of(whole) <= WIDTH:
         return whole
     return [*drawn([ks[0], ks[-1]]), *drawn(ks[1:-1])]
+
+
+def pass_of(run: Run, name: str, model: int, answers: pl.DataFrame, k: int) -> Interval:
+    """Give a model's Pass@k on a benchmark, with the interval that it has wherever it is told."""
+    return pass_interval(answers, k=k, seed=derive(run.recipe.seed, "report", name, model, k))
+
+
+def change_of(
+    run: Run, name: str, model: int, answers: tuple[pl.DataFrame, pl.DataFrame], k: int
+) -> Interval:
+    """Give its change to the base, problem by problem, of the answers of the two."""
+    seed = derive(run.recipe.seed, "report", "change", name, model, k)
+    return paired_difference_of(*answers, k=k, seed=seed)
 
 
 def model_name(run: Run, model: int) -> str:
@@ -142,8 +154,7 @@ def changes(run: Run, name: str, answers: Answers, ks: list[int]) -> list[str]:
             if base is None or frame is None:
                 said = [NOTHING, ""]
             else:
-                seed = derive(run.recipe.seed, "report", "change", name, model, k)
-                change = paired_difference_of(base, frame, k=k, seed=seed)
+                change = change_of(run, name, model, (base, frame), k)
                 said = [interval(change, "+6.1f"), judged(change, len(solved(frame)))]
             rows.append([model_name(run, model), f"Pass@{k}", *said])
     if not rows:

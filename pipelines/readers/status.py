@@ -26,8 +26,8 @@ from rft.sampling.shards import ARRAY, key_in, receipts, receipts_in, spent
 # Raised whenever a field of the JSON changes its meaning or goes away.
 VERSION = 1
 
-# What `rft clean` writes down.
-HOUSEKEEPING = ("cleaned", "removed", "stale")
+# Events that mend nothing and end nothing: what `rft clean` notes, and what tells of others.
+ASIDE = ("cleaned", "removed", "stale", "round", "refused", "notify_failed", "track_failed")
 
 # Stages whose tokens the run drew itself.
 SAMPLING = ("sample", "evaluate", "grpo")
@@ -94,8 +94,7 @@ def command_on(run: Run, following: tuple[int, str] | None) -> str:
 
 def exit_hint(events: list[dict[str, Any]]) -> int:
     """Give the exit code that the last attempt ended with, if it failed; 75 asks for another."""
-    # To clean up after a failure mends nothing.
-    attempts = (each for each in reversed(events) if each.get("event") not in HOUSEKEEPING)
+    attempts = (each for each in reversed(events) if each.get("event") not in ASIDE)
     last: dict[str, Any] = next(attempts, {})
     return int(last["code"]) if last.get("event") == "failed" and last["code"] != 75 else 75
 
@@ -283,7 +282,7 @@ def text_status(where: dict[str, Any]) -> str:
     if where["budgets"]:
         lines.append(f"  {'spent':11}{in_words(where['spent'], where['budgets'])}")
     if event := where["last_event"]:
-        about = f" {event['stage']}, round {event['round']}" if "stage" in event else ""
+        about = f" {event['stage']}, round {event['round']}" if event.get("stage") else ""
         why = f" ({visible(str(event['reason']))})" if "reason" in event else ""
         lines.append(f"  {'last event':11}{event.get('event')}{about}, {event.get('time')}{why}")
     if where["next_command"]:

@@ -38,6 +38,7 @@ COMMANDS = [
     upkeep.unlock,
     stages.worker,
     stages.preflight,
+    stages.track,
 ]
 
 

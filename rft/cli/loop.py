@@ -10,7 +10,7 @@ from rft.cli.one_stage import stage_command
 from rft.cli.opening import agree, begin, make_folder, planned
 from rft.cli.options import HERE, Duration, grace_option, set_option
 from rft.cli.terminal import say
-from rft.errors import Interrupted, RFTError, suggestion
+from rft.errors import RFTError, suggestion
 
 if TYPE_CHECKING:
     from rft.processes.stopping import Stop
@@ -159,12 +159,15 @@ def drive(
 
     from pipelines import run as loop
     from pipelines.children import ChildFailed
+    from pipelines.followed import run_followed
     from pipelines.readers.report import text_report
     from rft.engines import refuse_missing
     from rft.processes.stopping import Stop, die_with_parent
+    from rft.trackers import refuse_missing_tracker
 
     die_with_parent()
     if not plan_only:
+        refuse_missing_tracker(run.recipe.track)
         refuse_missing(run.recipe.engine.kind)
         if run.recipe.grpo and run.recipe.grpo.vllm == "colocate":
             refuse_missing("vllm", "grpo.vllm: colocate", "grpo.vllm: null")
@@ -182,10 +185,7 @@ def drive(
         upto = loop.next_round(run, say) if one_more else run.recipe.rounds
         run = with_rounds(run, max(upto, run.recipe.rounds))
         try:
-            anything = loop.run_all(run, upto, stop, say)
-        except Interrupted as stopped:
-            run.event("stopped", reason=str(stopped))
-            raise
+            anything = run_followed(run, upto, stop, say)
         except ChildFailed as failed:
             raise SystemExit(failed.code) from None
     click.echo(text_report(run))

@@ -1,9 +1,15 @@
 """How a command does one stage of a run, under the run's lock."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rft.cli.terminal import say
-from rft.errors import RFTError
+from rft.errors import Interrupted, RFTError, in_one_line
+
+if TYPE_CHECKING:
+    from rft.runs.folder import Run
 
 
 def stage_command(name: str, folder: Path, round: int | None, grace: float) -> None:
@@ -39,5 +45,21 @@ def stage_command(name: str, folder: Path, round: int | None, grace: float) -> N
             say(f"{folder}: nothing to do, `{name}` of round {number} is current")
             return
         refuse_removed(stage, run, number)
-        with job_of(run, stage, number, stop, say) as job:
+        with errors_noted(run, name, number), job_of(run, stage, number, stop, say) as job:
             stages.perform(job)
+
+
+@contextlib.contextmanager
+def errors_noted(run: "Run", stage: str, round: int) -> Iterator[None]:
+    """Note in the run's event log why a stage fails: its driver hears no more than an exit code."""
+    from rft.foreign_text import short
+
+    try:
+        yield
+    except Interrupted:
+        raise
+    except Exception as error:
+        text = short(in_one_line(error)[1])
+        with contextlib.suppress(OSError):  # a full disk is told all the same
+            run.event("error", stage=stage, round=round, text=text)
+        raise

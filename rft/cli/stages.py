@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rft.cli.one_stage import stage_command
+from rft.cli.one_stage import errors_noted, stage_command
 from rft.cli.opening import agree, begin, make_folder
 from rft.cli.options import HERE, grace_option, round_option, set_option
 from rft.cli.terminal import say
@@ -209,5 +209,18 @@ def worker(run_folder: Path, name: str, round: int, slot: int, workers: int, gra
     # Whatever an engine prints must not be taken for what we have to tell.
     said = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    with sampling_job(run_folder, name, round, stop, say) as (job, stage):
+    with (
+        sampling_job(run_folder, name, round, stop, say) as (job, stage),
+        errors_noted(job.run, name, round),
+    ):
         serve(job, stage.plan(job.run, round), slot, workers, sys.stdin, said)
+
+
+@click.command(hidden=True)
+@click.argument("run_folder", type=HERE)
+def track(run_folder: Path) -> None:
+    """Log the rounds of a run that are done; the loop starts this by itself."""
+    from pipelines.tracking import log_rounds
+    from rft.runs.folder import open_run
+
+    log_rounds(open_run(run_folder))

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Literal
 
 from rft.doctor.facts import Facts
 from rft.doctor.placement import Placement, gb
 from rft.estimates.model_size import OVERHEAD, Lookup, eight_bit
+from rft.trackers import missing
 
 # A container's usual 64 MB is too small for processes that share tensors.
 SHM = 1e9
@@ -177,9 +177,8 @@ def about_recipe(placement: Placement, model: Lookup) -> Iterator[Finding]:
         elif not placement.facts.gpus:
             text = "grpo.vllm: colocate, but there is no GPU; set grpo.vllm: null"
             yield Finding("error", "recipe", text)
-    if recipe.track != "none" and find_spec(recipe.track) is None:
-        text = f"track: {recipe.track} is not installed; pip install {recipe.track}"
-        yield Finding("error", "recipe", text)
+    if (absent := missing(recipe.track)) is not None:
+        yield Finding("error", "recipe", absent)
     traits = recipe.engine.traits
     if traits.draws and not traits.local and recipe.rounds:
         text = f"engine.kind: {recipe.engine.kind}: "

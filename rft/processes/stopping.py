@@ -1,6 +1,7 @@
 """How work stops: on Ctrl-C or a signal it winds down within a grace, and children die with us."""
 
 import ctypes
+import math
 import os
 import signal
 import sys
@@ -45,6 +46,12 @@ class Stop:
     def asked(self) -> bool:
         """Say whether to wind down."""
         return self.since is not None
+
+    def left(self) -> float:
+        """Give the seconds until the process ends; without end where no stop was asked for."""
+        if self.since is None:
+            return math.inf
+        return self.since + self.grace - time.monotonic()
 
     def check(self) -> None:
         """Raise when the work has to stop here."""

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,6 +87,11 @@ def hold(path: Path) -> Iterator[None]:
         owner = owner_of(path)
         if owner and owner["token"] == token:
             path.unlink(missing_ok=True)
+
+
+def without_token(env: Mapping[str, str]) -> dict[str, str]:
+    """Give an environment without the lock: for processes that are no part of the run's work."""
+    return {name: value for name, value in env.items() if name != TOKEN}
 
 
 def _user() -> str:

@@ -1,28 +1,17 @@
 """Checkpoints of a training: marked when whole, gone on from after a kill."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rft.processes.progress import Progress
 from rft.processes.stopping import Stop
-from rft.runs.stages import Job
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
 # Written into a checkpoint after all of its files: resume ignores the ones without.
 COMPLETE = "rft-complete"
-
-
-def track_into(job: Job) -> None:
-    """Keep tensorboard's curves in the run folder: checkpoints, where they go by default, go away.
-
-    Other trackers keep them where they always do.
-    """
-    folder = job.run.path / "track" / f"round-{job.round:04d}-{job.stage.name}"
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder))
 
 
 def guard(stop: Stop, what: str, every: int = 1) -> "TrainerCallback":

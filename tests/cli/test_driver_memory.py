@@ -9,7 +9,7 @@ LOOP = """
 import sys
 from pathlib import Path
 from pipelines import perform
-from pipelines import run as loop
+from pipelines.followed import run_followed
 from rft.processes.stopping import Stop
 from tests import small_run
 
@@ -36,7 +36,7 @@ perform.in_child = in_child
 settings = ["rounds=20", "select.budget=125", "select.noise=0.1", "sft.max_length=4096"]
 run = small_run.new_run(Path(sys.argv[1]), *settings)
 for upto in range(1, 21):
-    loop.run_all(run, upto, Stop(), lambda _: None)
+    run_followed(run, upto, Stop(), lambda _: None)
     status = Path("/proc/self/status").read_text().splitlines()
     (line,) = [line for line in status if line.startswith("VmRSS")]
     print(int(line.split()[1]), flush=True)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.children import WITHOUT_ROUNDS
 from rft.cli.schedule import Foreground
 from rft.processes.stopping import Stop
 from rft.runs.folder import Run, open_run
@@ -106,7 +105,7 @@ def stages_here(monkeypatch) -> None:
     """Have this process do the stages that a call in it would have children for."""
 
     def here(name: str, run: Run, round: int, stop: Stop) -> None:
-        words = [] if name in WITHOUT_ROUNDS else ["--round", round]
+        words = [] if name == "preflight" else ["--round", round]
         rft_here(name, run.path, *words, "--grace", f"{stop.grace}s")
 
     monkeypatch.setattr("pipelines.perform.in_child", here)

@@ -65,6 +65,15 @@ def test_a_run_that_was_stopped_says_by_what(tmp_path):
     assert "(stopped by SIGTERM; what is finished is kept)" in text_status(found)
 
 
+def test_what_is_told_of_a_failure_hides_neither_it_nor_its_code(tmp_path):
+    run = begun(tmp_path / "run")
+    run.event("failed", stage=None, round=None, code=2)
+    assert "last event failed, " in text_status(status(run))
+    run.event("notify_failed", about="failed", why="it ended with 7")
+    run.event("track_failed", why="it ended with 1")
+    assert status(run)["exit_hint"] == 2
+
+
 def test_online_training_counts_its_steps_while_it_runs(tmp_path):
     run = online(tmp_path / "run")
     work = run.work("grpo", 1)

@@ -101,9 +101,9 @@ def test_the_card_says_where_problems_and_base_come_from_and_under_which_licence
     export(open_run(finished), tmp_path / "out")
     _, text = card_of(tmp_path / "out")
     assert (
-        "\n\nProblems: train/train from `bundled:arithmetic` (apache-2.0), test/test from "
-        "`bundled:arithmetic` (apache-2.0). The base of the model that answered: `bundled:tiny` "
-        "(apache-2.0).\n\n"
+        "\n\nProblems: train/train from `bundled:arithmetic` (licence: apache-2.0), test/test from "
+        "`bundled:arithmetic` (licence: apache-2.0). The base of the model that answered: `bundled:tiny` "
+        "(licence: apache-2.0).\n\n"
     ) in text
 
 
