@@ -18,7 +18,14 @@ from rft.runs.folder import Run
 from rft.runs.stages import Stage
 
 
-def run_followed(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) -> bool:
+def run_followed(
+    run: Run,
+    rounds: int,
+    stop: Stop,
+    say: Callable[[str], None],
+    *,
+    one_more: bool = False,
+) -> bool:
     """Do what is not done yet, as `run_all` does, and tell of it."""
     notices = Notices(run, stop, say)
 
@@ -57,7 +64,7 @@ def run_followed(run: Run, rounds: int, stop: Stop, say: Callable[[str], None]) 
         with spared(say, "track"):  # what is measured last of all, test at the run's end
             track_rounds(run, stop, say)
         with spared(say, "notify"):
-            notices.ended()
+            notices.ended(one_more=one_more)
     return anything
 
 

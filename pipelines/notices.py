@@ -150,13 +150,19 @@ class Notices:
         decision = decided[fields["adopted"]]
         return f"{self.name}: {what}{decision}: {scores}; {funnel}; {spent}"
 
-    def ended(self) -> None:
-        """Tell that the run is through: by a rule that the loop has noted, or since all is done."""
+    def ended(self, *, one_more: bool) -> None:
+        """Tell that the run is through: by a rule that the loop has noted, or since all is done.
+
+        One of which one more round was asked for is through when there will be none after it.
+        """
         noted = [e for e in self.run.events()[self.before :] if e.get("event") == "ended"]
-        if not noted and standing(self.run).following is not None:
-            return  # one more round was asked for, and others are left
-        rule, why = (noted[-1]["rule"], noted[-1]["text"]) if noted else self._through()
-        if not noted:
+        stands = standing(self.run)
+        if not noted and (stands.following or (one_more and not stands.over)):
+            return
+        if noted:
+            rule, why = noted[-1]["rule"], noted[-1]["text"]
+        else:
+            rule, why = (stands.over.rule, stands.over.text) if stands.over else self._through()
             self.run.event("ended", rule=rule, text=why)
         done = [each for each in range(self.run.recipe.rounds + 1) if is_complete(self.run, each)]
         final, spent = adopted(self.run, done[-1]), spent_by(self.run)

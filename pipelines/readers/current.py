@@ -72,6 +72,8 @@ class Standing:
     """The (round, stage) that is next; None when the run is done."""
     ended: Ending | None = None
     """Why it is done before its rounds are."""
+    over: Ending | None = None
+    """Why not even `--next` would make a round more."""
 
 
 def standing(run: Run) -> Standing:
@@ -79,8 +81,9 @@ def standing(run: Run) -> Standing:
     for round, stage in walk(run, run.recipe.rounds):
         if not finished(run, stage.name, round):
             rounds, ended = max(round - 1, 0), ending(run, round)
-            return Standing(rounds, None if ended else (round, stage.name), ended)
-    return Standing(run.recipe.rounds, None)
+            return Standing(rounds, None if ended else (round, stage.name), ended, ended)
+    rounds = run.recipe.rounds
+    return Standing(rounds, None, over=None if run.recipe.grpo else ending(run, rounds + 1))
 
 
 def all_steps(run: Run) -> list[tuple[int, Stage]]:

@@ -37,7 +37,8 @@ def status(run: Run) -> dict[str, Any]:
     """Say where a run stands.
 
     `state` is running (its lock is held), done or stopped. `exit_hint` is for schedulers: 0 nothing
-    is to do, 75 run it (again), 2 or 1 as the stage that failed last.
+    is to do, 75 run it (again), 2 or 1 as the stage that failed last. `over` says why not even
+    `--next` would make a round more.
     """
     owner = owner_of(run.path / "lock") if run.locked() else None
     events, stands = run.events(), standing(run)
@@ -73,6 +74,7 @@ def status(run: Run) -> dict[str, Any]:
         "last_event": events[-1] if events else None,
         "heartbeat": heartbeat(run),
         "ended_by": stands.ended.text if stands.ended else None,
+        "over": stands.over.text if stands.over else None,
         "spent": amounts(spent_by(run)),
         "budgets": budgets(run),
         "locked_by": describe(owner) if owner else None,

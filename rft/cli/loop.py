@@ -185,7 +185,7 @@ def drive(
         upto = loop.next_round(run, say) if one_more else run.recipe.rounds
         run = with_rounds(run, max(upto, run.recipe.rounds))
         try:
-            anything = run_followed(run, upto, stop, say)
+            anything = run_followed(run, upto, stop, say, one_more=one_more)
         except ChildFailed as failed:
             raise SystemExit(failed.code) from None
     click.echo(text_report(run))

@@ -152,7 +152,7 @@ def why_over(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str
     """Say why a run that was asked for one more round will make none; None if it may."""
     if after is None:
         return None
-    if after.get("ended_by"):
-        return str(after["ended_by"])
+    if after["over"]:
+        return str(after["over"])
     made = before is None or after["rounds_done"] > before["rounds_done"]
     return None if made or after["state"] != "done" else "nothing is left to do"

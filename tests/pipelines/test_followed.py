@@ -128,6 +128,23 @@ def test_one_more_round_is_no_end_of_a_run_that_has_more(tmp_path, monkeypatch):
     assert [event["event"] for event in told(heard)] == ["round", "round"]
 
 
+@pytest.mark.parametrize(
+    ("stop", "ends"), [("null", []), ("{rounds: 1}", ["stop.rounds: 1 are done"])]
+)
+def test_a_round_of_each_night_is_an_end_only_where_no_other_will_be_made(
+    tmp_path, monkeypatch, stop, ends
+):
+    from pipelines.followed import run_followed
+
+    heard = tmp_path / "heard"
+    run = gated(tmp_path / "run", "rounds=1", f"stop={stop}", to_file(heard))
+    stand_in(monkeypatch, 20, 30)
+    run_followed(run, 1, Stop(), lambda _: None, one_more=True)
+    through = [event for event in told(heard) if event["event"] == "ended"]
+    assert [event["rule"] for event in through] == ["rounds" for _ in ends]
+    assert all(why in event["text"] for why, event in zip(ends, through, strict=True))
+
+
 def test_a_kill_after_a_round_and_before_its_notice_does_not_lose_it(tmp_path, monkeypatch):
     heard = tmp_path / "heard"
     run = gated(tmp_path / "run", "rounds=1", to_file(heard))

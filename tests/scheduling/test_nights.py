@@ -17,7 +17,7 @@ def at(text: str) -> datetime:
 
 def where(**fields) -> dict:
     """Give a run's status: two rounds done of two, unless told otherwise."""
-    done = {"state": "done", "stage": None, "stage_done": None, "rounds_done": 2}
+    done = {"state": "done", "stage": None, "stage_done": None, "rounds_done": 2, "over": None}
     return {**done, "last_event": {"event": "done"}, **fields}
 
 
@@ -124,8 +124,7 @@ def test_a_run_is_over_when_it_makes_no_round_though_asked_or_says_so_itself():
     assert why_over(where(), where(rounds_done=3)) is None
     assert why_over(None, where(rounds_done=1)) is None
     assert why_over(where(), where(state="stopped", stage="sft")) is None
-    assert why_over(where(), where(rounds_done=3, ended_by=None)) is None
-    assert why_over(where(), where(rounds_done=3, ended_by="a plateau")) == "a plateau"
+    assert why_over(where(), where(rounds_done=3, over="a plateau")) == "a plateau"
 
 
 # The loop -----------------------------------------------------------------------------------------
