@@ -60,6 +60,8 @@ def run(
       rft run mine.yaml --out runs/mine --set sample.n=16
       rft run runs/mine --rounds 3
     """
+    if rounds is not None and one_more:
+        raise click.UsageError("--rounds is how many in all, --next is one more: give one of them")
     if rounds is not None:
         overrides = (*overrides, f"rounds={rounds}")
     run, stored = begin(recipe, out, overrides)
@@ -188,7 +190,8 @@ def drive(
             anything = run_followed(run, upto, stop, say, one_more=one_more)
         except ChildFailed as failed:
             raise SystemExit(failed.code) from None
-    click.echo(text_report(run))
+    if anything or not one_more:  # a schedule's log has no use for the same report each night
+        click.echo(text_report(run))
     if not anything:
         say(f"{run.path}: nothing to do, {what_is_done(run, upto)}")
 

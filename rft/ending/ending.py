@@ -76,10 +76,14 @@ def ends_before(run: Run, round: int) -> Ending | None:
     if stop is None:
         return None
     if stop.rounds is not None and round > stop.rounds:
-        return Ending("rounds", f"stop.rounds: {stop.rounds} are done")
+        return Ending(
+            "rounds", f"stop.rounds: {stop.rounds} are done; --set stop.rounds=N raises it"
+        )
     seen = rise(run, round - 1, stop.plateau) if stop.plateau else None
     if seen is not None and not seen.sure:
-        return Ending("plateau", f"stop.plateau: {seen.in_words()}")
+        return Ending(
+            "plateau", f"stop.plateau: {seen.in_words()}; --set stop.plateau=null goes on"
+        )
     return None
 
 

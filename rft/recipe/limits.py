@@ -1,11 +1,16 @@
 """The recipe's `stop` section: when a run ends by itself, before its rounds are done."""
 
 import re
-from typing import Self
+from typing import Annotated, Any, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 
 from rft.recipe.section import Amount, Count, Section
+
+
+def whole(given: Any) -> Any:
+    """Read 5e7, which YAML makes a fraction, as the whole number that is meant."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
 
 
 class Plateau(Section):
@@ -38,7 +43,7 @@ class Limits(Section):
     """Hours of work, of all attempts together."""
     gpu_hours: Amount | None = None
     """The same, times the GPUs that were visible."""
-    tokens: Count | None = None
+    tokens: Annotated[Count, BeforeValidator(whole)] | None = None
     """Tokens sampled by the run, for training and evaluation."""
     plateau: Plateau | None = None
     """No gain on dev any more."""

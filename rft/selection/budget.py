@@ -1,8 +1,8 @@
 """The budget of a selection: how many of each role are wanted, and taken where they run short.
 
-Wrong samples never have a larger share of what is trained on than was asked for, since they are to
-unsettle and not to teach: they shrink with the positives. Positives that are there are never thrown
-away for want of wrong samples.
+Wrong samples never have a larger share of what is trained on than was asked for, but for rounding
+to whole samples, since they are to unsettle and not to teach: they shrink with the positives.
+Positives that are there are never thrown away for want of wrong samples.
 """
 
 from bisect import bisect_left
@@ -40,7 +40,9 @@ def shrink(wanted: dict[str, int], available: dict[str, int], settings: Select) 
     return take
 
 
-def shortfall(wanted: dict[str, int], take: dict[str, int], available: dict[str, int]) -> str:
+def shortfall(
+    wanted: dict[str, int], take: dict[str, int], available: dict[str, int], noise: float
+) -> str:
     """Say what there was too little of, what was taken instead, and which share of it is noise."""
     if take == wanted:
         return ""
@@ -50,8 +52,7 @@ def shortfall(wanted: dict[str, int], take: dict[str, int], available: dict[str,
         if available[role] < wanted[role]
     ]
     total, budget = sum(take.values()), sum(wanted.values())
-    share, asked = take["noise"] / total, wanted["noise"] / budget
     return (
         f"short of samples: only {' and '.join(scarce)}; took {total} of {budget}; noise is "
-        f"{share:.1%} of that, {asked:.1%} was asked"
+        f"{take['noise'] / total:.1%} of that, {noise:.1%} was asked"
     )

@@ -69,7 +69,9 @@ def select(
         )
     decided += [spend(pool, take[role]) for role, pool in ranked.items()]
     selected, passed_over = carry_out(kept, pl.concat(decided, how="diagonal"), settings)
-    return Selection(selected, passed_over, wanted, unranked, shortfall(wanted, take, available))
+    return Selection(
+        selected, passed_over, wanted, unranked, shortfall(wanted, take, available, settings.noise)
+    )
 
 
 def orders_of(settings: Select) -> dict[str, str]:

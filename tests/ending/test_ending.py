@@ -84,7 +84,7 @@ def test_rounds_end_a_run_however_often_one_more_is_asked_for(tmp_path):
     run = one_round(tmp_path / "run", "stop={rounds: 1}")
     said: list[str] = []
     assert next_round(run, said.append) == 1
-    assert said == ["nothing to do: stop.rounds: 1 are done"]
+    assert said == ["nothing to do: stop.rounds: 1 are done; --set stop.rounds=N raises it"]
     assert not run_all(run, 3, Stop(), said.append), "and nothing is done"
 
 
@@ -93,20 +93,20 @@ def test_the_end_is_noted_once_and_told_by_status_and_report(tmp_path):
     said: list[str] = []
     for _ in range(2):
         run_all(run, 3, Stop(), said.append)
-    assert said == 2 * ["the run ends here: stop.rounds: 1 are done"]
+    assert said == 2 * ["the run ends here: stop.rounds: 1 are done; --set stop.rounds=N raises it"]
     ends = [event for event in run.events() if event["event"] == "ended"]
     assert [(event["rule"], event["text"]) for event in ends] == [
-        ("rounds", "stop.rounds: 1 are done")
+        ("rounds", "stop.rounds: 1 are done; --set stop.rounds=N raises it")
     ]
     where = status(run)
     assert (where["state"], where["ended_by"], where["exit_hint"]) == (
         "done",
-        "stop.rounds: 1 are done",
+        "stop.rounds: 1 are done; --set stop.rounds=N raises it",
         0,
     )
     assert where["budgets"] == budgets(run) == {"tokens": 5000}
     assert where["spent"]["tokens"] == tokens_of(run)
-    assert "1 of 3 rounds done (stop.rounds: 1 are done)" in text_status(where)
+    assert "1 of 3 rounds done (stop.rounds: 1 are done;" in text_status(where)
     assert f"{tokens_of(run)} of 5,000 tokens" in text_status(where)
     assert f"{tokens_of(run)} of 5,000 tokens" in text_report(run)
     assert "stop.rounds: 1 are done" in text_report(run)

@@ -46,7 +46,7 @@ def test_models_that_gain_are_no_plateau_and_models_that_do_not_are_one(tmp_path
     assert ending(run, 4).rule == "plateau"
     assert ending(run, 4).text == (
         "stop.plateau: the best of models 2 to 3 is not surely above model 1, by "
-        f"{held.in_words().rpartition('by ')[2]}"
+        f"{held.in_words().rpartition('by ')[2]}; --set stop.plateau=null goes on"
     )
 
 

@@ -386,3 +386,9 @@ def test_a_plateau_needs_a_dev_split() -> None:
 def test_a_recipe_can_be_built_in_code_from_its_own_dump() -> None:
     recipe = load_recipe("quickstart")
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+
+
+def test_a_budget_of_tokens_may_be_written_as_people_do() -> None:
+    stop = load_recipe("smoke", ["stop={tokens: 5e7}"]).stop
+    assert stop is not None
+    assert stop.tokens == 50_000_000
