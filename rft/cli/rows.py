@@ -204,7 +204,7 @@ def filter_(rows: Rows) -> None:
     click.option("--model", help="With --input: the policy, a folder, a Hub id, RUN or RUN@2."),
 )
 def score(rows: Rows) -> None:
-    """Compute entropy, branching and perplexity under a model, by a forward pass.
+    """Compute entropy, branching and perplexity by a forward pass.
 
     In a run: of the rows that `select` ranks, where sampling recorded none or only estimates.
 

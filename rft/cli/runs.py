@@ -116,7 +116,9 @@ def show(
 @click.argument("row")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
 def trace(run_folder: Path, row: str, as_json: bool) -> None:
-    """Say where a row comes from, under which licence, and which commands made it.
+    """Say where a row comes from, and under which licence.
+
+    Names every step with its command, versions and digests.
 
     ROW is a rollout's id, or the start of one, or FILE:LINE: a row of an export, Parquet or JSON
     lines, the first of which is 1.
@@ -171,7 +173,7 @@ def export(
     model: str | None,
     no_token_stats: bool,
 ) -> None:
-    """Write a run as a dataset with a card: into a folder, or to the Hugging Face Hub.
+    """Write a dataset with a card: into a folder, or to the Hub.
 
     `datasets.load_dataset` opens it as it is.
 

@@ -71,7 +71,9 @@ def schedule(
     image: str | None,
     prologue: Any,
 ) -> None:
-    """Make a round at each time of --cron: `rft run RECIPE --next`, as long as this runs.
+    """Make a round at set times, here or by another scheduler.
+
+    At each time of --cron it calls `rft run RECIPE --next`, as long as this runs.
 
     A broken round goes on first, at the start as well. An interrupted one is tried again after a
     pause that grows up to an hour. Times that pass meanwhile come to one. Ends with 0 when the run

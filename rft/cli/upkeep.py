@@ -16,7 +16,7 @@ from rft.errors import RFTError
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
 def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Say what is here, what of RECIPE would run where, and what is in the way.
+    """Say what is here, what would run where, and what is in the way.
 
     Nothing is downloaded, started or written. Exit code 0: no verdict is an error; 2: one is.
 
@@ -47,7 +47,7 @@ def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Remove it without asking.")
 @click.option("--unfinished", is_flag=True, help="Remove work that a run would go on from, too.")
 def clean(run_folder: Path, yes: bool, unfinished: bool) -> None:
-    """Give disk back: what was put away, left over, or is not to be kept.
+    """Give disk back that a run needs no more.
 
     Says what would go and asks; without a terminal, --yes is needed. The run is as it was after it:
     tables, manifests, reports, and work that an unfinished stage goes on from.
