@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from rft.cli import cli
 from rft.processes.stopping import SIGNALS
@@ -37,12 +37,18 @@ def rft(*arguments: object, code: int = 0) -> str:
 
 def rft_here(*arguments: object, code: int = 0) -> str:
     """Call `rft` without a process of its own, and give what it told, without its children."""
+    done = invoke(*arguments)
+    assert done.exit_code == code, done.output
+    return done.stderr
+
+
+def invoke(*arguments: object) -> Result:
+    """Call `rft` without a process of its own."""
     ours = {number: signal.getsignal(number) for number in SIGNALS}
     done = CliRunner().invoke(cli, [str(word) for word in arguments])
     for number, handler in ours.items():
         signal.signal(number, handler)
-    assert done.exit_code == code, done.output
-    return done.stderr
+    return done
 
 
 def kill_when(words: list[str], ready: Callable[[], bool], *, child: bool = False) -> int:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import SMALL_UNITS, rft
+from pipelines.children import ChildFailed
+from rft.processes.stopping import Stop
+from rft.runs.folder import Run
+from tests.command import SMALL_UNITS, invoke, rft
 
 # Models of tests are so small that a second thread costs more than it brings, while a second
 # process (`-n 2` in the Makefile) brings a whole core. Before torch is imported, and for children.
@@ -22,6 +25,22 @@ def pytest_collection_finish() -> None:
 def pytest_sessionfinish() -> None:
     """Give it back: DuckDB lists what nobody freed at the end."""
     gc.unfreeze()
+
+
+@pytest.fixture
+def stages_here(monkeypatch) -> None:
+    """Have this process do the stages that a call in it would have children for.
+
+    For tests of what is done, not of processes: torch is loaded once, not for each stage.
+    """
+
+    def here(name: str, run: Run, round: int, stop: Stop) -> None:
+        words = [] if name == "preflight" else ["--round", round]
+        code = invoke(name, run.path, *words, "--grace", f"{stop.grace}s").exit_code
+        if code:
+            raise ChildFailed(code)
+
+    monkeypatch.setattr("pipelines.perform.in_child", here)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.command import rft, rft_here
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("stages_here")]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 
 from rft.cli.schedule import Foreground
 from rft.processes.stopping import Stop
-from rft.runs.folder import Run, open_run
+from rft.runs.folder import open_run
 from rft.scheduling.cron import parse
 from rft.scheduling.nights import Nights, keep
 from rft.scheduling.times import Times
@@ -98,17 +98,6 @@ def undisturbed(tmp_path) -> dict[str, str]:
         for stage in STAGES:
             rft_here(stage, out, "--round", round)
     return tables(out)
-
-
-@pytest.fixture
-def stages_here(monkeypatch) -> None:
-    """Have this process do the stages that a call in it would have children for."""
-
-    def here(name: str, run: Run, round: int, stop: Stop) -> None:
-        words = [] if name == "preflight" else ["--round", round]
-        rft_here(name, run.path, *words, "--grace", f"{stop.grace}s")
-
-    monkeypatch.setattr("pipelines.perform.in_child", here)
 
 
 @pytest.mark.usefixtures("stages_here")
