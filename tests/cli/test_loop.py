@@ -113,6 +113,7 @@ def test_the_end_token_is_that_of_the_style(run):
     assert json.loads((run.model_folder(1) / "rft.json").read_text())["end"] == end
 
 
+@pytest.mark.usefixtures("stages_here")
 def test_the_model_is_addressed_by_its_run(run, tmp_path: Path):
     arguments = ["--model", f"{run.path}@1", "--recipe", "smoke", "--output", str(tmp_path / "out")]
     arguments += ["--samples", "2", "--set", f"prompt.style={run.recipe.prompt.style}"]
@@ -123,6 +124,7 @@ def test_the_model_is_addressed_by_its_run(run, tmp_path: Path):
     assert set(rows["model"]) == {run.output_digest("sft", 1, "model")}
 
 
+@pytest.mark.usefixtures("stages_here")
 def test_more_samples_extend_what_there_is(run):
     before = run.read("rollouts", 1)
     arguments = ["run", str(run.path), "--set", "sample.n=7"]

@@ -170,6 +170,7 @@ def test_the_unfinished_work_of_another_mass_is_put_away(tmp_path, prompts, batc
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("stages_here")
 def test_a_replay_without_statistics_is_ranked_as_the_engine_would_have(tmp_path, finished):
     """One real run records; another replays its tokens alone and has to score them."""
     first, second = tmp_path / "first", tmp_path / "second"
