@@ -32,12 +32,13 @@ def row_words(traced: dict[str, Any]) -> str:
         return f"{traced['rollout']['rollout_id']} of {traced['run']['path']}"
     where = f"{row['file']}, line {row['line']}: "
     if row["differences"]:
-        return where + "NOT what the run has: " + "; ".join(row["differences"])
+        told = "NOT what the run has: " + "; ".join(row["differences"])
+    elif row["only_problem"]:
+        told = "only its problem could be found"
+    else:
+        told = f"as {traced['run']['path']} has it"
     rest = ", ".join(one_line(name, 40) for name in row["not_compared"])
-    if row["only_problem"]:
-        return where + f"only its problem could be found; not compared: {rest}"
-    as_it_is = where + f"as {traced['run']['path']} has it"
-    return as_it_is + (f", but for what the run does not have, not compared: {rest}" * bool(rest))
+    return where + told + (f"; not compared, as nothing was found for it: {rest}" if rest else "")
 
 
 def problem_words(traced: dict[str, Any]) -> dict[str, str]:

@@ -8,12 +8,14 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from pipelines.readers.contents import sft_rows
 from pipelines.readers.show import choose
 from pipelines.readers.tracing import difference, read_line, same
 from rft.cli import cli
 from rft.errors import RFTError
 from rft.runs import tables
 from rft.runs.folder import Run, open_run
+from tests import scored_run
 from tests.exported_run import export
 
 
@@ -117,6 +119,21 @@ def test_every_column_is_compared(run, exported, tmp_path, config):
     assert [each.split()[0] for each in differing] == names
 
 
+def test_what_score_computed_is_compared_with_what_it_computed(tmp_path, prompts):
+    run = scored_run.begin(tmp_path / "run", "select.by=entropy", "select.budget=3")
+    scored_run.sample(run, prompts, scored_run.answers(4, 2))
+    scored_run.go_on(run, "grade", "filter", "score", "select")
+    row = sft_rows(run, 1, run.read("selected", 1)).row(0, named=True)
+    assert row["mean_entropy"] is not None
+    rft_trace(run, written(tmp_path / "row.jsonl", row))
+    graded = run.read("graded", 1).filter(rollout_id=row["rollout_id"]).row(0, named=True)
+    assert graded["mean_entropy"] is None
+    rft_trace(run, written(tmp_path / "row.jsonl", graded))
+    other = row | {"mean_entropy": row["mean_entropy"] + 0.001}
+    error = rft_trace(run, written(tmp_path / "row.jsonl", other), code=2)[1]
+    assert "mean_entropy differs" in error
+
+
 def changed_value(value):
     if isinstance(value, list):
         return [*value, value[0] if value else 1]
@@ -148,6 +165,10 @@ def test_a_row_of_which_only_the_problem_can_be_found_is_not_certified(run, expo
     some = {name: row[name] for name in ("prompt", "completion", "problem_id", "question", "gold")}
     told, error = rft_trace(run, written(tmp_path / "row.jsonl", some), code=2)
     assert "has it" not in told
+    assert (
+        "line 1: only its problem could be found; not compared, as nothing was found for it: "
+        "prompt, completion"
+    ) in " ".join(told.split())
     assert error == (
         f"Error: {tmp_path}/row.jsonl: line 1: without rollout_id (or round and sample_index) only "
         "its problem could be found, and prompt, completion were not compared; keep the column "
@@ -160,8 +181,10 @@ def test_columns_that_the_run_does_not_have_are_named(run, exported, tmp_path, c
     row = one_row(exported, config) | {"my_score": 3, "note": "ours"}
     told, _ = rft_trace(run, written(tmp_path / "row.jsonl", row))
     assert (
-        f"as {run.path} has it, but for what the run does not have, not compared: my_score, note"
+        f"as {run.path} has it; not compared, as nothing was found for it: my_score, note"
     ) in " ".join(told.split())
+    told, _ = rft_trace(run, written(tmp_path / "row.jsonl", row | {"gold": ["0"]}), code=2)
+    assert "; not compared, as nothing was found for it: my_score, note" in " ".join(told.split())
 
 
 @pytest.mark.parametrize(
@@ -291,6 +314,8 @@ def test_what_cannot_be_found_is_one_line(run, exported, tmp_path):
     path.write_text('{"step": 1, "reward": 0.5}\n{"rollout_id": "feed"}\n')
     assert "this row has step, reward" in rft_trace(run, f"{path}:1", code=2)[1]
     assert "no rollout 'feed' (another run's export?)" in rft_trace(run, f"{path}:2", code=2)[1]
+    path.write_text('{"round": "1", "problem_id": "p", "sample_index": 0}\n')
+    assert "or round, problem_id, sample_index; an" in rft_trace(run, f"{path}:1", code=2)[1]
     answer = {"round": 9, "split": "test", "benchmark": "test", "problem_id": "p"}
     path.write_text(json.dumps(answer | {"sample_index": 0}))
     assert "no evaluated answer of round 9" in rft_trace(run, f"{path}:1", code=2)[1]
