@@ -69,6 +69,12 @@ def percent(share: float | None) -> str:
     return NOTHING if share is None else f"{100 * share:.1f}%"
 
 
+def short_digest(digest: str) -> str:
+    """Shorten a digest, keeping the name of what is on the Hub: hub:NAME@COMMIT."""
+    name, at, content = digest.rpartition("@")
+    return f"{name}{at}{content[:12]}"
+
+
 def span(seconds: float) -> str:
     """Write a duration as hours, minutes and seconds."""
     whole = round(seconds)

@@ -7,10 +7,11 @@ import polars as pl
 
 from pipelines.readers.composition import composition_notes, composition_rows
 from pipelines.readers.current import all_steps, sound
-from pipelines.readers.layout import NOTHING, entry, number, percent, table, total
+from pipelines.readers.layout import NOTHING, entry, number, percent, short_digest, table, total
 from pipelines.readers.sources import UNSTATED, model_licence, source_words, sources
 from pipelines.selection import rates_of, with_scores
 from rft.errors import RFTError
+from rft.foreign_text import short, visible
 from rft.grading.answers import Form, answer_box
 from rft.prompt import prompt_form
 from rft.recipe.selection import statistics as recorded_statistics
@@ -272,7 +273,7 @@ def provenance(run: Run) -> list[str]:
         own: Mapping[str, int] = made.get("seeds", {})
         seeds += [f"round {round} {name} {seed}" for name, seed in own.items() if name != "run"]
         if stage.name == "evaluate":
-            models.append(f"{round} = {made['model'][:12]}")
+            models.append(f"{round} = {short_digest(made['model'])}")
         for name, version in made["versions"].items():
             known = versions.setdefault(name, [])
             known += [version] if version not in known else []
@@ -291,4 +292,21 @@ def provenance(run: Run) -> list[str]:
             for each in sources(run).values()
             for line in entry("source", f"{each['name']}: {source_words(each)}")
         ),
+        *read_again(run),
     ]
+
+
+def read_again(run: Run) -> list[str]:
+    """Write what later rounds found in the sources that they read anew (prepare.refresh)."""
+    lines = []
+    for round in run.refreshed():
+        made = run.manifest("prepare", round) or {}
+        unread = made.get("unread", {})
+        told = [f"round {round}: {made['counts']['problems'].get('train', 0):,} new problems"]
+        for name, each in sources(run, round).items():
+            if name in unread:
+                told.append(f"{name} was not read: {short(unread[name])}")
+            else:
+                told.append(f"{name} content {short_digest(each['content'])}")
+        lines += entry("read again", visible("; ".join(told)))
+    return lines

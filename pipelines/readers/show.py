@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.readers.current import sound
-from pipelines.readers.layout import NOTHING, block, entry, labelled, number, table
+from pipelines.readers.layout import NOTHING, block, entry, labelled, number, short_digest, table
 from pipelines.readers.sources import find_problem
 from pipelines.readers.trail import of_rollout
 from pipelines.readers.trail_words import sources_words, taught_words
@@ -255,12 +255,15 @@ def trail_of(run: Run, row: dict[str, Any]) -> dict[str, Any]:
     return of_rollout(run, row, problem)
 
 
-def read_row(run: Run, table: str, row: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """Read a rollout's wide columns out of the one shard that holds it."""
+def read_row(
+    run: Run, table: str, row: dict[str, Any], names: list[str] | None = None
+) -> dict[str, Any]:
+    """Read a rollout's wide columns, or all, out of the one shard that holds it."""
     mine = pl.col("rollout_id") == row["rollout_id"]
     for path in tables.parts(run.folder(table, row["round"])):
         if len(tables.read_file(path, ["rollout_id"]).filter(mine)):
-            whole_row = tables.read_file(path, ["rollout_id", *names]).filter(mine)
+            wanted = None if names is None else ["rollout_id", *names]
+            whole_row = tables.read_file(path, wanted).filter(mine)
             return whole_row.row(0, named=True)
     raise RFTError(f"{run.path}: rollout {row['rollout_id']} is gone from {table}; run again")
 
@@ -325,7 +328,7 @@ def _statistics(row: dict[str, Any]) -> str:
 
 def model_of(trail: dict[str, Any]) -> str:
     """Name the model that a rollout was sampled from."""
-    number, digest = trail["model"]["number"], trail["model"]["digest"][:12]
+    number, digest = trail["model"]["number"], short_digest(trail["model"]["digest"])
     if number is None:
         return str(digest)
     return f"{number}, the base ({digest})" if number == 0 else f"{number} of this run ({digest})"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipelines.readers.layout import short_digest
 from rft import licences
 from rft.foreign_text import visible
 from rft.runs.folder import Run
@@ -83,7 +84,7 @@ def source_words(source: dict[str, Any]) -> str:
     parts += [f"{name} {source[name]}" for name in ("config", "split", "revision") if source[name]]
     content = source["content"]
     if not content.startswith(source["source"]):  # what is remote stands by its name and revision
-        content = f"content {content[:12]}"
+        content = f"content {short_digest(content)}"
     split, _, name = source["name"].partition("/")
     key = f"prepare.{split}" if split == name else f"prepare.{split}.{name}"
     licence = source["licence"] or f"{UNSTATED} (say {key}.license)"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipelines.readers.layout import NOTHING, entry, table
+from pipelines.readers.layout import NOTHING, entry, short_digest, table
 from pipelines.readers.sources import UNSTATED, source_words
 from rft.foreign_text import one_line, visible
 
@@ -16,7 +16,9 @@ def text_trace(traced: dict[str, Any]) -> str:
     lines = [line for label, text in about.items() for line in entry(label, visible(text), 0, 12)]
     steps = [["step", "command", "finished", "digest of what it wrote"]]
     for step in traced["steps"]:
-        wrote = ", ".join(f"{name} {digest[:12]}" for name, digest in step["wrote"].items())
+        wrote = ", ".join(
+            f"{name} {short_digest(digest)}" for name, digest in step["wrote"].items()
+        )
         steps.append([f"{step['round']} {step['stage']}", step["command"]])
         steps[-1] += [step["finished"].removesuffix("+00:00") + "Z", wrote or NOTHING]
     lines += ["", *table("llll", [[visible(cell) for cell in row] for row in steps], 0), ""]
@@ -30,8 +32,13 @@ def row_words(traced: dict[str, Any]) -> str:
         return f"{traced['rollout']['rollout_id']} of {traced['run']['path']}"
     where = f"{row['file']}, line {row['line']}: "
     if row["differences"]:
-        return where + "NOT what the run has: " + "; ".join(row["differences"])
-    return where + f"as {traced['run']['path']} has it"
+        told = "NOT what the run has: " + "; ".join(row["differences"])
+    elif row["only_problem"]:
+        told = "only its problem could be found"
+    else:
+        told = f"as {traced['run']['path']} has it"
+    rest = ", ".join(one_line(name, 40) for name in row["not_compared"])
+    return where + told + (f"; not compared, as nothing was found for it: {rest}" if rest else "")
 
 
 def problem_words(traced: dict[str, Any]) -> dict[str, str]:
@@ -80,9 +87,9 @@ def model_words(model: dict[str, Any]) -> str:
     if model["number"] is None:
         return f"{model['digest']}, none of this run's (base {base}, {licence})"
     if model["number"] == 0:
-        return f"0, the base {base}, digest {model['digest'][:12]}; {licence}"
+        return f"0, the base {base}, digest {short_digest(model['digest'])}; {licence}"
     gone = "" if model["on_disk"] else ", no longer on disk"
-    digest = model["digest"][:12]
+    digest = short_digest(model["digest"])
     return f"{model['number']} of this run, digest {digest}{gone}; base {base}, {licence}"
 
 

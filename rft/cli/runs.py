@@ -123,8 +123,11 @@ def trace(run_folder: Path, row: str, as_json: bool) -> None:
     ROW is a rollout's id, or the start of one, or FILE:LINE: a row of an export, Parquet or JSON
     lines, the first of which is 1.
 
-    Exit code 2: the row is not what the run has, or a file of the run is not what its manifest
-    says.
+    Every column that the run has is compared, and the others are named. Keep rollout_id in a copy,
+    or problem_id, round and sample_index: without them a row is not found.
+
+    Exit code 2: the row is not what the run has, or only its problem could be found, or a file of
+    the run is not what its manifest says.
 
     \b
     Example:

@@ -115,8 +115,11 @@ def read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
 
 
 def read_row(path: Path, index: int) -> dict[str, Any]:
-    """Read the row of an index out of a Parquet file, and no more of it than its row group."""
-    with _damage_told(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+    """Read the row of an index out of anybody's Parquet file, and no more than its row group."""
+    with (
+        _damage_told(path, remedy=""),
+        pq.ParquetFile(path, page_checksum_verification=True) as file,
+    ):
         _check_names(file.schema_arrow.names, [])
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
@@ -128,8 +131,12 @@ def read_row(path: Path, index: int) -> dict[str, Any]:
         raise RFTError(f"{path}: it has no such row, but {file.metadata.num_rows}; the first is 1")
 
 
+# What helps where the file is a run's own.
+REMEDY = "; move it away and run again, the stage that wrote it is then done again"
+
+
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _damage_told(path: Path, remedy: str = REMEDY) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
@@ -138,10 +145,7 @@ def _damage_told(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
             raise
         reason = str(error).splitlines()[0]
-        raise RFTError(
-            f"{path}: not a readable Parquet file ({reason}); move it away and run again, "
-            "the stage that wrote it is then done again"
-        ) from None
+        raise RFTError(f"{path}: not a readable Parquet file ({reason}){remedy}") from None
 
 
 def _check_names(names: list[str], wanted: list[str]) -> None:

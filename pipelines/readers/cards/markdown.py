@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import yaml
 
+from pipelines.readers.layout import short_digest
+
 
 def markdown(titles: str, lines: Iterable[Sequence[object]]) -> str:
     """Write a table."""
@@ -32,9 +34,8 @@ def flow(settings: object) -> str:
 
 
 def short(digest: str) -> str:
-    """Shorten a digest, keeping the name of a model on the Hub."""
-    name, at, content = digest.rpartition("@")
-    return code(f"{name}{at}{content[:12]}")
+    """Quote the start of a digest."""
+    return code(short_digest(digest))
 
 
 def visible(text: str) -> str:

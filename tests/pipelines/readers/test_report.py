@@ -14,6 +14,7 @@ from rft.measuring.pass_at_k import paired_difference_of, pass_interval
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run, open_run, save_recipe
+from rft.runs.stages import Job
 from rft.seeds import derive
 from tests.small_run import (
     RIGHT,
@@ -474,6 +475,42 @@ def test_seeds_and_versions_are_named(done):
     assert "run 0" in text
     assert str(json.loads(done.manifest_path("select", 1).read_text())["seeds"]["select"]) in text
     assert "polars" in text
+
+
+def test_a_model_of_the_hub_keeps_its_name_and_the_start_of_its_commit(tmp_path):
+    run = new_run(tmp_path / "run")
+    prepare(run, answers=measured(0))
+    evaluate(run, 0, measured(0))
+    path = run.manifest_path("evaluate", 0)
+    made = json.loads(path.read_text()) | {"model": f"hub:org/mine-model@{'c0ffee' * 7}"}
+    path.write_text(json.dumps(made))
+    assert "models 0 = hub:org/mine-model@c0ffeec0ffee" in lines_of(run, "Provenance")
+
+
+def test_what_later_rounds_read_in_the_sources_is_told(tmp_path):
+    source = tmp_path / "mine.jsonl"
+    source.write_text('{"question": "1 + 1?", "gold": "2"}\n')
+    run = new_run(
+        tmp_path / "run", f"prepare.train={{source: {source}}}", "prepare.refresh=round", "rounds=3"
+    )
+    prepare(run, answers=measured(0))
+    evaluate(run, 0, measured(0))
+    assert "read again" not in text_report(run)
+    source.write_text('{"question": "2 + 2?", "gold": "4"}\n')
+    digest = tables.file_digest(source)
+    for round, unread in ((2, {}), (3, {"train/train": "it is\ngone\x1b"})):
+
+        def work(job: Job, unread: dict[str, str] = unread) -> None:
+            job.write("problems", tables.empty("problems"))
+            job.write("set_aside", tables.empty("set_aside"))
+            job.counts["problems"] = {} if unread else {"train": 5}
+            job.notes |= {"unread": unread}
+
+        do(run, "prepare", round, work)
+        source.unlink(missing_ok=True)
+    text = " ".join(lines_of(run, "Provenance"))
+    assert f"read again round 2: 5 new problems; train/train content {digest[:12]}" in text
+    assert "read again round 3: 0 new problems; train/train was not read: it is gone" in text
 
 
 def test_estimates_are_named_as_such(tmp_path):

@@ -8,12 +8,14 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from pipelines.readers.contents import sft_rows
 from pipelines.readers.show import choose
-from pipelines.readers.tracing import read_line
+from pipelines.readers.tracing import difference, read_line, same
 from rft.cli import cli
 from rft.errors import RFTError
 from rft.runs import tables
 from rft.runs.folder import Run, open_run
+from tests import scored_run
 from tests.exported_run import export
 
 
@@ -54,7 +56,13 @@ def test_every_row_of_an_export_is_the_runs(run, exported, config):
             told, _ = rft_trace(run, f"{path}:{line}", "--json")
             traced = json.loads(told)
             row = tables.read_file(path).row(line - 1, named=True)
-            assert traced["row"] == {"file": str(path), "line": line, "differences": []}
+            assert traced["row"] == {
+                "file": str(path),
+                "line": line,
+                "differences": [],
+                "not_compared": [],
+                "only_problem": False,
+            }
             assert traced["problem"]["problem_id"] == row["problem_id"]
             assert {each["state"] for each in traced["digests"]} == {"matches"}
             rft_trace(run, f"{path}:{line}")
@@ -81,6 +89,144 @@ def test_a_row_that_was_changed_is_said_in_one_line(run, exported, tmp_path, col
     assert "NOT what the run has" in " ".join(told.split())
     assert error.startswith(f"Error: {path}: line {line} is not what the run has: {column} differs")
     assert error.count("\n") == 1
+
+
+def one_row(exported: Path, config: str) -> dict:
+    """Give a row of an export, of a rollout that was selected to be learnt from."""
+    chosen = tables.read_file(next((exported / "sft").glob("*.parquet"))).filter(role="positive")
+    name = "problem_id" if config == "problems" else "rollout_id"
+    rows = pl.concat(map(tables.read_file, sorted((exported / config).glob("*.parquet"))))
+    return rows.filter(pl.col(name) == chosen[name][0]).row(0, named=True)
+
+
+def written(path: Path, row: dict) -> str:
+    path.write_text(json.dumps(row) + "\n")
+    return f"{path}:1"
+
+
+@pytest.mark.parametrize("config", ["sft", "rollouts", "graded", "problems", "evaluations"])
+def test_every_column_is_compared(run, exported, tmp_path, config):
+    if config == "evaluations":
+        row = tables.read_file(next((exported / config).glob("*.parquet"))).row(0, named=True)
+    else:
+        row = one_row(exported, config)
+    names = [name for name in row if name not in ("rollout_id", "problem_id", "split", "benchmark")]
+    if config == "evaluations":
+        names = [name for name in names if name not in ("round", "sample_index")]
+    changed = {name: changed_value(row[name]) for name in names}
+    place = written(tmp_path / "row.jsonl", row | changed)
+    differing = json.loads(rft_trace(run, place, "--json", code=2)[0])["row"]["differences"]
+    assert [each.split()[0] for each in differing] == names
+
+
+def test_what_score_computed_is_compared_with_what_it_computed(tmp_path, prompts):
+    run = scored_run.begin(tmp_path / "run", "select.by=entropy", "select.budget=3")
+    scored_run.sample(run, prompts, scored_run.answers(4, 2))
+    scored_run.go_on(run, "grade", "filter", "score", "select")
+    row = sft_rows(run, 1, run.read("selected", 1)).row(0, named=True)
+    assert row["mean_entropy"] is not None
+    rft_trace(run, written(tmp_path / "row.jsonl", row))
+    graded = run.read("graded", 1).filter(rollout_id=row["rollout_id"]).row(0, named=True)
+    assert graded["mean_entropy"] is None
+    rft_trace(run, written(tmp_path / "row.jsonl", graded))
+    other = row | {"mean_entropy": row["mean_entropy"] + 0.001}
+    error = rft_trace(run, written(tmp_path / "row.jsonl", other), code=2)[1]
+    assert "mean_entropy differs" in error
+
+
+def changed_value(value):
+    if isinstance(value, list):
+        return [*value, value[0] if value else 1]
+    if isinstance(value, str):
+        return value + "!"
+    return 7 if value is None else value + 0.001
+
+
+@pytest.mark.parametrize("config", ["sft", "rollouts", "graded"])
+def test_a_row_without_its_rollouts_id_is_found_by_its_place_and_compared_whole(
+    run, exported, tmp_path, config
+):
+    row = one_row(exported, config)
+    del row["rollout_id"]
+    place = written(tmp_path / "row.jsonl", row)
+    assert f"as {run.path} has it" in " ".join(rft_trace(run, place)[0].split())
+    text = "response" if config == "graded" else "completion"
+    place = written(tmp_path / "row.jsonl", row | {text: row[text] + "More."})
+    many = len(row[text])
+    assert f"({many + 5} characters, not {many}: more" in rft_trace(run, place, code=2)[1]
+    place = written(tmp_path / "row.jsonl", row | {text: "another"})
+    assert f"not what the run has: {text} differs" in rft_trace(run, place, code=2)[1]
+    place = written(tmp_path / "row.jsonl", row | {"sample_index": 99})
+    assert "sample_index 99 (another run's export?)" in rft_trace(run, place, code=2)[1]
+
+
+def test_a_row_of_which_only_the_problem_can_be_found_is_not_certified(run, exported, tmp_path):
+    row = one_row(exported, "sft")
+    some = {name: row[name] for name in ("prompt", "completion", "problem_id", "question", "gold")}
+    told, error = rft_trace(run, written(tmp_path / "row.jsonl", some), code=2)
+    assert "has it" not in told
+    assert (
+        "line 1: only its problem could be found; not compared, as nothing was found for it: "
+        "prompt, completion"
+    ) in " ".join(told.split())
+    assert error == (
+        f"Error: {tmp_path}/row.jsonl: line 1: without rollout_id (or round and sample_index) only "
+        "its problem could be found, and prompt, completion were not compared; keep the column "
+        "rollout_id\n"
+    )
+
+
+@pytest.mark.parametrize("config", ["sft", "problems"])
+def test_columns_that_the_run_does_not_have_are_named(run, exported, tmp_path, config):
+    row = one_row(exported, config) | {"my_score": 3, "note": "ours"}
+    told, _ = rft_trace(run, written(tmp_path / "row.jsonl", row))
+    assert (
+        f"as {run.path} has it; not compared, as nothing was found for it: my_score, note"
+    ) in " ".join(told.split())
+    told, _ = rft_trace(run, written(tmp_path / "row.jsonl", row | {"gold": ["0"]}), code=2)
+    assert "; not compared, as nothing was found for it: my_score, note" in " ".join(told.split())
+
+
+@pytest.mark.parametrize(
+    ("given", "mine", "told"),
+    [
+        ("short", "other", " ('short', not 'other')"),
+        (3, None, " (3, not None)"),
+        (
+            "4 - 3 = 1. That gives $\\boxed{2}$ and so on.",
+            "4 - 3 = 1. That gives $\\boxed{1}$ and so on.",
+            " (at character 31: '…ves $\\boxed{2}$ and so on…', "
+            "not '…ves $\\boxed{1}$ and so on…')",
+        ),
+        ("a" * 40, "a" * 50, " (40 characters, not 50: the end is missing)"),
+        ("a" * 40 + "\u202e", "a" * 40, " (41 characters, not 40: more follows)"),
+        (
+            "a\n" * 20 + "\u202e" + "b" * 20,
+            "a\n" * 20 + "b" * 21,
+            " (at character 41: '…" + "a\\n" * 6 + "\\u202e" + "b" * 12 + "…', "
+            "not '…" + "a\\n" * 6 + "b" * 13 + "…')",
+        ),
+    ],
+)
+def test_a_difference_shows_the_place_where_texts_part(given, mine, told):
+    assert difference(given, mine) == told
+
+
+@pytest.mark.parametrize(
+    ("given", "mine", "alike"),
+    [
+        (0.1, 0.10000000149011612, True),
+        (0.1001, 0.10000000149011612, False),
+        (-0.1, -0.10000000149011612, True),
+        (10**400, 1.0, False),
+        ([0.1, None], [0.10000000149011612, None], True),
+        ([0.1], [0.1, 0.1], False),
+        (None, 0.0, False),
+        ("0", 0.0, False),
+    ],
+)
+def test_a_number_of_32_bits_is_the_same_in_json(given, mine, alike):
+    assert same(given, mine) == alike
 
 
 def test_a_whole_sample_may_not_be_cut_to_what_was_trained_on(run, exported, tmp_path):
@@ -168,9 +314,35 @@ def test_what_cannot_be_found_is_one_line(run, exported, tmp_path):
     path.write_text('{"step": 1, "reward": 0.5}\n{"rollout_id": "feed"}\n')
     assert "this row has step, reward" in rft_trace(run, f"{path}:1", code=2)[1]
     assert "no rollout 'feed' (another run's export?)" in rft_trace(run, f"{path}:2", code=2)[1]
+    path.write_text('{"round": "1", "problem_id": "p", "sample_index": 0}\n')
+    assert "or round, problem_id, sample_index; an" in rft_trace(run, f"{path}:1", code=2)[1]
     answer = {"round": 9, "split": "test", "benchmark": "test", "problem_id": "p"}
     path.write_text(json.dumps(answer | {"sample_index": 0}))
     assert "no evaluated answer of round 9" in rft_trace(run, f"{path}:1", code=2)[1]
+
+
+def test_a_damaged_file_of_ones_own_is_said_in_one_line(run, exported, tmp_path):
+    path = tmp_path / "broken.parquet"
+    path.write_bytes(next((exported / "sft").glob("*.parquet")).read_bytes()[:-100])
+    _, error = rft_trace(run, f"{path}:1", code=2)
+    assert error.startswith(f"Error: {path}: not a readable Parquet file (")
+    assert error.count("\n") == 1
+    assert "run again" not in error
+    path.write_bytes(b"")
+    assert "not a readable Parquet file" in rft_trace(run, f"{path}:1", code=2)[1]
+
+
+@pytest.mark.parametrize("more", ["", ":", ":first", ":²"])
+def test_a_file_without_a_line_is_asked_for_one(run, exported, tmp_path, more):
+    path = next((exported / "sft").glob("*.parquet"))
+    other = tmp_path / "rows"
+    other.write_text("{}")
+    for name in (path, other, "gone.jsonl"):
+        _, error = rft_trace(run, f"{name}{more}", code=2)
+        assert error == (
+            f"Error: {name}: which row of it? write {name}:LINE, the first line is 1\n"
+        )
+    assert "no rollout" in rft_trace(run, "x" * 5000, code=2)[1]
 
 
 def test_a_row_of_a_later_row_group_is_read(tmp_path):

@@ -5,8 +5,9 @@ import shlex
 
 import pytest
 
-from pipelines.readers.show import choose, listing, trail_of, whole
-from pipelines.readers.trail_words import text_trace
+from pipelines.readers.layout import short_digest
+from pipelines.readers.show import choose, listing, model_of, trail_of, whole
+from pipelines.readers.trail_words import model_words, text_trace
 from rft.cli import cli
 from rft.runs.folder import Run
 from tests.small_run import RIGHT, WRONG, Sample, evaluate, new_run, prepare, solved, whole_round
@@ -127,3 +128,15 @@ def test_what_is_not_graded_yet_has_nulls(tmp_path):
     words = text_trace(traced | {"row": {"file": None}, "digests": []})
     assert "verdict     -" in words
     assert "learnt by   no model" in words
+
+
+def test_a_model_of_the_hub_keeps_its_name_where_its_digest_is_shortened(tmp_path):
+    digest = f"hub:org/mine-model@{'c0ffee' * 7}"
+    short = "hub:org/mine-model@c0ffeec0ffee"
+    assert (short_digest(digest), short_digest("ab" * 32)) == (short, "ab" * 6)
+    run = made(tmp_path / "run", rounds=1)
+    traced = trail(run, 1, "p0", 0)
+    for number in (0, 1):
+        model = traced["model"] | {"number": number, "digest": digest}
+        assert f"digest {short};" in model_words(model) or f"digest {short}," in model_words(model)
+        assert f"({short})" in model_of({"model": model})
