@@ -117,7 +117,7 @@ def refuse_malformed(name: str) -> None:
     if not whole:
         raise RFTError(
             f"{name!r} is no repository's name; write ORG/NAME, or your own name for ORG: letters, "
-            "digits, - _ . (no -- or .., no - or . at an end), at most 96 characters"
+            "digits, - _ . (no -- or .., no - or . at an end), at most 96 of them in NAME"
         )
 
 

@@ -66,3 +66,8 @@ def test_a_star_decides_whether_one_day_field_is_enough():
     assert parse("0 2 */2 * fri").both_days
     assert not parse("0 2 * * fri").both_days
     assert not parse("0 2 13 * *").both_days
+
+
+def test_names_are_read_in_any_case():
+    assert parse("0 2 * JAN Mon-FRI").text == "0 2 * 1 1-5"
+    assert parse("@Daily").text == "0 0 * * *"

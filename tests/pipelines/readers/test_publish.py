@@ -208,9 +208,11 @@ def files_of(run, *names):
     return [path for name in names for path in run.folder(name, 1).glob("*.parquet")]
 
 
-@pytest.mark.parametrize("name", ["d", "a b/d", "org/d/e", "org/.d", "org/a--b", f"org/{'d' * 96}"])
+@pytest.mark.parametrize("name", ["d", "a b/d", "org/d/e", "org/.d", "org/a--b", f"org/{'d' * 97}"])
 def test_a_name_that_cannot_be_is_refused(made, hub, name):
-    with pytest.raises(RFTError, match=r"is no repository's name; write ORG/NAME.* 96 characters$"):
+    with pytest.raises(
+        RFTError, match=r"is no repository's name; write ORG/NAME.* 96 of them in NAME$"
+    ):
         push(made, repo=name)
     assert not hub.requests
 
