@@ -192,7 +192,8 @@ def sources(job: Job) -> Iterator[tuple[str, str, Source]]:
 def read_benchmark(source: Source, split: str, name: str) -> list[dict[str, Any]]:
     """Read a source."""
     place = {"split": split, "benchmark": name}
-    return [row | place for row in problems(read_source(source), source)]
+    key = f"prepare.{split}" if name == split else f"prepare.{split}.{name}"
+    return [row | place for row in problems(read_source(source, key), source)]
 
 
 def licences(job: Job) -> dict[str, str | None]:

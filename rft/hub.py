@@ -1,5 +1,6 @@
 """The Hugging Face Hub, asked or pushed to: what it refused, in one line that says what to do."""
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ def troubles() -> tuple[type[Exception], ...]:
 @contextmanager
 def reading(what: str) -> Iterator[None]:
     """Turn what goes wrong while something is read from the Hub into one line."""
+    # It warns of data sets whose card has no front matter, which costs nobody anything.
+    logging.getLogger("huggingface_hub.repocard").setLevel(logging.ERROR)
     try:
         yield
     except troubles() as error:

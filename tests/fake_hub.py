@@ -259,7 +259,8 @@ class _Handler(BaseHTTPRequestHandler):
         if verb in ("", "revision"):
             siblings = [{"rfilename": path} for path in commit.files]
             about = {"id": name, "sha": commit.oid, "private": repo.private, "gated": repo.gated}
-            return self.answer(200, about | {"siblings": siblings, "tags": [], "disabled": False})
+            about |= {"siblings": siblings, "tags": [], "disabled": False, "cardData": commit.card}
+            return self.answer(200, about)
         if verb == "paths-info":
             wanted = parse_qs(self.body.decode())["paths"]
             there = [path for path in wanted if path in commit.files]

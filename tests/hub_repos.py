@@ -4,6 +4,9 @@ import hashlib
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 
 def git_id(content: bytes) -> str:
@@ -65,6 +68,13 @@ class Commit:
     title: str
     files: dict[str, Blob]
     operations: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def card(self) -> dict[str, Any] | None:
+        """What the front matter of its README says; None without one."""
+        readme = self.files.get("README.md")
+        parts = (readme.content if readme else b"").decode().split("---\n")
+        return yaml.safe_load(parts[1]) if len(parts) > 2 and not parts[0] else None
 
 
 @dataclass

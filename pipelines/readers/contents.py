@@ -94,7 +94,7 @@ def look_over(run: Run, *, license_id: str | None, token_stats: bool, with_model
         )
     number = last_adopted(run) if with_model else 0
     if with_model and number == 0:
-        raise RFTError(f"{run.path}: no model was adopted yet; leave --model away")
+        raise RFTError(f"{run.path}: no model was adopted yet; leave --model out")
     return Wanted(run, kind, made, number, license_id, token_stats)
 
 
@@ -172,6 +172,7 @@ def write_tables(wanted: Wanted, folder: Path, say: Say) -> Rows:
     run, kind, made = wanted.run, wanted.kind, wanted.made
     rows: Rows = {config: {} for config in kind.configs}
     for round, stage in sorted(made):
+        told: dict[str, int] = {}
         for config, frame in frames(run, made, round, stage, token_stats=wanted.token_stats):
             parts = {("train",): frame}
             if "split" in frame.columns:
@@ -183,7 +184,9 @@ def write_tables(wanted: Wanted, folder: Path, say: Say) -> Rows:
                     path = folder / config / f"{stem}-{index:05d}.parquet"
                     tables.write_file(path, shard, chunked=True)
                     rows[config][split] = rows[config].get(split, 0) + shard.num_rows
-            say(f"export: {config} of round {round}: {len(frame):,} rows")
+            told[config] = told.get(config, 0) + len(frame)
+        for config, count in told.items():
+            say(f"export: {config} of round {round}: {count:,} rows")
     return {
         config: {split: rows[config][split] for split in SPLITS if split in rows[config]}
         for config in rows

@@ -13,6 +13,7 @@ from pathlib import Path
 from pipelines.readers.contents import Say, look_over, write_data, write_model_card
 from pipelines.readers.mark import MARK, identity, ids_of_folder, mark_text, read_mark
 from rft.errors import RFTError
+from rft.licence_ids import complaint
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run
 
@@ -37,6 +38,8 @@ def export_run(
     command = wanted.command(place, with_model=" --model" * with_model)
     with new_folder(to, run) as folder:
         facts = write_data(wanted, folder, opens=json.dumps(to.name), command=command, say=say)
+    if wanted.license_id and (wrong := complaint(wanted.license_id)):
+        say(f"warning: {wrong}")
     if not wanted.license_id:
         say("warning: the card says that the licence is not stated; --license ID states it")
     if not with_model:

@@ -17,6 +17,7 @@ from pipelines.readers.contents import Say, Wanted, look_over, write_data, write
 from pipelines.readers.mark import MARK, Ids, identity, ids_of, mark_text, read_mark
 from rft.errors import Interrupted, RFTError
 from rft.hub import LOG_IN, pushing
+from rft.licence_ids import refuse_unknown
 from rft.processes.stopping import Stop
 from rft.runs.folder import Run
 
@@ -35,6 +36,8 @@ class Remote:
     """What stands for the content of each file: the sha256 of a large one, else git's sha1."""
     ours: dict[str, Ids] = field(default_factory=dict)
     """What the last push of this run wrote."""
+    private: bool | None = None
+    """Whether it is private; None where it is not there yet."""
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -89,6 +92,7 @@ def publish_run(
             f"are under decides{f' (the recipe says {stated})' if stated else ''}; e.g. --license "
             "apache-2.0"
         )
+    refuse_unknown(license_id)
     for name in (repo, model_repo):
         if name is not None:
             refuse_malformed(name)
@@ -107,11 +111,13 @@ def refuse_malformed(name: str) -> None:
 
     try:
         validate_repo_id(name)
-    except HFValidationError as error:
-        raise RFTError(f"{name!r} is no repository's name: {str(error).splitlines()[0]}") from None
-    if name.count("/") != 1:
+        whole = name.count("/") == 1
+    except HFValidationError:
+        whole = False
+    if not whole:
         raise RFTError(
-            f"{name!r} is no repository's name; write org/name, or your own name for org"
+            f"{name!r} is no repository's name; write ORG/NAME, or your own name for ORG: letters, "
+            "digits, - _ . (no -- or .., no - or . at an end), at most 96 of them in NAME"
         )
 
 
@@ -159,6 +165,12 @@ class _Push:
         remotes = [self.look(repo, "dataset")]
         if model_repo is not None:
             remotes.append(self.look(model_repo, "model"))
+        for remote in remotes:
+            if remote.private is self.public:
+                self.say(
+                    f"warning: {remote.name} is {'private' if remote.private else 'public'} and "
+                    "stays so; its settings on the Hub change that"
+                )
         data, command = self.scratch / "data", self.wanted.command(f"--repo {repo}", with_model="")
         facts = write_data(self.wanted, data, opens=f'"{repo}"', command=command, say=self.say)
         head = self.push(remotes[0], files_below(data))
@@ -211,11 +223,6 @@ class _Push:
                 about = self.api.repo_info(**empty.asked)
             except RepositoryNotFoundError:
                 return empty
-            if bool(about.private) == self.public:
-                self.say(
-                    f"warning: {name} is {'private' if about.private else 'public'} and stays so; "
-                    "its settings on the Hub change that"
-                )
             tree = self.api.list_repo_tree(**empty.asked, revision=about.sha, recursive=True)
             files = {
                 each.path: each.lfs.sha256 if each.lfs else each.blob_id
@@ -230,7 +237,7 @@ class _Push:
         for path, ids in (ours or {}).items():
             if path != GIVEN and path in files and files[path] not in ids:
                 raise RFTError(edited(name, path))
-        return Remote(name, kind, about.sha, files, ours or {})
+        return Remote(name, kind, about.sha, files, ours or {}, bool(about.private))
 
     def read_mark(self, remote: Remote, head: str | None) -> dict[str, Ids]:
         """Read what the last push wrote, and refuse another run's."""

@@ -89,10 +89,12 @@ def schedule(
       rft schedule runs/mine --cron "0 22 * * mon-fri" --time-zone Europe/Berlin --list
       rft schedule mine.yaml --cron "0 2 * * *" --emit systemd
       rft schedule mine.yaml --cron "0 2 * * *" --emit slurm --prologue modules.sh > mine.sbatch
+      rft schedule mine.yaml --cron "0 2 * * *" --emit kubernetes --image my.registry/rft:1
+      rft schedule mine.yaml --cron "0 2 * * *" --emit hf-jobs --image my-org/rft:1
     """
     from rft.processes.stopping import Stop
     from rft.scheduling.cron import parse
-    from rft.scheduling.nights import Nights, keep
+    from rft.scheduling.nights import Nights, is_over, keep
     from rft.scheduling.times import Times, in_words, zone_named
 
     if list_times and emit:
@@ -118,12 +120,16 @@ def schedule(
         now = datetime.now(UTC)
         for moment in islice(times.following(now), SHOWN):
             click.echo(in_words(moment, now, times.zone))
+        where = standing_of(as_it_goes_on(run, stored))
+        if where and where["over"]:
+            say(f"{is_over(where['over'])}; no round would be made")
         return
     refuse_what_a_round_would(run, stored)
     words = ["run", recipe, *(["--out", str(out)] if out else [])]
     words += [word for setting in overrides for word in ("--set", setting)]
     words += ["--next", "--grace", f"{grace:g}s"]
-    world = Foreground(words, run.path, times.zone, Stop(grace + MARGIN).listen())
+    begun = as_it_goes_on(run, stored)
+    world = Foreground(words, begun, times.zone, Stop(grace + MARGIN).listen())
     raise SystemExit(keep(Nights(times.after), world, shlex.join(["rft", *words])))
 
 
@@ -184,11 +190,27 @@ def refuse_what_a_round_would(run: "Run", stored: "Recipe | None") -> None:
         )
 
 
+def as_it_goes_on(run: "Run", stored: "Recipe | None") -> "Run":
+    """Give a run by the recipe of now, with the rounds that were made beyond the recipe's."""
+    if stored is None or stored.rounds <= run.recipe.rounds:
+        return run
+    return replace(run, recipe=run.recipe.model_copy(update={"rounds": stored.rounds}))
+
+
+def standing_of(run: "Run") -> dict[str, Any] | None:
+    """Read a run's status; None before it is begun."""
+    from pipelines.readers.status import status
+    from rft.runs.folder import is_run
+
+    return status(run) if is_run(run.path) else None
+
+
 class Foreground:
     """The world as it is: this machine's clock, and rounds in processes of their own."""
 
-    def __init__(self, words: list[str], run: Path, zone: tzinfo, stop: "Stop"):
+    def __init__(self, words: list[str], run: "Run", zone: tzinfo, stop: "Stop"):
         self.words, self.run, self.zone, self.stop = words, run, zone, stop
+        self.called = False
 
     def now(self) -> datetime:
         """Tell the time, in UTC."""
@@ -208,15 +230,17 @@ class Foreground:
         """Make a round in a child, which winds down when we are asked to stop."""
         from rft.processes.child import Child
 
+        self.called = True
         child = Child([sys.executable, "-m", "rft", *self.words], env=os.environ)
         return child.outlast(self.stop)
 
     def look(self) -> dict[str, Any] | None:
         """Read the run's status; None before it is begun."""
-        from pipelines.readers.status import status
         from rft.runs.folder import is_run, open_run
 
-        return status(open_run(self.run)) if is_run(self.run) else None
+        path = self.run.path
+        # A call puts its recipe into force; before the first one only we know it.
+        return standing_of(open_run(path) if self.called and is_run(path) else self.run)
 
     def tell(self, what: str) -> None:
         """Say what is done, and when."""

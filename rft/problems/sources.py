@@ -13,7 +13,7 @@ from urllib.error import URLError
 import polars as pl
 
 from rft.bundled import bundled
-from rft.errors import RFTError
+from rft.errors import RFTError, shown
 from rft.grading.answers import last_answer_of
 from rft.hub import reading
 from rft.recipe.prepare import Source
@@ -62,14 +62,14 @@ def at(source: Source, digest: str) -> Source:
     return source.model_copy(update={"revision": digest.rpartition("@")[2]}) if pinned else source
 
 
-def read_source(source: Source) -> pl.DataFrame:
-    """Read a source's rows as they are, the first `limit` of them."""
+def read_source(source: Source, key: str = "prepare") -> pl.DataFrame:
+    """Read the first `limit` rows of a source as they are; `key` is where the recipe has it."""
     name = source.source
     path = local_file(source)
     if path is not None:
         rows = read_rows(path)
     elif on_hub(source):
-        rows = _from_hub(source)
+        rows = _from_hub(source, key)
     else:
         rows = _from_url(name)
     return rows.head(source.limit) if source.limit else rows
@@ -141,15 +141,39 @@ def hub_commit(source: Source) -> str:
     return commit
 
 
-def _from_hub(source: Source) -> pl.DataFrame:
+def _from_hub(source: Source, key: str) -> pl.DataFrame:
     import datasets
 
     name, revision = source.source.removeprefix("hub:"), source.revision
     with reading(_called(source)):
-        loaded = datasets.load_dataset(name, source.config, split=source.split, revision=revision)
+        try:
+            loaded = datasets.load_dataset(
+                name, source.config, split=source.split, revision=revision
+            )
+        except ValueError:
+            _refuse_names(source, key)
+            raise
     frame = pl.from_arrow(loaded.with_format("arrow")[:])
     assert isinstance(frame, pl.DataFrame)
     return frame
+
+
+def _refuse_names(source: Source, key: str) -> None:
+    """Refuse a config or a split that a Hub data set does not have, and say what it has."""
+    import datasets
+
+    name, revision = source.source.removeprefix("hub:"), source.revision
+    configs = datasets.get_dataset_config_names(name, revision=revision)
+    config = source.config or datasets.get_dataset_default_config_name(name, revision=revision)
+    if config not in configs:
+        wrong, there = f"config: {shown(source.config)}", configs
+    else:
+        there = datasets.get_dataset_split_names(name, config, revision=revision)
+        # A part of a split may be named: train[:100].
+        if source.split is None or source.split.partition("[")[0] in there:
+            return
+        wrong = f"split: {shown(source.split)}"
+    raise RFTError(f"{key}.{wrong} is none of {source.source}; it has {', '.join(there)}")
 
 
 def _called(source: Source) -> str:

@@ -1,5 +1,6 @@
 """Recipes as files: looked up by name or path, extended once, overridden, and written back."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def recipe_text(name: str) -> str:
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """Load a bundled recipe (`smoke`) or a file, with `a.b=c` overrides, or say what is wrong."""
-    path = _find(name_or_path)
+    path = _find(name_or_path, or_run=True)
     return _overridden(yaml12.read(path, name_or_path), name_or_path, path, overrides)
 
 
@@ -89,8 +90,11 @@ def rooted(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update=changes)
 
 
-def _find(name_or_path: str, folder: Path = Path()) -> Path:
-    """Find a recipe: a path if it looks like one, else a bundled name."""
+def _find(name_or_path: str, folder: Path = Path(), *, or_run: bool = False) -> Path:
+    """Find a recipe: a path if it looks like one, else a bundled name.
+
+    Where a run could be named as well, what has no recipe's suffix is taken for one.
+    """
     names = recipe_names()
     if "/" not in name_or_path and not name_or_path.endswith(SUFFIXES):
         if name_or_path in names:
@@ -104,6 +108,11 @@ def _find(name_or_path: str, folder: Path = Path()) -> Path:
         raise RFTError(f"{name_or_path}: not a file; name a recipe such as {path / 'recipe.yaml'}")
     if nearby := nearest(path.name, (file.name for file in path.parent.glob("*.y*ml"))):
         advice = did_you_mean(str(path.with_name(nearby)))
+    elif or_run and path.suffix not in SUFFIXES:
+        raise RFTError(
+            f"{name_or_path}: no such run folder; begin it with `rft run RECIPE --out "
+            f"{shlex.quote(name_or_path)}`"
+        )
     else:
         others = f"bundled recipes are {', '.join(names)}"
         advice = suggestion(path.stem, names, kind="the bundled recipe ", otherwise=others)

@@ -31,11 +31,12 @@ class Unit:
     low: int
     high: int
     names: tuple[str, ...] = ()
+    article: str = "a"
 
     def number(self, word: str) -> int | None:
         """Read a number or a name; None where it is neither, or out of range."""
-        if word in self.names:
-            return self.names.index(word) + self.low
+        if word.lower() in self.names:
+            return self.names.index(word.lower()) + self.low
         return int(word) if re.fullmatch("[0-9]{1,2}", word) else None
 
     def holds(self, number: int) -> bool:
@@ -43,7 +44,7 @@ class Unit:
         return self.low <= number <= (7 if self.names is DAYS else self.high)
 
 
-MINUTE, HOUR = Unit("minute", 0, 59), Unit("hour", 0, 23)
+MINUTE, HOUR = Unit("minute", 0, 59), Unit("hour", 0, 23, article="an")
 DAY, MONTH = Unit("day of month", 1, 31), Unit("month", 1, 12, MONTHS)
 WEEKDAY = Unit("day of week", 0, 6, DAYS)
 UNITS = (MINUTE, HOUR, DAY, MONTH, WEEKDAY)
@@ -87,7 +88,7 @@ class Cron:
 
 def parse(text: str) -> Cron:
     """Read a cron expression, or say in one line what is wrong with it and what to write."""
-    words = NICKNAMES.get(text.strip().lower(), text).lower().split()
+    words = NICKNAMES.get(text.strip().lower(), text).split()
     if len(words) != len(UNITS):
         if words and words[0].startswith("@"):
             raise RFTError(f"--cron {shown(text)}: write one of {', '.join(NICKNAMES)}")
@@ -118,7 +119,7 @@ def values_of(word: str, unit: Unit, text: str) -> list[int]:
 
     values: set[int] = set()
     for part in word.split(","):
-        match = re.fullmatch(r"(\*|[a-z0-9]+(?:-[a-z0-9]+)?)(?:/([0-9]+))?", part)
+        match = re.fullmatch(r"(\*|[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)?)(?:/([0-9]+))?", part)
         example = f"write *, */2, {unit.low + 1}, {unit.low + 1}-{unit.low + 4} or a list of those"
         if match is None or (match[1] == "*" and part != word):
             raise refuse(part, f"cannot be read; {example}")
@@ -129,7 +130,8 @@ def values_of(word: str, unit: Unit, text: str) -> list[int]:
             for end, number in zip(match[1].split("-"), ends, strict=True):
                 if number is None or not unit.holds(number):
                     also = f" or {unit.names[0]} to {unit.names[-1]}" if unit.names else ""
-                    raise refuse(end, f"is none; write {unit.low} to {unit.high}{also}")
+                    advice = f"write {unit.low} to {unit.high}{also}"
+                    raise refuse(end, f"is not {unit.article} {unit.name}; {advice}")
             first, last = ends[0] or 0, ends[-1] or 0
         step = int(match[2] or 1)
         if step == 0:

@@ -9,7 +9,8 @@
 | 1 or another           | a bug: the same, but after four without a success the end, with 1      |
 
 A round that was begun and not finished goes on as soon as the schedule starts: a broken round comes
-before any new one, and would be finished at the next time anyway.
+before any new one, and would be finished at the next time anyway. A run that is over as it starts
+is the end, with 0, at once.
 """
 
 from collections.abc import Callable
@@ -49,8 +50,10 @@ class Nights:
         self.failures = 0
         self.bugs = 0
 
-    def first(self, now: datetime, *, broken: bool) -> Wait:
-        """Decide when the first call is made."""
+    def first(self, now: datetime, *, broken: bool, over: str | None) -> Wait | End:
+        """Decide when the first call is made, if one is to be."""
+        if over is not None:
+            return End(0, is_over(over))
         if broken:
             return Wait(now, "a round is broken, and goes on first")
         return Wait(self.after(now))
@@ -60,7 +63,7 @@ class Nights:
         if code == 0:
             self.failures = self.bugs = 0
             if over is not None:
-                return End(0, f"the run is over: {over}")
+                return End(0, is_over(over))
             due = self.after(began)
             if due > now:
                 return Wait(due)
@@ -75,6 +78,11 @@ class Nights:
         pause = timedelta(minutes=min(2 ** (self.failures - 1), LONGEST_PAUSE))
         again = "it was interrupted" if code == INTERRUPTED else f"it {was(code)}"
         return Wait(min(now + pause, self.after(now)), f"again, since {again}")
+
+
+def is_over(why: str) -> str:
+    """Say that a run makes no more rounds."""
+    return f"the run is over: {why}"
 
 
 def was(code: int) -> str:
@@ -117,7 +125,9 @@ class Surroundings(Protocol):
 def keep(nights: Nights, world: Surroundings, command: str) -> int:
     """Make round after round until the run is over, somebody is needed, or a stop is asked for."""
     before = world.look()
-    step: Wait | End = nights.first(world.now(), broken=is_broken(before))
+    step = nights.first(
+        world.now(), broken=is_broken(before), over=before["over"] if before else None
+    )
     while isinstance(step, Wait):
         when = world.described(step.until) if step.until > world.now() else "now"
         world.tell(f"next: {when}{f' ({step.why})' if step.why else ''}")

@@ -17,6 +17,8 @@ from click.testing import CliRunner
 from rft.cli import cli
 from rft.cli.schedule import Foreground
 from rft.processes.stopping import Stop
+from rft.recipe.loading import load_recipe
+from rft.runs.folder import Run
 from rft.scheduling.nights import Nights, keep
 from tests.command import SMALL_UNITS, command, rft, rft_here
 from tests.pipelines.test_run import BOTH, SAMPLES, WORSE
@@ -211,8 +213,8 @@ def test_a_broken_round_goes_on_at_once_winds_down_on_a_signal_and_goes_on_again
 class InAMoment(Foreground):
     """The foreground, whose waits are over at once."""
 
-    def __init__(self, run: Path):
-        super().__init__(["run", str(run), "--next"], run, UTC, Stop())
+    def __init__(self, run: Run):
+        super().__init__(["run", str(run.path), "--next"], run, UTC, Stop())
         self.told: list[str] = []
 
     def wait(self, _until: datetime) -> bool:
@@ -231,15 +233,67 @@ def test_a_run_that_is_over_by_its_own_rule_ends_the_schedule_with_0(tmp_path):
     whole_round(run, 1, SAMPLES, BOTH)
     whole_round(run, 2, SAMPLES, WORSE)
     whole_round(run, 3, SAMPLES, WORSE)
-    world = InAMoment(run.path)
+    world = InAMoment(run)
+    look = world.look
+    # As if the call had made the last of those rounds.
+    world.look = lambda: look() if world.called else None
     assert keep(Nights(lambda moment: moment + timedelta(days=1)), world, "rft") == 0
-    assert world.told[-1] == "the schedule ends with 0: the run is over: nothing is left to do"
+    assert (
+        world.told[-1]
+        == "the schedule ends with 0: the run is over: the gate refused rounds 2 and 3"
+    )
+
+
+def run_over(folder: Path) -> Run:
+    """Make a run whose only round is done, as its recipe allows no more."""
+    run = new_run(folder, "rounds=1", "select.noise=0", "stop={rounds: 1}")
+    prepare(run, answers=BOTH)
+    evaluate(run, 0, BOTH)
+    whole_round(run, 1, SAMPLES, BOTH)
+    return run
+
+
+def test_a_run_that_is_over_is_told_at_once_and_waited_for_by_nobody(tmp_path):
+    run = run_over(tmp_path / "run")
+    over = "the run is over: stop.rounds: 1 are done"
+    told = rft_here("schedule", run.path, *NEVER_SOON)
+    assert told.splitlines()[-1].endswith(f"the schedule ends with 0: {over}")
+    assert "next:" not in told
+    assert f"{over}; no round would be made" in rft_here(
+        "schedule", run.path, *NEVER_SOON, "--list"
+    )
+
+
+def test_a_run_whose_limit_is_raised_by_the_call_is_not_over(tmp_path, monkeypatch):
+    run = run_over(tmp_path / "run")
+    raised = ("--set", "stop.rounds=2")
+    assert "is over" not in rft_here("schedule", run.path, *NEVER_SOON, *raised, "--list")
+    monkeypatch.setattr(Foreground, "wait", lambda *_: False)
+    told = rft_here("schedule", run.path, *NEVER_SOON, *raised)
+    assert "next: Tue 29 Feb 2028" in told
+    assert "is over" not in told
+
+
+def test_rounds_beyond_those_of_the_recipe_are_seen(tmp_path):
+    """Nights made two rounds of a recipe that names one."""
+    run = new_run(tmp_path / "run", "rounds=2", "select.noise=0", "stop={rounds: 2}")
+    prepare(run, answers=BOTH)
+    evaluate(run, 0, BOTH)
+    for round in (1, 2):
+        whole_round(run, round, SAMPLES, BOTH)
+    words = ("schedule", run.path, *NEVER_SOON, "--set", "rounds=1", "--list")
+    assert "the run is over: stop.rounds: 2 are done" in rft_here(*words)
+
+
+def test_a_run_folder_that_is_not_there_is_told_as_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    begins = "no such run folder; begin it with `rft run RECIPE --out runs/nope`"
+    assert refused("runs/nope", *NIGHTLY) == f"Error: runs/nope: {begins}"
 
 
 def test_a_call_that_a_person_must_mend_ends_the_schedule_with_2(tmp_path, capfd):
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "recipe.yaml").write_text("seed: [1\n")
+    run = new_run(tmp_path / "run")
+    (run.path / "recipe.yaml").write_text("seed: [1\n")
     world = InAMoment(run)
     world.look = lambda: None
     assert keep(Nights(lambda moment: moment + timedelta(days=1)), world, "rft") == 2
@@ -249,7 +303,7 @@ def test_a_call_that_a_person_must_mend_ends_the_schedule_with_2(tmp_path, capfd
 
 def test_a_wait_ends_at_its_moment_or_with_a_signal():
     stop = Stop()
-    world = Foreground([], Path("nowhere"), UTC, stop)
+    world = Foreground([], Run(Path("nowhere"), load_recipe("smoke")), UTC, stop)
     assert world.wait(datetime.now(UTC) - timedelta(seconds=1))
     stop.since, stop.reason = 0.0, "SIGTERM"  # as if a signal had come, without its timer
     assert not world.wait(datetime.now(UTC) + timedelta(days=1))

@@ -4,10 +4,12 @@ Run: python -m pytest tests/problems/test_hub_sources.py
 """
 
 import json
+import logging
 
 import pytest
 
 from rft.errors import RFTError
+from rft.licences import licence_of
 from rft.problems.sources import at, hub_commit, read_source
 from rft.recipe.prepare import Source
 from tests.fake_hub import DROP, FakeHub
@@ -71,8 +73,46 @@ def test_what_cannot_be_read_is_one_line_that_says_why(hub, monkeypatch):
 
 def test_a_split_that_is_not_there_is_told(hub):
     hub.put("org/problems", rows("a"))
-    with pytest.raises(RFTError, match=r"hub:org/problems: cannot be read: .*test"):
-        read_source(Source(source="hub:org/problems", split="test"))
+    given = Source(source="hub:org/problems", split="test")
+    with pytest.raises(RFTError) as refused:
+        read_source(given, "prepare.dev")
+    wanted = 'prepare.dev.split: "test" is none of hub:org/problems; it has train'
+    assert str(refused.value) == wanted
+
+
+def test_a_config_that_is_not_there_or_has_to_be_chosen_is_told(hub):
+    card = b"""---
+configs:
+- config_name: easy
+  data_files: train.jsonl
+- config_name: hard
+  data_files: train.jsonl
+---
+"""
+    hub.put("org/problems", rows("a") | {"README.md": card})
+    assert read_source(source(config="hard"))["question"].to_list() == ["a"]
+    for config, typed in (("hrd", '"hrd"'), (None, "null")):
+        with pytest.raises(RFTError) as refused:
+            read_source(source(config=config), "prepare.train.maths")
+        wanted = f"prepare.train.maths.config: {typed} is none of hub:org/problems; it has"
+        assert str(refused.value) == f"{wanted} easy, hard"
+
+
+def test_a_card_without_front_matter_is_read_without_a_warning(hub, monkeypatch):
+    logger, heard = logging.getLogger("huggingface_hub.repocard"), []
+    logger.setLevel(logging.WARNING)
+    monkeypatch.setattr(logger, "handle", heard.append)
+    hub.put("org/problems", rows("a") | {"README.md": b"Problems.\n"})
+    read_source(source())
+    assert heard == []
+
+
+def test_the_licence_is_what_the_card_says_at_that_commit(hub):
+    first = hub.put("org/problems", rows("a"))
+    assert licence_of(source()) is None
+    hub.put("org/problems", {"README.md": b"---\nlicense: cc-by-4.0\n---\nProblems.\n"})
+    assert licence_of(source()) == "cc-by-4.0"
+    assert licence_of(source(revision=first)) is None
 
 
 def test_a_gated_data_set_says_where_to_ask(hub):

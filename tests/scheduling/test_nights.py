@@ -30,9 +30,14 @@ def ended(nights: Nights, code: int, began: str, now: str, over: str | None = No
 
 def test_a_schedule_begins_at_the_next_time_and_with_a_broken_round_at_once():
     now = at("28 12:00")
-    assert Nights(NIGHTLY).first(now, broken=False) == Wait(at("29 02:00"))
-    step = Nights(NIGHTLY).first(now, broken=True)
+    assert Nights(NIGHTLY).first(now, broken=False, over=None) == Wait(at("29 02:00"))
+    step = Nights(NIGHTLY).first(now, broken=True, over=None)
     assert (step.until, step.why) == (now, "a round is broken, and goes on first")
+
+
+def test_a_run_that_is_over_as_it_starts_is_the_end_at_once():
+    step = Nights(NIGHTLY).first(at("28 12:00"), broken=True, over="the budget is spent")
+    assert step == End(0, "the run is over: the budget is spent")
 
 
 def test_after_a_round_the_next_time_is_waited_for():

@@ -92,7 +92,7 @@ def text_for(name: str, errand: Errand) -> str:
     if errand.zone is not None and not target.zone:
         where = "UTC" if name == "hf-jobs" else "the time zone of its machine"
         raise RFTError(
-            f"--time-zone {errand.zone}: {name} has {where} alone; leave it away and write "
+            f"--time-zone {errand.zone}: {name} has {where} alone; leave it out and write "
             "--cron for that, or take --emit systemd or kubernetes"
         )
     for given, taken, option in (
@@ -100,7 +100,7 @@ def text_for(name: str, errand: Errand) -> str:
         (errand.prologue, target.prologue, "--prologue"),
     ):
         if given and not taken:
-            raise RFTError(f"{option}: nothing of --emit {name}; leave it away")
+            raise RFTError(f"{option}: not used by --emit {name}; leave it out")
     if target.image and not errand.image:
         raise RFTError(f"--emit {name}: add --image, an image in which rft is installed")
     if errand.cron.both_days and not target.stepped_star:

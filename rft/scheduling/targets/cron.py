@@ -11,6 +11,8 @@ TEXT = """\
 #   75  interrupted, or another call is at work: the next time goes on with it
 #   2   a person must change something: the last line of the log says what
 #   1   a bug, with its traceback: the next time tries again
+# Cron passes on nothing of your environment: what a round needs of it (secrets of `notify`,
+# HF_TOKEN, HF_HOME) goes above the line, each as NAME=VALUE on a line of its own.
 {times} {command}
 """
 

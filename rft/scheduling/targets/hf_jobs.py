@@ -6,6 +6,10 @@ from rft.scheduling.targets import Errand
 
 BUCKET = "/bucket"
 HOURS = 8
+COPIED = """\
+# The recipe in here is a copy: later edits of its file do not reach it. Write this anew then, and
+# call the `hf buckets cp` of it again.
+"""
 
 TEXT = """\
 # Save this as {name}.sh and call it once, on a machine where you are logged in (`hf auth login`):
@@ -15,7 +19,9 @@ TEXT = """\
 #   75  interrupted, or the job's {hours} hours are nearly over: the next time goes on
 #   2   a person must change something: the last line of the log says what
 #   1   a bug, with its traceback: the next time tries again
-# Never two at once. `hf jobs scheduled ps` lists it, `hf jobs scheduled delete ID` ends it.
+# Of your environment HF_TOKEN alone is passed on. What else a round needs (secrets of `notify`) is
+# added below: `--secrets NAME`; `--env HF_HOME={bucket}/hf` keeps what is downloaded.
+{copied}# Never two at once. `hf jobs scheduled ps` lists it, `hf jobs scheduled delete ID` ends it.
 {notes}set -eu
 : "${{OWNER:?say whose: OWNER=your-name-or-organisation}}"
 hf buckets create "$OWNER/{name}" --private --exist-ok
@@ -46,6 +52,7 @@ def write(errand: Errand) -> str:
     return TEXT.format(
         name=errand.name,
         hours=HOURS,
+        copied=COPIED if errand.of_file else "",
         notes="".join(f"# The recipe reads {path}: put it there\n" for path in errand.outside),
         copy=copy,
         times=shlex.quote(errand.cron.text),

@@ -14,7 +14,10 @@ TEXT = """\
 #   75  interrupted: another pod goes on, ten times at most, and then the next time
 #   2   a person must change something: the job fails at once (`kubectl logs` says what)
 #   1   a bug, with its traceback: as 75
-# A pod that is evicted or preempted does not count as a try. Never two at once.
+# Nothing of your environment is passed on: what a round needs of it (secrets of `notify`, HF_TOKEN)
+# goes below `image`, from a Secret: `envFrom: [{{secretRef: {{name: ...}}}}]`; HF_HOME below {runs}
+# keeps what is downloaded, as `env: [{{name: HF_HOME, value: {runs}/hf}}]`.
+{copied}# A pod that is evicted or preempted does not count as a try. Never two at once.
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
@@ -78,6 +81,10 @@ data:
   recipe.yaml: |
 {text}---
 """
+COPIED = """\
+# The recipe in the ConfigMap is a copy: later edits of its file do not reach it. Write this anew
+# then, and `kubectl apply` it again.
+"""
 MOUNT = """\
                 - name: recipe
                   mountPath: /recipes
@@ -97,6 +104,7 @@ def write(errand: Errand) -> str:
     notes += [f"# The recipe reads {path}: it has to be there too\n" for path in errand.outside]
     return TEXT.format(
         name=errand.name,
+        copied=COPIED if errand.of_file else "",
         notes="".join(notes),
         recipe=RECIPE.format(name=errand.name, text=textwrap.indent(errand.resolved, "    "))
         if errand.of_file

@@ -16,6 +16,9 @@ TEXT = """\
 #   75  interrupted, time is nearly up or another call is at work: the job is queued again
 #   2   a person must change something: the job fails, and the last line says what
 #   1   a bug, with its traceback: the job fails, and the next time tries again
+# `sbatch` passes on the environment that it is called in; cron and scrontab have almost none. What
+# a round needs (secrets of `notify`, HF_TOKEN, HF_HOME) is exported by a file that only you can
+# read, which --prologue reads in: `. /PATH/OF/IT`
 #SBATCH --job-name={name}
 #SBATCH --output={name}.log
 #SBATCH --open-mode=append

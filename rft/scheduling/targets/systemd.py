@@ -14,6 +14,9 @@ TEXT = """\
 #   75  interrupted, or killed: again after five minutes
 #   2   a person must change something: not again before the next time
 #   1   a bug, with its traceback: not again before the next time
+# systemd passes on nothing of your shell's environment: put what a round needs of it (secrets of
+# `notify`, HF_TOKEN, HF_HOME) as NAME=VALUE into a file that only you can read, and name it by
+# `systemctl --user edit {name}.service`: [Service], and below it EnvironmentFile=/PATH/OF/IT
 # Never two at once. Times missed while the machine was off come to one, when it is on again.
 mkdir -p ~/.config/systemd/user
 cat > ~/.config/systemd/user/{name}.service <<'END_OF_UNIT'

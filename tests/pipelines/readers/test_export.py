@@ -296,3 +296,12 @@ def test_what_the_rounds_of_an_earlier_recipe_left_is_not_exported(tmp_path):
     export(online, tmp_path / "out")
     configs = {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()}
     assert configs == {"dynamics", "problems", "evaluations", "run"}
+
+
+def test_a_licence_that_the_hub_does_not_know_is_warned_of_and_kept_in_a_folder(tmp_path):
+    run = make_run(tmp_path / "run", rounds=1)
+    said = export(run, tmp_path / "out", license_id="apache2")
+    (warning,) = [line for line in said if line.startswith("warning:")]
+    assert 'did you mean "apache-2.0"?' in warning
+    assert card_of(tmp_path / "out")[0]["license"] == "apache2"
+    assert not any("warning" in each for each in export(run, tmp_path / "out", license_id="MIT"))

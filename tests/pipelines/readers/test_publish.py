@@ -49,7 +49,8 @@ def hub(tmp_path, monkeypatch, request):
 def push(run, repo="org/d", **options):
     said = []
     given = {"public": False, "license_id": "apache-2.0", "token_stats": True, "model_repo": None}
-    publish_run(run, repo=repo, say=said.append, stop=Stop(), **given | options)
+    given["say"] = said.append
+    publish_run(run, repo=repo, stop=Stop(), **given | options)
     return said
 
 
@@ -142,10 +143,12 @@ def test_a_file_that_others_put_in_our_way_is_not_lost(hub, tmp_path):
 
 
 def test_foreign_repositories_are_refused_before_anything_is_pushed(made, hub, tmp_path):
+    said = []
     hub.put("org/theirs", {"README.md": b"theirs"})
     hub.put("org/d-model", {"config.json": b"{}"}, kind="model")
     with pytest.raises(RFTError, match="org/theirs: not empty, and not an export"):
-        push(made, repo="org/theirs")
+        push(made, repo="org/theirs", say=said.append)
+    assert said == []
     with pytest.raises(RFTError, match="org/d-model: not empty, and not an export"):
         push(made, model_repo="org/d-model")
     assert ("dataset", "org/d") not in hub.repos
@@ -187,9 +190,29 @@ def test_without_a_licence_nothing_is_pushed(made, hub, tmp_path):
     assert not hub.requests
 
 
-@pytest.mark.parametrize("name", ["d", "a b/d", "org/d/e", "org/.d", "org/a--b"])
+def test_a_licence_that_the_hub_does_not_know_is_refused_before_anything_is_asked(made, hub):
+    with pytest.raises(RFTError, match=r"'apache2' is none of .*; did you mean \"apache-2.0\"\?"):
+        push(made, license_id="apache2")
+    assert not hub.requests
+    push(made, license_id="other")
+
+
+def test_a_config_is_told_once_a_round_with_all_its_rows(made, hub):
+    told = [line for line in push(made) if line.startswith("export: graded of round 1: ")]
+    rows = sum(len(pl.read_parquet(path)) for path in files_of(made, "kept", "rejected"))
+    assert told == [f"export: graded of round 1: {rows} rows"]
+    assert hub.repos
+
+
+def files_of(run, *names):
+    return [path for name in names for path in run.folder(name, 1).glob("*.parquet")]
+
+
+@pytest.mark.parametrize("name", ["d", "a b/d", "org/d/e", "org/.d", "org/a--b", f"org/{'d' * 97}"])
 def test_a_name_that_cannot_be_is_refused(made, hub, name):
-    with pytest.raises(RFTError, match="is no repository's name"):
+    with pytest.raises(
+        RFTError, match=r"is no repository's name; write ORG/NAME.* 96 of them in NAME$"
+    ):
         push(made, repo=name)
     assert not hub.requests
 
@@ -197,7 +220,7 @@ def test_a_name_that_cannot_be_is_refused(made, hub, name):
 def test_a_card_that_the_hub_refuses_leaves_no_repository(made, hub):
     hub.fault("validate-yaml", 400, '"license" must be one of [apache-2.0, mit]')
     with pytest.raises(RFTError, match=r'org/d: .*"license\\?" must be one of'):
-        push(made, license_id="my-own")
+        push(made)
     assert not hub.repos
 
 

@@ -20,8 +20,8 @@ from tests.errands import errand
         ("cron", {"zone": "Europe/Berlin"}, "cron has the time zone of its machine alone"),
         ("slurm", {"zone": "Europe/Berlin"}, "slurm has the time zone of its machine alone"),
         ("hf-jobs", {"zone": "Europe/Berlin", "image": "x"}, "hf-jobs has UTC alone"),
-        ("cron", {"image": "x"}, "--image: nothing of --emit cron"),
-        ("kubernetes", {"image": "x", "prologue": "module load"}, "--prologue: nothing of --emit"),
+        ("cron", {"image": "x"}, "--image: not used by --emit cron; leave it out"),
+        ("kubernetes", {"image": "x", "prologue": "module load"}, "--prologue: not used by --emit"),
         ("kubernetes", {}, "add --image"),
         ("hf-jobs", {}, "add --image"),
         ("kubernetes", {"image": "x", "cron": "0 2 */2 * fri"}, "both day fields to match"),
@@ -57,6 +57,33 @@ def test_every_target_says_what_each_exit_code_does_and_asks_for_one_round_more(
     assert "--next" in text.replace('"', "")
     assert text.endswith("\n")
     assert max(map(len, text.splitlines()[:5])) <= 110
+
+
+def comments_of(name: str, **changes: str) -> str:
+    image = "me/rft:1" if TARGETS[name].image else None
+    text = text_for(name, errand(image=image, **changes))
+    return " ".join(line.strip("# ") for line in text.splitlines() if line.startswith("#"))
+
+
+@pytest.mark.parametrize("name", list(TARGETS))
+def test_every_target_says_that_the_environment_stays_behind_and_where_to_put_it(name):
+    told = comments_of(name)
+    assert {"HF_TOKEN", "HF_HOME"} <= set(re.findall("HF_[A-Z]+", told))
+    assert "secrets of `notify`" in told
+    assert re.search("passe[sd] on", told)
+
+
+@pytest.mark.parametrize("name", ["kubernetes", "hf-jobs"])
+def test_a_recipe_that_travels_is_called_a_copy(name):
+    copied = "is a copy: later edits of its file do not reach it"
+    assert copied in comments_of(name, recipe="/home/me/mine.yaml")
+    assert copied not in comments_of(name)
+
+
+@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if target.image])
+def test_what_needs_an_image_is_shown_with_one_in_the_help_and_the_readme(name):
+    for text in (cli.commands["schedule"].help, (ROOT / "README.md").read_text()):
+        assert f"--emit {name} --image " in text
 
 
 def test_a_scheduler_more_is_a_row_and_a_file(monkeypatch):
