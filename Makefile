@@ -13,7 +13,7 @@ VLLM_READY := $(VLLM_VENV)/.ready-$(VLLM)
 # Two processes of tests, of one thread each; a file stays in one of them, with what its tests share.
 TWICE := -n 2 --dist loadfile
 
-.PHONY: help quickstart test test-slow test-vllm lint bench bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-controls wheel clean
+.PHONY: help quickstart test test-slow test-vllm lint bench bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-plateau bench-controls wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,6 +72,9 @@ bench-grpo: $(READY)  ## Measure what plug-ins cost in online training, against 
 
 bench-gate: $(READY)  ## Measure in simulated runs what the gate sees, and what it refuses wrongly
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/gate.py
+
+bench-plateau: $(READY)  ## Simulate how long a run that gains a known amount goes on under stop.plateau
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/plateau.py
 
 bench-controls: $(READY)  ## What the quickstarts gain, and what their parts add: control arms over seeds (50 min)
 	$(BIN)/python tests/bench/controls.py

@@ -18,7 +18,7 @@ class Plateau(Section):
 
     metric: str = "pass@1"
     """pass@K on dev, K at most evaluate.dev_n."""
-    rounds: Count = 2
+    rounds: Count = 3
     """How many models in a row have to fail to be surely better than the one before them."""
 
     @field_validator("metric")

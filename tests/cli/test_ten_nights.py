@@ -16,7 +16,8 @@ import pytest
 
 from rft.cli.schedule import Foreground
 from rft.processes.stopping import Stop
-from rft.runs.folder import open_run
+from rft.recipe.loading import load_recipe
+from rft.runs.folder import Run, open_run
 from rft.scheduling.cron import parse
 from rft.scheduling.nights import Nights, keep
 from rft.scheduling.times import Times
@@ -50,7 +51,7 @@ class Night(Foreground):
 
     def __init__(self, run: Path, troubles: dict[int, Callable[[list[str]], int]]):
         words = ["run", "smoke", "--out", str(run), *CHANGES, "--next"]
-        super().__init__(words, run, UTC, Stop())
+        super().__init__(words, Run(run, load_recipe("smoke", SETTINGS)), UTC, Stop())
         self.time, self.troubles = datetime(2026, 11, 28, 2, tzinfo=UTC), troubles
         self.told: list[str] = []
 
@@ -67,6 +68,7 @@ class Night(Foreground):
 
     def call(self) -> int:
         self.time += timedelta(seconds=20)
+        self.called = True
         trouble = self.troubles.pop(self.rounds() + 1, None)
         if trouble is not None:
             return trouble(self.words)
