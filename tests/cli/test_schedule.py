@@ -255,7 +255,7 @@ def run_over(folder: Path) -> Run:
 
 def test_a_run_that_is_over_is_told_at_once_and_waited_for_by_nobody(tmp_path):
     run = run_over(tmp_path / "run")
-    over = "the run is over: stop.rounds: 1 are done"
+    over = "the run is over: stop.rounds: 1 are done; --set stop.rounds=N raises it"
     told = rft_here("schedule", run.path, *NEVER_SOON)
     assert told.splitlines()[-1].endswith(f"the schedule ends with 0: {over}")
     assert "next:" not in told
