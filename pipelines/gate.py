@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from rft.ending import on_dev
 from rft.errors import RFTError
 from rft.measuring.adoption import compare, refuse_other_problems, told, values_of
 from rft.measuring.pass_at_k import solved
@@ -63,12 +64,6 @@ def work(job: Job) -> None:
             job.say(f"  {told(each, gate.entropy_floor)}" + " -> refused" * each.refuses)
     for line in seen_by_gate(run):
         job.say(f"  {line}")
-
-
-def on_dev(run: Run, number: int) -> pl.DataFrame:
-    """Read what decides of a model's answers."""
-    columns = ["split", "benchmark", "problem_id", "verdict", "mean_entropy"]
-    return run.read("evaluations", number, columns).filter(pl.col("split") == "dev")
 
 
 def seen_by_gate(run: Run) -> list[str]:

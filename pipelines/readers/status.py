@@ -1,6 +1,5 @@
 """Where a run stands, read from what is on disk: never needs the lock, so it works at any time."""
 
-import json
 import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from pipelines.perform import STAGES
 from pipelines.readers.current import all_steps, standing
 from pipelines.readers.layout import percent, span
 from rft.ending import amounts, budgets, in_words, spent_by
+from rft.ending.spending import steps
 from rft.foreign_text import visible
 from rft.measuring.cut_answers import ALARM
 from rft.runs.folder import Run
@@ -156,11 +156,9 @@ def steps_done(run: Run, since: datetime | None) -> tuple[int, int, float | None
 def journal(run: Run) -> list[dict[str, Any]]:
     """Read the steps of an online training that is not done."""
     try:
-        lines = (run.work("grpo", 1) / JOURNAL).read_text().splitlines(keepends=True)
+        return list(steps(run.work("grpo", 1) / JOURNAL))
     except FileNotFoundError:
         return []
-    # The last line may just be being written.
-    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def speeds(run: Run, stage: str | None, round: int | None) -> dict[str, int]:

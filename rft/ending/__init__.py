@@ -9,7 +9,7 @@ from rft.ending.ending import (
     in_words,
     out_of_budget,
 )
-from rft.ending.plateau import rise
+from rft.ending.plateau import on_dev, rise
 from rft.ending.spending import spent_by
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "ending",
     "ends_before",
     "in_words",
+    "on_dev",
     "out_of_budget",
     "rise",
     "spent_by",

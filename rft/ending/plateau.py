@@ -58,11 +58,9 @@ def rise(run: Run, last: int, wanted: Plateau) -> Rise | None:
     before = adopted(run, last - wanted.rounds)
     numbers = list(range(last - wanted.rounds + 1, last + 1))
     answers = {number: on_dev(run, number) for number in (before, *numbers)}
-    names = solved(answers[before]).select("benchmark", "problem_id")
-    comparable = [
-        n for n in numbers if solved(answers[n]).select("benchmark", "problem_id").equals(names)
-    ]
-    if names.is_empty() or comparable != numbers:  # measured on other problems by an older recipe
+    first, *others = (solved(each).select("benchmark", "problem_id") for each in answers.values())
+    # By an older recipe they may have been measured on other problems.
+    if first.is_empty() or not all(each.equals(first) for each in others):
         return None
     base = passes(answers[before], wanted.k)
     changes = np.array([passes(answers[number], wanted.k) - base for number in numbers])
@@ -72,6 +70,6 @@ def rise(run: Run, last: int, wanted: Plateau) -> Rise | None:
 
 
 def on_dev(run: Run, number: int) -> pl.DataFrame:
-    """Read a model's answers to the dev problems."""
-    columns = ["split", "benchmark", "problem_id", "verdict"]
+    """Read what decides of a model's answers."""
+    columns = ["split", "benchmark", "problem_id", "verdict", "mean_entropy"]
     return run.read("evaluations", number, columns).filter(pl.col("split") == "dev")

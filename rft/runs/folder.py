@@ -101,7 +101,7 @@ class Run:
         return [
             round
             for round in rounds
-            if 0 < round <= (round if upto is None else upto) and self.manifest("prepare", round)
+            if round and (upto is None or round <= upto) and self.manifest("prepare", round)
         ]
 
     def problems_digest(self, upto: int) -> str:
@@ -165,7 +165,7 @@ class Run:
             file.write(line + "\n")
 
     def events(self) -> list[dict[str, Any]]:
-        """Read the event log; a line that is being written just now is left out."""
+        """Read the event log; a line that is no event, or is just being written, is left out."""
         try:
             lines = (self.path / "events.jsonl").read_text(errors="replace").splitlines()
         except FileNotFoundError:
@@ -176,7 +176,7 @@ class Run:
                 event = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(event, dict):
+            if isinstance(event, dict) and {"event", "time"} <= event.keys():
                 events.append(event)
         return events
 

@@ -162,3 +162,11 @@ def test_gpus_that_are_there_and_not_hidden_are_counted(tmp_path, monkeypatch, v
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert visible_gpus(tmp_path) == count
+
+
+def test_a_line_of_the_log_that_is_no_event_is_left_out(tmp_path):
+    run = new_run(tmp_path / "run")
+    log(run, ("10:00:00", "start", start()), ("10:00:10", "done", start()))
+    with (run.path / "events.jsonl").open("a") as file:
+        file.write('{}\nnull\n[]\n{"event": "start"}\n{"time": "x"}\n{"eve')
+    assert attempts(run).seconds == 10
