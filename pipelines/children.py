@@ -66,14 +66,14 @@ def in_child(name: str, run: Run, round: int, stop: Stop) -> None:
     if stop.asked():
         stop.check()
     if watch.ending is not None and code:
-        run.event("stopped", stage=name, round=round, reason=watch.ending.text)
+        run.last_event("stopped", stage=name, round=round, reason=watch.ending.text)
         raise LimitReached(watch.ending)
     if code < 0:
-        run.event("lost", stage=name, round=round, signal=-code)
+        run.last_event("lost", stage=name, round=round, signal=-code)
         raise Interrupted(
             f"{run.path}: the process of `{name}`, round {round}, was {fate(code)}; what is "
             "finished is kept"
         )
     if code:
-        run.event("failed", stage=name, round=round, code=code)
+        run.last_event("failed", stage=name, round=round, code=code)
         raise ChildFailed(code)

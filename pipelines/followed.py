@@ -45,7 +45,7 @@ def run_followed(
     try:
         anything = run_all(run, rounds, stop, say, after)
     except Interrupted as stopped:
-        run.event("stopped", reason=str(stopped))
+        run.last_event("stopped", reason=str(stopped))
         with spared(say, "notify"):
             notices.interrupted(str(stopped))
         raise
@@ -57,7 +57,7 @@ def run_followed(
         code, why = in_one_line(error)
         with spared(say, "notify"):
             round, stage = notices.at()
-            run.event("failed", stage=stage, round=round, code=code)
+            run.last_event("failed", stage=stage, round=round, code=code)
             notices.failed(code, why)
         raise
     if anything:

@@ -60,6 +60,5 @@ def errors_noted(run: "Run", stage: str, round: int) -> Iterator[None]:
         raise
     except Exception as error:
         text = short(in_one_line(error)[1])
-        with contextlib.suppress(OSError):  # a full disk is told all the same
-            run.event("error", stage=stage, round=round, text=text)
+        run.last_event("error", stage=stage, round=round, text=text)
         raise

@@ -212,6 +212,11 @@ class Run:
                 line = f"\n{line}"
             file.write(line.encode())
 
+    def last_event(self, kind: str, **fields: object) -> None:
+        """Note how work ended, where the disk lets us: that it may not is told in other words."""
+        with contextlib.suppress(OSError):
+            self.event(kind, **fields)
+
     def events(self) -> list[dict[str, Any]]:
         """Read the event log; a line that is no event, or is just being written, is left out."""
         try:
