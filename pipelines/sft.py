@@ -13,7 +13,7 @@ import polars as pl
 
 from rft.errors import Interrupted, RFTError
 from rft.processes.stopping import Stop
-from rft.prompt import Prompter, load_tokenizer, prompter
+from rft.prompt import Prompter, open_prompter
 from rft.recipe import Sft
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef, base_model, model_before, new_model_folder
@@ -66,7 +66,7 @@ def work(job: Job) -> None:
     """Train model r, going on from the last whole checkpoint if there is one."""
     run, model = job.run, parent(job.run, job.round)
     policy.first_device()
-    prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
+    prompts = open_prompter(model, run.recipe.prompt)
     rows = pl.concat([samples(run, number) for number in data_rounds(run, job.round)])
     targets = [target(prompts, row) for row in rows.iter_rows(named=True)]
     rows, targets, dropped = without_long(rows, targets, run.recipe.sft.max_length)
