@@ -276,7 +276,7 @@ def rows_of_steps(recipe: Recipe, problems: pl.DataFrame, prompts: Prompter) -> 
 
 def train(trainer: Any, prompts: Prompter, folder: Path, stop: Stop, *, dtype: str) -> None:
     """Train, going on from the last whole checkpoint, and save a model folder."""
-    last = last_checkpoint(Path(trainer.args.output_dir))
+    last = last_checkpoint(Path(trainer.args.output_dir), trainer.say)
     if last is not None:
         trainer.restore(last)
     else:

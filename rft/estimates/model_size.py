@@ -56,9 +56,9 @@ class Shape:
     def disk_bytes(self, recipe: Recipe) -> int:
         """Count what models and training checkpoints take of the disk at most."""
         kept = {"all": recipe.rounds, "adopted": 2, "last": 1}[recipe.keep.models]
-        # Two checkpoints for a moment, of weights and moments; the new model is beside them.
+        # Three checkpoints for a moment, of weights and moments; the new model is beside them.
         each = 0 if recipe.trains.lora else 4 + (2 if eight_bit(recipe) else 8)
-        return (kept + 1) * self.weights + 2 * each * (self.parameters or 0)
+        return (kept + 1) * self.weights + 3 * each * (self.parameters or 0)
 
 
 def eight_bit(recipe: Recipe) -> bool:

@@ -37,6 +37,8 @@ def guard(stop: Stop, what: str, every: int = 1) -> "TrainerCallback":
             self.progress = Progress(f"{what}, steps", state.max_steps // every, done)
 
         def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
+            if not state.is_world_process_zero:
+                return
             newest = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             mark_whole(newest)
             # Only now: a kill in between leaves one too many, which the next save removes.
@@ -83,7 +85,11 @@ def step_of(checkpoint: Path) -> int | None:
     return int(number) if number.isdecimal() else None
 
 
-def last_checkpoint(folder: Path, say: Callable[[str], None] = lambda _: None) -> str | None:
+def silent(_line: str) -> None:
+    """Say nothing."""
+
+
+def last_checkpoint(folder: Path, say: Callable[[str], None] = silent) -> str | None:
     """Find the last whole checkpoint, say which newer ones are not whole, and remove those."""
     for path in reversed(by_step(folder)):
         wrong = damage(path)
