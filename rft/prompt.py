@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rft.errors import RFTError, explained
 from rft.grading.answers import Form, answer_box, form_of
+from rft.model_folders.inspection import read_config
 from rft.model_folders.loading import reason
 from rft.model_folders.trial import try_out
 from rft.recipe import Prompt
@@ -159,7 +160,28 @@ def _apply(
 def open_prompter(model: "ModelRef", settings: Prompt) -> Prompter:
     """Load a model's tokenizer for the prompt section; a stranger's is tried elsewhere first."""
     try_out(model, settings)
-    return prompter(load_tokenizer(model.path, **model.options), settings)
+    prompts = prompter(load_tokenizer(model.path, **model.options), settings)
+    refuse_unknown_tokens(model, prompts)
+    return prompts
+
+
+def refuse_unknown_tokens(model: "ModelRef", prompts: Prompter) -> None:
+    """Refuse tokens of which the model has no embedding: looking one up would be an error."""
+    config = read_config(Path(model.path))
+    size = config.get("vocab_size", (config.get("text_config") or {}).get("vocab_size"))
+    tokenizer = prompts.tokenizer
+    used = {
+        "its end token": prompts.end_id,
+        "its eos_token": tokenizer.eos_token_id,
+        "its pad_token": tokenizer.pad_token_id,
+        "a token of the prompt": max(prompts.encode(prompts.render("?")), default=0),
+    }
+    for what, number in used.items():
+        if isinstance(size, int) and number is not None and number >= size:
+            raise RFTError(
+                f"{model.path}: {what} is number {number:,} of the tokenizer, and the model has "
+                f"{size:,} tokens; use the tokenizer of this model"
+            )
 
 
 def load_tokenizer(path: Path | str, **options: Any) -> Any:

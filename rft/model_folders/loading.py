@@ -78,6 +78,11 @@ def _load(model: "ModelRef", **options: Any) -> tuple[Any, dict[str, Any]]:
     except Exception as error:
         if explained(error) is not None:
             raise
+        if pickled(model):  # torch's own advice would be to run what is in it
+            raise RFTError(
+                f"{model.path}: its weights are pickles that hold more than numbers, or are "
+                "damaged; get the model as safetensors"
+            ) from error
         raise RFTError(f"{model.path}: the model does not load ({reason(error)})") from error
     return loaded, told
 
@@ -105,9 +110,8 @@ def pickled(model: "ModelRef") -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Give the first line of what a library said."""
-    text = str(error).strip()
-    return short(text.splitlines()[0]) if text else type(error).__name__
+    """Give what a library said, in one line."""
+    return short(str(error)) or type(error).__name__
 
 
 def _several(names: list[str]) -> str:
