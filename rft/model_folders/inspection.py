@@ -163,7 +163,10 @@ def pickles_in(folder: Path) -> list[Path]:
 def _of_the_index(folder: Path) -> dict[str, Described]:
     """Read the tensors of all shards, which have to be in the folder and hold what is promised."""
     index = folder / INDEX
-    shards = read_object(index).get("weight_map")
+    told = read_object(index)
+    if not isinstance(told.get("metadata"), dict):
+        raise RFTError(f"{index}: it has no metadata; {MEND}")
+    shards = told.get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise RFTError(f"{index}: it has no weight_map (tensor -> file); {MEND}")
     tensors: dict[str, Described] = {}
