@@ -1,9 +1,8 @@
-"""What a model folder is by content: its digest, the mark of one that we made, and whether its
-files are still the ones of its digest.
+"""What a model folder is by content: its digest, our mark, and whether its files are still those.
 
-A digest costs a read of all files: 0.55 seconds a GB where they are in memory already, more from a
-disk. It is computed when a folder is first named, remembered by sizes and times, and computed again
-where weights are loaded or exported, once a process.
+A digest costs a read of all files, 0.66 seconds of a core a GB (BENCHMARKS.md). It is computed when
+a folder is first named, remembered by sizes and times, and computed again where weights are loaded
+or exported, once a process.
 """
 
 import hashlib

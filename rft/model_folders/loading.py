@@ -61,8 +61,7 @@ def ready_to_load(model: "ModelRef") -> None:
     # Those of a quantised model have other names, by the package that reads them; a pickle has no
     # header, and code that comes with a model need not know of such a device.
     if not quantised(config) and not config.get("auto_map") and not pickled(model):
-        with _in_silence():
-            _, told = _load(model, device_map="meta", ignore_mismatched_sizes=True)
+        _, told = _load(model, device_map="meta", ignore_mismatched_sizes=True)
         refuse_other_tensors(model.path, told)
 
 
@@ -72,9 +71,10 @@ def _load(model: "ModelRef", **options: Any) -> tuple[Any, dict[str, Any]]:
 
     options |= model.options | {"use_safetensors": not pickled(model)}
     try:
-        loaded, told = AutoModelForCausalLM.from_pretrained(
-            model.path, output_loading_info=True, **options
-        )
+        with _in_silence():
+            loaded, told = AutoModelForCausalLM.from_pretrained(
+                model.path, output_loading_info=True, **options
+            )
     except Exception as error:
         if explained(error) is not None:
             raise

@@ -8,7 +8,6 @@ import shutil
 
 import pytest
 
-from rft.model_folders.content import content_digest
 from rft.runs.folder import open_run
 from tests.command import rft_here
 from tests.faults.cases import DAMAGES
@@ -31,7 +30,7 @@ def test_rounds_do_not_go_on_from_a_damaged_model_until_it_is_moved_away(finishe
     shutil.move(made, tmp_path / "away")
     rft_here("run", run.path, "--rounds", 2)
     digest = run.output_digest("sft", 1, "model")
-    assert content_digest(made) == digest
+    done = [each for each in run.events() if each["event"] == "done" and each["stage"] == "sft"]
+    assert [each["round"] for each in done] == [1, 1, 2]
     told = json.loads((finished / "manifest/round-0001/sft.json").read_text())
     assert digest == told["outputs"]["model"]["digest"], "the same model again"
-    assert run.manifest("sft", 2) is not None

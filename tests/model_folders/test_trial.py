@@ -1,4 +1,4 @@
-"""A stranger's tokenizer is tried in a process that may be killed; what never ends is in the corpus.
+"""A stranger's tokenizer is tried in a process that may be killed; the corpus has what never ends.
 
 Run: python -m pytest tests/model_folders/test_trial.py
 """
