@@ -34,7 +34,6 @@ from pipelines.readers.current import sound
 from pipelines.run import walk
 from rft.errors import RFTError
 from rft.model_folders.content import verify
-from rft.model_folders.inspection import refuse_broken
 from rft.recipe.loading import dump
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
@@ -105,7 +104,6 @@ def look_over(run: Run, *, license_id: str | None, token_stats: bool, with_model
 def refuse_changed(model: ModelRef) -> None:
     """Refuse a model that is not what was made, or would take files of other places along."""
     folder = Path(model.path)
-    refuse_broken(folder)
     verify(folder, model.digest)
     for path in folder.rglob("*"):
         if path.is_symlink():

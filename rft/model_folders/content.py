@@ -110,7 +110,8 @@ def _verify(folder: Path, digest: str, _stamp: tuple[tuple[str, int, int], ...])
     noted = mark.get("files")
     noted = noted if isinstance(noted, dict) and whole_digest(noted) == digest else {}
     names = [name for name in sorted({*noted, *files}) if noted.get(name) != files.get(name)]
-    which = short(", ".join(names[:3])) if noted else "a file"
+    which = short(names[0]) if noted else "a file"
+    which += f" (and {len(names) - 1} more)" if noted and len(names) > 1 else ""
     raise RFTError(
         f"{folder}: {which} is not what it was when this model was made (damaged?); "
         + _again(folder, "the folder")
