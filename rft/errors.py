@@ -52,6 +52,7 @@ class Interrupted(Exception):
 
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+BROKEN = {errno.EIO, errno.ESTALE}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -65,7 +66,9 @@ def explained(error: BaseException) -> str | None:
     full = any(words in text for words in ("No space left", "File too large", "Disk quota"))
     if code in FULL or full:
         return f"the disk is full or a size limit is reached ({text}); make room and run again"
-    if code in FORBIDDEN:
+    if code in BROKEN or "Input/output error" in text:
+        return f"the disk failed ({text}); see what is wrong with it and run again"
+    if code in FORBIDDEN or "Permission denied" in text:
         return f"no permission ({text}); mend the permissions or choose another folder"
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return (

@@ -5,6 +5,7 @@ import gc
 import os
 from pathlib import Path
 
+import click
 import pytest
 
 from pipelines.children import ChildFailed
@@ -36,9 +37,12 @@ def stages_here(monkeypatch) -> None:
 
     def here(name: str, run: Run, round: int, stop: Stop) -> None:
         words = [] if name == "preflight" else ["--round", round]
-        code = invoke(name, run.path, *words, "--grace", f"{stop.grace}s").exit_code
-        if code:
-            raise ChildFailed(code)
+        done = invoke(name, run.path, *words, "--grace", f"{stop.grace}s")
+        click.echo(done.stderr, nl=False, err=True)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        if done.exit_code:
+            raise ChildFailed(done.exit_code)
 
     monkeypatch.setattr("pipelines.perform.in_child", here)
 

@@ -100,11 +100,7 @@ def hold(path: Path) -> Iterator[bool]:
         yield True
     finally:
         os.environ.pop(TOKEN, None)
-        with contextlib.suppress(FileNotFoundError), _guard(path) as guard:
-            owner = owner_of(path)
-            if owner and owner["token"] == token:
-                path.unlink(missing_ok=True)
-            Path(guard.name).unlink(missing_ok=True)
+        _give_back(path, token)
 
 
 def without_token(env: Mapping[str, str]) -> dict[str, str]:
@@ -152,6 +148,20 @@ def _take(path: Path, token: str) -> None:
         raise Interrupted(
             f"{path.parent}: gone; another process that began a run there could not"
         ) from None
+
+
+def _give_back(path: Path, token: str) -> None:
+    """Remove the lock, if it is ours yet; whatever the disk says to that, there is worse to tell."""
+    with contextlib.ExitStack() as turn:
+        guard = None
+        with contextlib.suppress(OSError):  # a full disk has no room for it
+            guard = turn.enter_context(_guard(path))
+        with contextlib.suppress(OSError, RFTError):
+            owner = owner_of(path)
+            if owner and owner["token"] == token:
+                path.unlink()
+            if guard is not None:
+                Path(guard.name).unlink()
 
 
 @contextlib.contextmanager

@@ -195,8 +195,10 @@ def folder_digest(folder: Path) -> str:
     """Hash the shards of a table, by name and content; once a process while they do not change."""
     whole = hashlib.sha256()
     for path in parts(folder):
-        seen = path.stat()
-        digest = _digest_of(path, seen.st_mtime_ns, seen.st_size, seen.st_ino)
+        digest = "no file"
+        if path.is_file():
+            seen = path.stat()
+            digest = _digest_of(path, seen.st_mtime_ns, seen.st_size, seen.st_ino)
         whole.update(f"{path.name} {digest}\n".encode())
     return whole.hexdigest()
 

@@ -2,6 +2,7 @@
 it against an undisturbed one: nothing lost, nothing repeated, nothing wedged, no byte different.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from tests.command import command
-from tests.faults.shim import Action, Fault
+from tests.faults.shim import FOREVER, Action, Fault
 from tests.same_run import TIMES
 
 # As small as they get, with units and checkpoints to lose.
@@ -134,6 +135,7 @@ class Tally:
 
     kills: int = 0
     signals: int = 0
+    faults: int = 0
     attempts: int = 0
     runs: int = 0
     failures: list[str] = field(default_factory=list)
@@ -142,6 +144,7 @@ class Tally:
         """Count what another campaign has done too."""
         self.kills += other.kills
         self.signals += other.signals
+        self.faults += other.faults
         self.attempts += other.attempts
         self.runs += other.runs
         self.failures += other.failures
@@ -169,15 +172,20 @@ class Campaign:
         for words in scenario.commands:
             told = filled(words, run, begun)
             while tally.kills < kills and not tally.failures:
-                action, at = drawn(draw)
-                fault.plan(action, at)
+                what = drawn(draw)
+                fault.plan(what.action, what.at, what.error, what.lasts)
                 codes, said = self.call(told, fault, scenario.rivals)
                 tally.attempts += 1
-                tally.kills += fault.struck and action is not Action.TERM_PARENT
-                tally.signals += fault.struck and action is Action.TERM_PARENT
-                if any(code not in (0, 75, -signal.SIGKILL) for code in codes):
-                    tally.failures.append(f"{words[0]} ended with {codes} after {action.name}@{at}")
-                    tally.failures += said
+                if fault.struck:
+                    tally.kills += what.action in KILLING
+                    tally.signals += what.action is Action.TERM_PARENT
+                    tally.faults += what.action is Action.FAIL
+                if odd := [
+                    text
+                    for code, text in zip(codes, said, strict=True)
+                    if not what.may_end(code, text)
+                ]:
+                    tally.failures += [f"{words[0]} ended with {codes} after {what}", *odd]
                 if not fault.struck and 0 in codes:
                     break
             fault.plan(Action.COUNT)
@@ -237,11 +245,38 @@ def filled(words: tuple[str, ...], run: Path, begun: Path | None) -> list[str]:
     return [word.replace("{run}", str(run)).replace("{begun}", str(begun)) for word in words]
 
 
-def drawn(draw: random.Random) -> tuple[Action, int]:
-    """Draw what is done to a call, and at which of its operations: early ones more often."""
-    actions = [Action.KILL, Action.TEAR, Action.KILL_BOTH, Action.KILL_PARENT, Action.TERM_PARENT]
-    action = draw.choices(actions, [5, 3, 2, 2, 1])[0]
-    return action, int(2 ** draw.uniform(0, 8)) - 1
+KILLING = {Action.KILL: 5, Action.TEAR: 3, Action.KILL_BOTH: 2, Action.KILL_PARENT: 2}
+# What the disk says, and what a person is told of it.
+FAULTS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EIO: "the disk failed",
+    errno.EACCES: "no permission",
+}
+
+
+@dataclass(frozen=True)
+class Strike:
+    """What is done to a call, and at which of its operations."""
+
+    action: Action
+    at: int
+    error: int = errno.ENOSPC
+    lasts: int = 1
+
+    def may_end(self, code: int, said: str) -> bool:
+        """Say whether a call may end like that: as if nothing were, killed, wound down, or told."""
+        if code == 2 and self.action is Action.FAIL:
+            lines = [line for line in said.splitlines() if line.startswith("Error: ")]
+            return len(lines) == 1 and FAULTS[self.error] in lines[0] and "Traceback" not in said
+        return code in (0, 75, -signal.SIGKILL) and "Traceback" not in said
+
+
+def drawn(draw: random.Random) -> Strike:
+    """Draw what is done to a call: early operations are struck more often than late ones."""
+    actions = [*KILLING, Action.TERM_PARENT, Action.FAIL]
+    action = draw.choices(actions, [*KILLING.values(), 1, 2])[0]
+    at = int(2 ** draw.uniform(0, 8)) - 1
+    return Strike(action, at, draw.choice([*FAULTS]), draw.choice([1, FOREVER]))
 
 
 # What came of it ----------------------------------------------------------------------------------

@@ -59,10 +59,14 @@ def main() -> None:
         list(pool.map(keep_on, range(given.processes)))
     total = Tally()
     for name, tally in by_name.items():
-        print(f"{name:16} runs {tally.runs:4}  kills {tally.kills:5}  signals {tally.signals:4}")
+        print(
+            f"{name:16} runs {tally.runs:4}  kills {tally.kills:5}  signals {tally.signals:4}  "
+            f"faults {tally.faults:4}"
+        )
         total.add(tally)
     print(
         f"in all: {total.runs} runs, {total.kills} kills, {total.signals} signals, "
+        f"{total.faults} faults, "
         f"{len([line for line in total.failures if line.startswith('FAILED')])} failed"
     )
     print(json.dumps({"seed": given.seed, "kills": total.kills, "failures": total.failures}))
