@@ -15,7 +15,7 @@ from rft.grading.grade import grade, grading_settings, judge, keys_of
 from rft.grading.lenient import lenient_verdicts
 from rft.grading.verifier import AnswerKey
 from rft.grading.verifiers import Judges, open_verifier
-from rft.prompt import Prompter, load_tokenizer, prompter
+from rft.prompt import Prompter, open_prompter
 from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.models import adopted, last_round, made_model
@@ -78,7 +78,7 @@ def inputs(run: Run, round: int) -> dict[str, str]:
 def plan(run: Run, round: int) -> Plan:
     """Ask the problems of the splits that are measured."""
     recipe, model = run.recipe, made_model(run, round)
-    prompts = prompter(load_tokenizer(model.path, **model.options), recipe.prompt)
+    prompts = open_prompter(model, recipe.prompt)
     key = sampling_key(recipe, recipe.evaluate, model)
     problems = run.read("problems", 0)
     measured = splits(run, round)

@@ -12,7 +12,7 @@ import polars as pl
 from rft.grading.grade import grade, grading_settings, keys_of, path_counts, verdict_rows
 from rft.grading.verifiers import Judges, open_verifier
 from rft.measuring.cut_answers import alarm, cut_at_limit
-from rft.prompt import load_tokenizer, prompter
+from rft.prompt import open_prompter
 from rft.runs.folder import Run
 from rft.runs.models import base_model
 from rft.runs.stages import Job, Stage
@@ -37,7 +37,7 @@ def grading(run: Run) -> Iterator[tuple[Callable[[pl.DataFrame], pl.DataFrame], 
     keys = keys_of(run.problems(["problem_id", "gold", "question"]))
     # The base's tokenizer is that of every round's model, and is never removed.
     model = base_model(run)
-    prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
+    prompts = open_prompter(model, run.recipe.prompt)
     with open_verifier(run.recipe.grade) as verifier:
         yield (
             lambda rollouts: grade(

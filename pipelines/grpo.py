@@ -20,7 +20,7 @@ from rft.grading.verifier import AnswerKey
 from rft.grading.verifiers import Judges, open_verifier
 from rft.problems.order import problems_of_rounds
 from rft.processes.stopping import Stop
-from rft.prompt import Prompter, load_tokenizer, prompter
+from rft.prompt import Prompter, open_prompter
 from rft.recipe import Grpo, Recipe
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef, base_model, new_model_folder
@@ -101,7 +101,7 @@ def work(job: Job) -> None:
     """Train model 1, going on from the last whole checkpoint if there is one."""
     run, model = job.run, base_model(job.run)
     policy.first_device()
-    prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
+    prompts = open_prompter(model, run.recipe.prompt)
     problems = run.read("problems", 0).filter(pl.col("split") == "train")
     seed = derive(run.recipe.seed, "grpo", job.round) % 2**31
     job.claim()
@@ -276,7 +276,7 @@ def rows_of_steps(recipe: Recipe, problems: pl.DataFrame, prompts: Prompter) -> 
 
 def train(trainer: Any, prompts: Prompter, folder: Path, stop: Stop, *, dtype: str) -> None:
     """Train, going on from the last whole checkpoint, and save a model folder."""
-    last = last_checkpoint(Path(trainer.args.output_dir))
+    last = last_checkpoint(Path(trainer.args.output_dir), trainer.say)
     if last is not None:
         trainer.restore(last)
     else:

@@ -15,8 +15,9 @@ import polars as pl
 from rft.errors import RFTError
 from rft.grading.verifiers import Judges, open_verifier
 from rft.licences import licence_of, model_front, stated
+from rft.model_folders.loading import load_config, longest_text
 from rft.problems.sources import at, problems, read_source, source_digest
-from rft.prompt import Prompter, load_tokenizer, prompter
+from rft.prompt import Prompter, open_prompter
 from rft.recipe import Prepare, Recipe, Source
 from rft.runs import tables
 from rft.runs.folder import Run
@@ -157,7 +158,7 @@ def look_again(job: Job) -> None:
 def check(run: Run, rows: list[dict[str, Any]]) -> None:
     """Set aside what cannot be asked, and what cannot be judged."""
     model = base_model(run)
-    prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
+    prompts = open_prompter(model, run.recipe.prompt)
     mark_long(rows, prompts, window(run.recipe, model) - longest_completion(run.recipe))
     with open_verifier(run.recipe.grade) as verifier:
         mark_bad_golds(rows, verifier)
@@ -206,10 +207,7 @@ def window(recipe: Recipe, model: ModelRef) -> int:
     """Give the longest prompt plus completion, in tokens."""
     if recipe.engine.max_model_len is not None:
         return recipe.engine.max_model_len
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(model.path, **model.options)
-    return int(getattr(config.get_text_config(), "max_position_embeddings", 1 << 30))
+    return longest_text(load_config(model)) or 1 << 30
 
 
 def mark_repeated(rows: list[dict[str, Any]]) -> None:

@@ -28,7 +28,7 @@ from rft.problems.foreign_rows import (
     with_given_verdicts,
 )
 from rft.processes.progress import Progress
-from rft.prompt import Prompter, load_tokenizer, prompter
+from rft.prompt import Prompter, open_prompter
 from rft.recipe import Grade, Recipe, Select
 from rft.runs import tables
 from rft.runs.models import ModelRef
@@ -92,7 +92,7 @@ def score_file(
     if text_column(rows) is None:
         need(rows, ["completion"], path)
     rows = identify(rows, path)
-    prompts = prompter(load_tokenizer(model.path, **model.options), recipe.prompt)
+    prompts = open_prompter(model, recipe.prompt)
     before = prompts_of(rows, path, prompts)
     after = responses_of(rows, path, prompts)
     limit = longest(model)

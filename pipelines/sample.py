@@ -9,7 +9,7 @@ import polars as pl
 
 from rft.grading.grade import grading_settings
 from rft.problems.order import problems_of_round
-from rft.prompt import Prompter, load_tokenizer, prompter
+from rft.prompt import Prompter, open_prompter
 from rft.runs.folder import Run
 from rft.runs.models import model_before
 from rft.runs.stages import Job
@@ -52,7 +52,7 @@ def inputs(run: Run, round: int) -> dict[str, str]:
 def plan(run: Run, round: int) -> Plan:
     """Ask each problem of the round, every answer with a name and a seed of its own."""
     recipe, model = run.recipe, model_before(run, round)
-    prompts = prompter(load_tokenizer(model.path, **model.options), recipe.prompt)
+    prompts = open_prompter(model, recipe.prompt)
     key = sampling_key(recipe, recipe.sample, model)
     problems = run.problems(["problem_id", "question", "split", "benchmark"], upto=round)
     train = problems.filter(pl.col("split") == "train")

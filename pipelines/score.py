@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from rft.processes.progress import Progress
-from rft.prompt import Prompter, load_tokenizer, prompter
+from rft.prompt import Prompter, open_prompter
 from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef, model_before
@@ -60,7 +60,7 @@ def work(job: Job) -> None:
     job.notes["model"] = model.digest
     scored = tables.empty("scored")
     if len(todo):
-        prompts = prompter(load_tokenizer(model.path, **model.options), recipe.prompt)
+        prompts = open_prompter(model, recipe.prompt)
         rows = tokens_of(run, job.round, todo, prompts)
         assert set(rows["model"]) == {model.digest}, "rollouts of another model than the round's"
         scored = collect(job, rows, model)

@@ -5,7 +5,7 @@ Reads selected and rollouts, and the model of the round before; writes model r.
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,14 @@ import polars as pl
 
 from rft.errors import Interrupted, RFTError
 from rft.processes.stopping import Stop
-from rft.prompt import Prompter, load_tokenizer, prompter
+from rft.prompt import Prompter, open_prompter
 from rft.recipe import Sft
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef, base_model, model_before, new_model_folder
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 from rft.training import policy
-from rft.training.checkpoints import guard, last_checkpoint
+from rft.training.checkpoints import guard, last_checkpoint, silent
 from rft.training.curves import NO_CURVES, spare_training, track_into
 from rft.training.packing import refuse_leaks
 
@@ -66,7 +66,7 @@ def work(job: Job) -> None:
     """Train model r, going on from the last whole checkpoint if there is one."""
     run, model = job.run, parent(job.run, job.round)
     policy.first_device()
-    prompts = prompter(load_tokenizer(model.path, **model.options), run.recipe.prompt)
+    prompts = open_prompter(model, run.recipe.prompt)
     rows = pl.concat([samples(run, number) for number in data_rounds(run, job.round)])
     targets = [target(prompts, row) for row in rows.iter_rows(named=True)]
     rows, targets, dropped = without_long(rows, targets, run.recipe.sft.max_length)
@@ -86,7 +86,8 @@ def work(job: Job) -> None:
     spare_training(trainer, job.say)
     about = {"round": job.round, "parent": model.digest, "end": prompts.end}
     with new_model_folder(job.work / "out" / "model", **about) as folder:
-        figures = train(trainer, prompts, folder, job.stop, dtype=policy.saved_dtype(model))
+        dtype = policy.saved_dtype(model)
+        figures = train(trainer, prompts, folder, job.stop, dtype=dtype, say=job.say)
         if run.recipe.keep.optimizer and (last := last_checkpoint(checkpoints)):
             shutil.copytree(last, folder / "checkpoint")
     job.outputs["model"] = job.work / "out" / "model"
@@ -207,10 +208,16 @@ def make_trainer(
 
 
 def train(
-    trainer: Any, prompts: Prompter, folder: Path, stop: Stop, *, dtype: str
+    trainer: Any,
+    prompts: Prompter,
+    folder: Path,
+    stop: Stop,
+    *,
+    dtype: str,
+    say: Callable[[str], None] = silent,
 ) -> dict[str, Any]:
     """Train, going on from the last whole checkpoint, save a model folder, and report."""
-    trainer.train(resume_from_checkpoint=last_checkpoint(Path(trainer.args.output_dir)))
+    trainer.train(resume_from_checkpoint=last_checkpoint(Path(trainer.args.output_dir), say))
     step = trainer.state.global_step
     if stop.asked():
         raise Interrupted(f"stopped by {stop.reason} at step {step} of {trainer.state.max_steps}")

@@ -74,10 +74,14 @@ def base_folder(run: Run) -> Path | None:
 
     The models that runs make have no README: their licence is that of the model they began with.
     """
-    name = run.recipe.model.path
-    if name.startswith("bundled:"):
-        return bundled("data") / name.removeprefix("bundled:")
-    before = Path(name.partition("@")[0])
-    if is_run(before):
-        return base_folder(open_run(before))
-    return Path(name) if Path(name).is_dir() else None
+    passed: list[Path] = []
+    while run.path.resolve() not in passed:  # a run may be made to name itself
+        passed.append(run.path.resolve())
+        name = run.recipe.model.path
+        if name.startswith("bundled:"):
+            return bundled("data") / name.removeprefix("bundled:")
+        before = Path(name.partition("@")[0])
+        if not is_run(before):
+            return Path(name) if Path(name).is_dir() else None
+        run = open_run(before)
+    return None

@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rft.errors import RFTError
+from rft.errors import RFTError, explained
 from rft.grading.answers import Form, answer_box, form_of
+from rft.model_folders.inspection import read_config
+from rft.model_folders.loading import reason
+from rft.model_folders.trial import try_out
 from rft.recipe import Prompt
+
+if TYPE_CHECKING:
+    from rft.runs.models import ModelRef
 
 # Stands for an assistant message while the template is asked what it puts after one.
 SENTINEL = "\u241eanswer\u241e"
@@ -131,10 +137,51 @@ def _braces(text: str) -> str:
 def _apply(
     tokenizer: Any, settings: Prompt, messages: list[dict[str, str]], **options: bool
 ) -> str:
-    text = tokenizer.apply_chat_template(
-        messages, tokenize=False, **options, **settings.chat_kwargs
-    )
+    """Render a chat template, which transformers does in jinja's sandbox: it reaches no code."""
+    from jinja2 import TemplateError
+
+    try:
+        text = tokenizer.apply_chat_template(
+            messages, tokenize=False, **options, **settings.chat_kwargs
+        )
+    except TemplateError as error:
+        raise RFTError(
+            f"the model's chat template refuses the prompt ({reason(error)}); change "
+            "prompt.system, prompt.few_shot or prompt.chat_kwargs, or set prompt.style: raw"
+        ) from None
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise RFTError(
+            f"the model's chat template does not work ({type(error).__name__}: {reason(error)}); "
+            "mend it, or set prompt.style: raw"
+        ) from None
     return str(text)
+
+
+def open_prompter(model: "ModelRef", settings: Prompt) -> Prompter:
+    """Load a model's tokenizer for the prompt section; a stranger's is tried elsewhere first."""
+    try_out(model, settings)
+    prompts = prompter(load_tokenizer(model.path, **model.options), settings)
+    refuse_unknown_tokens(model, prompts)
+    return prompts
+
+
+def refuse_unknown_tokens(model: "ModelRef", prompts: Prompter) -> None:
+    """Refuse tokens of which the model has no embedding: looking one up would be an error."""
+    config = read_config(Path(model.path))
+    size = config.get("vocab_size", (config.get("text_config") or {}).get("vocab_size"))
+    tokenizer = prompts.tokenizer
+    used = {
+        "its end token": prompts.end_id,
+        "its eos_token": tokenizer.eos_token_id,
+        "its pad_token": tokenizer.pad_token_id,
+        "a token of the prompt": max(prompts.encode(prompts.render("?")), default=0),
+    }
+    for what, number in used.items():
+        if isinstance(size, int) and number is not None and number >= size:
+            raise RFTError(
+                f"{model.path}: {what} is number {number:,} of the tokenizer, and the model has "
+                f"{size:,} tokens; use the tokenizer of this model"
+            )
 
 
 def load_tokenizer(path: Path | str, **options: Any) -> Any:
@@ -143,9 +190,13 @@ def load_tokenizer(path: Path | str, **options: Any) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(str(path), **options)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RFTError(f"{path}: no usable tokenizer in this model folder ({reason})") from None
+    except Exception as error:  # the library that reads tokenizer.json raises plain ones
+        if explained(error) is not None:
+            raise
+        why = reason(error)
+        if "trust_remote_code" in str(error):
+            why = "it needs code of its own; set model.trust_remote_code: true if you trust it"
+        raise RFTError(f"{path}: no usable tokenizer in this model folder ({why})") from error
 
 
 def prompter(tokenizer: Any, settings: Prompt) -> Prompter:

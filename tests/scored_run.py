@@ -8,13 +8,13 @@ from typing import Any
 from rft.prompt import Prompter
 from rft.recipe import Model
 from rft.runs.folder import Run
-from rft.runs.models import ModelRef, model_before, resolve
+from rft.runs.models import model_before, resolve
 from rft.seeds import digest
 from tests import small_run
 from tests.small_run import RIGHT, WRONG
 
 OFF = "sample.statistics={entropy: false, branching: false, mass: 0.95}"
-TINY = ModelRef(resolve(Model(path="bundled:tiny")).path, "")
+TINY = resolve(Model(path="bundled:tiny"))
 
 # Words of which answers are made that no rule rejects.
 WORDS = ["We", "add", "so", "first", "make", "the", "value", "is", "must", "be", "then", "next"]

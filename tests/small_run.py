@@ -3,6 +3,7 @@
 A token of its texts is a character, so that every count can be checked by eye.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ import polars as pl
 from pipelines.perform import STAGES
 from rft.grading.answers import answer_box, answer_of, read
 from rft.grading.grade import redundancy
+from rft.model_folders.content import MARK, whole_digest
 from rft.processes.stopping import Stop
 from rft.recipe.loading import load_recipe
 from rft.runs import stages, tables
@@ -167,13 +169,19 @@ def grade(run: Run, round: int, samples: Sequence[Sample]) -> None:
     do(run, "grade", round, work)
 
 
+def digest_of_model(round: int) -> str:
+    """Give the digest of the folder that stands for the model of a round."""
+    return whole_digest({"round": hashlib.sha256(f"{round}".encode()).hexdigest()})
+
+
 def sft(run: Run, round: int) -> None:
     """Make a model folder that holds no model."""
 
     def work(job: Job) -> None:
         folder = job.work / "out" / "model"
         folder.mkdir(parents=True)
-        (folder / "rft.json").write_text(json.dumps({"digest": f"model{round}"}))
+        (folder / "round").write_text(f"{round}")
+        (folder / MARK).write_text(json.dumps({"digest": digest_of_model(round)}))
         job.outputs["model"] = folder
         job.notes |= {"tokens": 50, "seeds": {"sft": 5}}
 
@@ -197,7 +205,7 @@ def evaluate(run: Run, round: int, answers: Answers) -> None:
             "verdict": verdict_of(text),
             "verdict_last_box": verdict_of(text),
             "verdict_lenient": verdict_of(text),
-            "model": f"model{round}",
+            "model": digest_of_model(round),
         }
         for (split, benchmark, name), texts in answers.items()
         for index, text in enumerate(texts)
@@ -207,7 +215,7 @@ def evaluate(run: Run, round: int, answers: Answers) -> None:
         job.write("evaluations", frame("evaluations", rows))
         tokens = sum(row["num_tokens"] for row in rows)
         job.notes |= {"tokens": tokens, "tokens_sampled_now": tokens, "tokens_per_second": 10}
-        job.notes["model"] = f"model{round}"
+        job.notes["model"] = digest_of_model(round)
 
     do(run, "evaluate", round, work)
 

@@ -33,11 +33,12 @@ from pipelines.readers.cards.rounds import ROUNDS
 from pipelines.readers.current import sound
 from pipelines.run import walk
 from rft.errors import RFTError
+from rft.model_folders.content import verify
 from rft.recipe.loading import dump
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run
-from rft.runs.models import adopted, last_round, made_model
+from rft.runs.models import ModelRef, adopted, last_round, made_model
 from rft.runs.schemas import SPLITS
 
 TOKEN_LISTS = ("token_ids", "logprobs", "entropies", "branching")
@@ -95,7 +96,21 @@ def look_over(run: Run, *, license_id: str | None, token_stats: bool, with_model
     number = last_adopted(run) if with_model else 0
     if with_model and number == 0:
         raise RFTError(f"{run.path}: no model was adopted yet; leave --model out")
+    if with_model:
+        refuse_changed(made_model(run, number))
     return Wanted(run, kind, made, number, license_id, token_stats)
+
+
+def refuse_changed(model: ModelRef) -> None:
+    """Refuse a model that is not what was made, or would take files of other places along."""
+    folder = Path(model.path)
+    verify(folder, model.digest)
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise RFTError(
+                f"{path}: a link, which no model of a run has; an export would hold what it "
+                "leads to: remove it"
+            )
 
 
 def manifests(run: Run) -> Manifests:

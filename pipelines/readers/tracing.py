@@ -15,9 +15,9 @@ from pipelines.readers.current import sound
 from pipelines.readers.sources import find_problem
 from rft.errors import RFTError
 from rft.foreign_text import one_line, visible
+from rft.model_folders.content import content_digest
 from rft.runs import tables
 from rft.runs.folder import Run
-from rft.runs.models import content_digest
 from rft.runs.schemas import TABLES
 
 # What names a rollout besides its id, and an evaluated answer: a model answers one problem in

@@ -9,7 +9,8 @@ from typing import Any
 
 from rft.engines.endpoint import UP_TO_V1, Endpoint, Failed, Refused, one_line
 from rft.errors import Interrupted, RFTError
-from rft.runs.models import MARK, ModelRef
+from rft.model_folders.content import MARK
+from rft.runs.models import ModelRef
 
 # What we ask to have a trained model served as: its digest tells it from every other.
 NAME = "rft-{}"

@@ -25,9 +25,10 @@ from rft.engines.completions import Completions, count_of, without_tokens
 from rft.engines.endpoint import Endpoint, Failed, Refused, one_line
 from rft.engines.served_model import Wanted, look
 from rft.errors import Interrupted, RFTError, suggestion
+from rft.model_folders.content import MARK
 from rft.prompt import Prompter
 from rft.recipe import EngineSettings, Recipe
-from rft.runs.models import MARK, ModelRef
+from rft.runs.models import ModelRef
 
 # Seconds between two looks at whether the work has to stop.
 POLL = 0.25

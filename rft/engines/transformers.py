@@ -1,18 +1,18 @@
 """The embedded default: batched decoding with transformers, one forward a step, on any device."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache, GenerationConfig
+from transformers import DynamicCache, GenerationConfig
 
 from rft.engines import Demand, Feed, Finished, Request, Sampling
 from rft.engines.gumbel import choose
 from rft.errors import RFTError
+from rft.model_folders.loading import load_config, load_weights, longest_text
 from rft.processes.devices import device
 from rft.prompt import Prompter
+from rft.runs.models import ModelRef
 from rft.token_stats.exact import token_statistics
 
 BATCH = 256
@@ -21,14 +21,12 @@ BATCH = 256
 def open_for(demand: Demand, _seed: int) -> "Transformers":
     """Load the plan's model into this process."""
     check_context(demand)
-    model, args = demand.model, demand.run.recipe.engine.args
-    return Transformers(model.path, demand.prompts, args, **model.options)
+    return Transformers(demand.model, demand.prompts, demand.run.recipe.engine.args)
 
 
 def check_context(demand: Demand) -> None:
     """Refuse completions that would run out of the model's positions."""
-    config = json.loads((Path(demand.model.path) / "config.json").read_text())
-    limit = config.get("max_position_embeddings") or demand.longest
+    limit = longest_text(load_config(demand.model)) or demand.longest
     limit = min(limit, demand.run.recipe.engine.max_model_len or limit)
     if demand.longest > limit:
         raise RFTError(
@@ -41,7 +39,7 @@ def check_context(demand: Demand) -> None:
 class Transformers:
     """Decode batches of requests, recording each token's statistics from the logits drawn from."""
 
-    def __init__(self, path: Path | str, prompter: Prompter, args: dict[str, Any], **options: Any):
+    def __init__(self, model: ModelRef, prompter: Prompter, args: dict[str, Any]):
         args = dict(args)
         self.batch = int(args.pop("batch", BATCH))
         dtype = args.pop("dtype", "auto")
@@ -52,14 +50,10 @@ class Transformers:
             )
         self.prompter = prompter
         self.device = device()
-        try:
-            model = AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype, **options)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise RFTError(f"{path}: the model does not load ({reason})") from None
-        self.model = model.to(self.device).eval()
+        loaded = load_weights(model, dtype)
+        self.model = loaded.to(self.device).eval()
         self.stops = torch.tensor(
-            sorted(prompter.stop_ids(generation_eos(model.generation_config)))
+            sorted(prompter.stop_ids(generation_eos(loaded.generation_config)))
         )
 
     def units(self, requests: Sequence[Request]) -> list[list[Request]]:

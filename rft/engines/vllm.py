@@ -11,6 +11,7 @@ from rft.engines import Demand, Feed, Finished, Request, Sampling
 from rft.engines.capture import EXTRA, Ledger
 from rft.engines.vllm_start import LESS, end_tokens, is_memory, load, vllm_version
 from rft.errors import Interrupted, RFTError
+from rft.model_folders.loading import ready_to_load
 from rft.prompt import Prompter
 from rft.recipe import EngineSettings
 
@@ -28,6 +29,7 @@ DEAD = ("Executor failed", "Worker failed", "CUDA error", "died", "cancelled", "
 def open_for(demand: Demand, seed: int) -> "Vllm":
     """Start vLLM with the plan's model, in this process."""
     model = demand.model
+    ready_to_load(model)
     return Vllm(
         model.path,
         demand.prompts,

@@ -1,6 +1,5 @@
 """A model's size, read from its folder, and what weights, KV cache and training come to."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Literal
 
 from rft.errors import RFTError
 from rft.foreign_text import short
+from rft.model_folders.inspection import read_config, refuse_broken
+from rft.model_folders.reading import read_object
 from rft.recipe import Model, Recipe
 
 # What CUDA, graphs and one batch take of a GPU: a guess.
@@ -55,9 +56,9 @@ class Shape:
     def disk_bytes(self, recipe: Recipe) -> int:
         """Count what models and training checkpoints take of the disk at most."""
         kept = {"all": recipe.rounds, "adopted": 2, "last": 1}[recipe.keep.models]
-        # Two checkpoints for a moment, of weights and moments; the new model is beside them.
+        # Three checkpoints for a moment, of weights and moments; the new model is beside them.
         each = 0 if recipe.trains.lora else 4 + (2 if eight_bit(recipe) else 8)
-        return (kept + 1) * self.weights + 2 * each * (self.parameters or 0)
+        return (kept + 1) * self.weights + 3 * each * (self.parameters or 0)
 
 
 def eight_bit(recipe: Recipe) -> bool:
@@ -97,32 +98,20 @@ def _folder(model: Model) -> Path | None:
     """Find the folder, as rft.runs.models does where it may download; None if that is needed."""
     from huggingface_hub import try_to_load_from_cache
 
-    from rft.bundled import bundled
-    from rft.runs.folder import is_run, open_run
-    from rft.runs.models import adopted, last_round
+    from rft.runs.models import follow
 
-    name, _, number = model.path.partition("@")
-    if model.path.startswith("bundled:"):
-        folder = bundled("data") / model.path.removeprefix("bundled:")
-    elif is_run(Path(name)) and (not number or number.isdigit()):
-        source = open_run(Path(name))
-        made = int(number) if number else adopted(source, last_round(source))
-        if made == 0:
-            return _folder(source.recipe.model)
-        folder = source.model_folder(made)
-    elif Path(model.path).exists() or model.path.startswith((".", "/", "~")):
-        folder = Path(model.path)
-    else:
-        config = try_to_load_from_cache(model.path, "config.json", revision=model.revision)
+    origin = follow(model)
+    if origin.folder is None:
+        name, revision = origin.model.path, origin.model.revision
+        config = try_to_load_from_cache(name, "config.json", revision=revision)
         return Path(config).parent if isinstance(config, str) else None
-    if not folder.is_dir():
-        raise RFTError(f"model.path: {model.path!r}: there is no model folder at {folder}")
-    return folder
+    refuse_broken(origin.folder, trusted=model.trust_remote_code, pickles=model.allow_pickle)
+    return origin.folder
 
 
 def shape_of(folder: Path) -> Shape:
     """Read a model's size from its config and the sizes of its weights."""
-    config = json.loads((folder / "config.json").read_text())
+    config = read_config(folder)
     config |= config.get("text_config") or {}
     dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")
     plain = dtype in SIZES and not config.get("quantization_config")
@@ -150,7 +139,7 @@ def _weights(folder: Path) -> int:
     """Sum up the weights, those of an unfinished download as its index promises them."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        return int(json.loads(index.read_text())["metadata"]["total_size"])
+        return int(read_object(index)["metadata"]["total_size"])
     files = [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
     if not files:
         raise FileNotFoundError(f"{folder} has no weights (*.safetensors)")

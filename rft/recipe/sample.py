@@ -16,6 +16,8 @@ class Model(Section):
     """Commit, tag or branch of a Hub id."""
     trust_remote_code: bool = False
     """Run the Python code that comes with the model."""
+    allow_pickle: bool = False
+    """Load weights from pickles where there are no others, which may run code too."""
 
 
 class Example(Section):

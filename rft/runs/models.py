@@ -1,36 +1,43 @@
 """Model folders: where a recipe's model is, what it is by content, and how we make a new one."""
 
 import contextlib
-import hashlib
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rft.bundled import bundled
-from rft.errors import RFTError
+from rft.errors import RFTError, shown
 from rft.hub import reading
+from rft.model_folders.content import MARK, file_digests, folder_digest, whole_digest
+from rft.model_folders.inspection import PICKLES, refuse_broken
+from rft.model_folders.reading import read_object, regular_file
 from rft.recipe import Model
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import NotReady, Run, is_run, open_run
-from rft.runs.tables import file_digest
-
-# Written last into every model folder that we make: without it the folder is not a model.
-MARK = "rft.json"
 
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A model to load: its folder or Hub id, and a digest that stands for its content."""
+    """A model to load: its folder, a digest that stands for its content, and how far it is trusted.
+
+    Trust is the recipe's that names the model, never that of a run which it may come from.
+    """
 
     path: str
     digest: str
     revision: str | None = None
     trust_remote_code: bool = False
+    allow_pickle: bool = False
+    foreign: bool = field(default=False, compare=False)
+    """Whether the run did not make it: its tokenizer is tried before it is used."""
+    notes: Path | None = field(default=None, compare=False)
+    """Where it is remembered what was found out of the folder."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -43,62 +50,137 @@ def base_model(run: Run) -> ModelRef:
     return resolve(run.recipe.model, run.path)
 
 
-def resolve(model: Model, cache: Path | None = None) -> ModelRef:
-    """Resolve a model section; digests of foreign folders are remembered in the run folder."""
-    name, _, number = model.path.partition("@")
-    if model.path.startswith("bundled:"):
-        folder = bundled("data") / model.path.removeprefix("bundled:")
-        if not folder.is_dir():
-            raise RFTError(f"model.path: {model.path!r} is not bundled; `bundled:tiny` is")
-    elif is_run(Path(name)) and (not number or number.isdigit()):
-        source = open_run(Path(name))
-        made = adopted(source, last_round(source)) if not number else int(number)
-        folder = source.model_folder(made)
-        if made == 0:
-            return resolve(source.recipe.model, source.path)
-        if not (folder / MARK).is_file():
-            removed = (source.manifest(source.recipe.maker, made) or {}).get("removed")
-            raise RFTError(
-                f"model.path: {model.path!r}: "
-                + (
-                    f"that model was removed ({removed}); keep.models: all keeps them"
-                    if removed
-                    else f"that run holds no finished model {made}; its last is "
-                    f"{last_round(source)}"
-                )
-            )
-    elif Path(model.path).is_dir():
-        folder = Path(model.path)
-    elif number.isdigit():  # no name on the Hub has an @
-        raise RFTError(f"model.path: {model.path!r}: there is no run folder {name}")
-    elif Path(model.path).exists() or model.path.startswith((".", "/", "~")):
-        raise RFTError(f"model.path: {model.path!r} is not a folder")
+def resolve(model: Model, run: Path | None = None) -> ModelRef:
+    """Resolve a model section; what is found out of foreign folders is noted in the run folder."""
+    origin = follow(model)
+    notes = None if run is None else run / "work" / "digests"
+    if origin.folder is not None:
+        refuse_broken(origin.folder, trusted=model.trust_remote_code, pickles=model.allow_pickle)
+        path = origin.folder.resolve()
+        digest = origin.digest or folder_digest(origin.folder, notes)
     else:
-        return _on_the_hub(model, cache)
-    check_folder(folder)
+        path, digest = _on_the_hub(origin.model, run, origin.home)
+        refuse_broken(path, trusted=model.trust_remote_code, pickles=model.allow_pickle)
     return ModelRef(
-        str(folder.resolve()), folder_digest(folder, cache), None, model.trust_remote_code
+        str(path),
+        digest,
+        None,
+        model.trust_remote_code,
+        model.allow_pickle,
+        foreign=True,
+        notes=notes,
     )
 
 
-def _on_the_hub(model: Model, run: Path | None) -> ModelRef:
+@dataclass(frozen=True)
+class Origin:
+    """What a model section comes to, followed through the runs that it names."""
+
+    model: Model
+    """The section that names it, with the caller's trust."""
+    folder: Path | None
+    """None where it is on the Hub."""
+    digest: str | None = None
+    """What the manifest of the run that made it says."""
+    home: Path | None = None
+    """The run folder of that section, which knows its commit; None where it is the caller's."""
+
+
+def follow(model: Model) -> Origin:
+    """Find the folder of a model section, or that it is on the Hub; nothing is downloaded."""
+    seen: list[str] = []
+    home, asked = None, model.path
+    while True:
+        name, _, number = model.path.partition("@")
+        if model.path.startswith("bundled:"):
+            folder = bundled("data") / model.path.removeprefix("bundled:")
+            if not folder.is_dir() or "/" in model.path:
+                raise RFTError(f"model.path: {model.path!r} is not bundled; `bundled:tiny` is")
+            return Origin(model, folder, home=home)
+        if not (_there(name, is_run) and re.fullmatch("[0-9]{0,9}", number)):
+            return Origin(model, _folder_or_none(model.path, number), home=home)
+        source = open_run(Path(name))
+        made = int(number) if number else adopted(source, last_round(source))
+        if made:
+            folder, digest = _made_by(source, made, model.path)
+            return Origin(model, folder, digest)
+        if str(source.path.resolve()) in seen:
+            raise RFTError(f"model.path: {asked!r} names a run that begins with its own model")
+        seen.append(str(source.path.resolve()))
+        home = source.path
+        named = {"path": source.recipe.model.path, "revision": source.recipe.model.revision}
+        model = model.model_copy(update=named)
+
+
+def _made_by(source: Run, made: int, asked: str) -> tuple[Path, str]:
+    """Find a model that a run made, by the digest that its manifest names."""
+    folder, manifest = source.model_folder(made), source.manifest(source.recipe.maker, made)
+    if manifest is None or not (folder / MARK).is_file():
+        removed = (manifest or {}).get("removed")
+        raise RFTError(
+            f"model.path: {asked!r}: "
+            + (
+                f"that model was removed ({removed}); keep.models: all keeps them"
+                if removed
+                else f"that run holds no finished model {made}; its last is {last_round(source)}"
+            )
+        )
+    return folder, source.output_digest(source.recipe.maker, made, "model")
+
+
+def _folder_or_none(path: str, number: str) -> Path | None:
+    """Find a folder by its path; None where it can only be a name on the Hub."""
+    if _there(path, Path.is_dir):
+        return Path(path)
+    if number.isdigit():  # no name on the Hub has an @
+        raise RFTError(f"model.path: {path!r}: there is no run folder {path.partition('@')[0]}")
+    if _there(path, Path.exists) or path.startswith((".", "/", "~")):
+        raise RFTError(f"model.path: {path!r} is not a folder")
+    return None
+
+
+def _there(path: str, ask: Callable[[Path], bool]) -> bool:
+    """Ask something of a path that may be none, or longer than a file system takes."""
+    try:
+        return ask(Path(path))
+    except (OSError, ValueError):
+        return False
+
+
+def _on_the_hub(model: Model, run: Path | None, home: Path | None) -> tuple[Path, str]:
     """Download a Hub model's snapshot and name it by its commit, which the run then keeps to."""
     name = f"{model.path}@{model.revision or 'main'}"
-    pins = run / "hub.json" if run else None
-    pinned = json.loads(pins.read_text()) if pins and pins.is_file() else {}
-    folder = _snapshot(model.path, pinned.get(name) or model.revision, name in pinned)
+    pinned = _pins(home) | _pins(run)
+    folder = _snapshot(
+        model.path, pinned.get(name) or model.revision, name in pinned, model.allow_pickle
+    )
     commit = Path(folder).name
-    if pins and pins.parent.is_dir() and name not in pinned:
-        atomic_text(pins, json.dumps(pinned | {name: commit}, indent=1) + "\n")
-    return ModelRef(folder, f"hub:{model.path}@{commit}", None, model.trust_remote_code)
+    if run is not None and run.is_dir() and name not in pinned:
+        atomic_text(run / "hub.json", json.dumps(_pins(run) | {name: commit}, indent=1) + "\n")
+    return Path(folder), f"hub:{model.path}@{commit}"
+
+
+def _pins(run: Path | None) -> dict[str, str]:
+    """Read at which commits a run has the models of the Hub that it names."""
+    if run is None or not regular_file(run / "hub.json"):
+        return {}
+    pins = read_object(run / "hub.json")
+    for name, commit in pins.items():
+        if not isinstance(commit, str) or not re.fullmatch("[0-9a-zA-Z._-]+", commit):
+            raise RFTError(
+                f"{run / 'hub.json'}: {shown(name)} is at no commit but {shown(commit)}; move the "
+                "file away, and the run takes the commit of today"
+            )
+    return pins
 
 
 @cache
-def _snapshot(name: str, revision: str | None, known: bool) -> str:
+def _snapshot(name: str, revision: str | None, known: bool, pickles: bool) -> str:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    unwanted = ["*.bin", "*.pth", "*.gguf", "*.onnx", "original/*"]
+    unwanted = ["*.gguf", "*.onnx", "original/*"]
+    unwanted += [] if pickles else list(PICKLES)
     if known:
         with contextlib.suppress(LocalEntryNotFoundError):  # no network for what is here already
             return str(
@@ -111,48 +193,6 @@ def _snapshot(name: str, revision: str | None, known: bool) -> str:
         return str(snapshot_download(name, revision=revision, ignore_patterns=unwanted))
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that lacks what a model needs."""
-    wanted = {
-        "config.json": ["config.json"],
-        "weights": ["*.safetensors", "*.bin"],
-        "tokenizer": ["tokenizer.json", "tokenizer.model", "vocab.*"],
-    }
-    for what, patterns in wanted.items():
-        if not any(True for pattern in patterns for _ in folder.glob(pattern)):
-            raise RFTError(
-                f"{folder}: not a model folder, it has no {what} ({' or '.join(patterns)})"
-            )
-
-
-def folder_digest(folder: Path, cache: Path | None = None) -> str:
-    """Hash a model folder by content; a folder of ours has its digest in its mark."""
-    mark = folder / MARK
-    if mark.is_file():
-        return str(json.loads(mark.read_text())["digest"])
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    stamp = json.dumps(
-        [str(folder.resolve()), [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]]
-    )
-    name = hashlib.sha256(stamp.encode()).hexdigest()[:16]
-    remembered = None if cache is None else cache / "work" / "digests" / name
-    if remembered is not None and remembered.is_file():
-        return remembered.read_text()
-    digest = content_digest(folder)
-    if remembered is not None and cache is not None and cache.is_dir():
-        atomic_text(remembered, digest)
-    return digest
-
-
-def content_digest(folder: Path) -> str:
-    """Hash what a model folder holds, its mark and what is written about it aside."""
-    whole = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        if path.suffix.lower() != ".md" and path.name != MARK:
-            whole.update(f"{path.name} {file_digest(path)}\n".encode())
-    return whole.hexdigest()
-
-
 @contextmanager
 def new_model_folder(folder: Path, **about: object) -> Iterator[Path]:
     """Yield a scratch folder which becomes the model, mark and all, when the block ends well."""
@@ -163,8 +203,9 @@ def new_model_folder(folder: Path, **about: object) -> Iterator[Path]:
         yield scratch
         for path in scratch.rglob("*"):  # safetensors keeps its files to their owner
             path.chmod(path.stat().st_mode | scratch.stat().st_mode & 0o444)
-        digest = folder_digest(scratch)
-        atomic_text(scratch / MARK, json.dumps({"digest": digest, **about}, indent=1))
+        files = file_digests(scratch)
+        mark = {"digest": whole_digest(files), "files": files, **about}
+        atomic_text(scratch / MARK, json.dumps(mark, indent=1))
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)
@@ -207,7 +248,10 @@ def made_model(run: Run, round: int) -> ModelRef:
         return base_model(run)
     # `keep.models` may have removed the folder: what a key needs is in the manifest.
     digest = run.output_digest(run.recipe.maker, round, "model")
-    return ModelRef(str(run.model_folder(round)), digest, None, run.recipe.model.trust_remote_code)
+    trust = run.recipe.model
+    return ModelRef(
+        str(run.model_folder(round)), digest, None, trust.trust_remote_code, trust.allow_pickle
+    )
 
 
 def is_there(run: Run, round: int) -> bool:

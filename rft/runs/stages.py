@@ -31,6 +31,7 @@ from typing import Any
 
 import polars as pl
 
+from rft.model_folders.content import folder_digest
 from rft.processes.devices import visible_gpus
 from rft.processes.stopping import Stop
 from rft.runs import tables
@@ -174,7 +175,7 @@ def _describe(run: Run, name: str, place: Path) -> dict[str, Any]:
         if path.is_file()
     }
     if name == "model":
-        return {"digest": json.loads((place / "rft.json").read_text())["digest"], "files": files}
+        return {"digest": folder_digest(place), "files": files}
     return {"digest": tables.folder_digest(place), "files": files}
 
 

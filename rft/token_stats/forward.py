@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rft.errors import RFTError
+from rft.model_folders.loading import load_config, load_weights, longest_text
 from rft.processes.devices import device
 from rft.recipe.section import Auto, Count
 from rft.token_stats.exact import token_statistics
@@ -45,24 +46,13 @@ class Scores:
 
 def load(model: "ModelRef") -> Any:
     """Load a model for scoring: in float32 on a CPU, as it is stored on an accelerator."""
-    from transformers import AutoModelForCausalLM
-
     place = device()
-    dtype = "float32" if place == "cpu" else "auto"
-    try:
-        loaded = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, **model.options)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RFTError(f"{model.path}: the model does not load ({reason})") from None
-    return loaded.to(place).eval()
+    return load_weights(model, "float32" if place == "cpu" else "auto").to(place).eval()
 
 
 def longest(model: "ModelRef") -> float:
     """Give the most tokens that a model reads, by its config."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(model.path, **model.options).get_text_config()
-    return getattr(config, "max_position_embeddings", None) or math.inf
+    return longest_text(load_config(model)) or math.inf
 
 
 def score(

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rft.model_folders.loading import load_config, load_weights
 from rft.prompt import Prompter
 from rft.recipe import Grpo, Lora, Sft
 from rft.runs.models import ModelRef
@@ -42,11 +43,7 @@ def first_device() -> None:
 
 def load_policy(model: ModelRef, lora: Lora | None) -> Any:
     """Load the model to train."""
-    from transformers import AutoModelForCausalLM
-
-    loaded = AutoModelForCausalLM.from_pretrained(
-        model.path, dtype=training_dtype(lora), **model.options
-    )
+    loaded = load_weights(model, training_dtype(lora))
     try:
         loaded.generation_config.validate(strict=True)
     except ValueError:
@@ -87,10 +84,7 @@ def micro_batch(how: Sft | Grpo) -> int:
 
 def saved_dtype(model: ModelRef) -> str:
     """Name the precision that a model is stored in."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(model.path, **model.options).get_text_config()
-    return str(config.dtype or "float32").removeprefix("torch.")
+    return str(load_config(model).dtype or "float32").removeprefix("torch.")
 
 
 def adapters(lora: Lora | None) -> Any:

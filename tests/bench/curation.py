@@ -17,8 +17,9 @@ from rft.engines import Fixed, Request, Sampling
 from rft.engines.transformers import Transformers
 from rft.grading.verifier import Verifier
 from rft.prompt import load_tokenizer, prompter
-from rft.recipe import Prompt
+from rft.recipe import Model, Prompt
 from rft.runs.folder import versions
+from rft.runs.models import resolve
 from rft.seeds import derive
 
 TINY = bundled("data") / "tiny"
@@ -54,7 +55,7 @@ def show(what: str, seconds: dict[str, list[float]], unit: str, amount: int) -> 
 def sampling() -> None:
     """Compare plain decoding with capture, and with transformers' own generate."""
     prompts = prompter(load_tokenizer(TINY), Prompt())
-    engine = Transformers(TINY, prompts, {"batch": 256})
+    engine = Transformers(resolve(Model(path="bundled:tiny")), prompts, {"batch": 256})
     # No end token, so that all arms draw the same number of tokens.
     engine.stops = torch.tensor([-1])
     problems = [json.loads(line) for line in (bundled("data") / "arithmetic/test.jsonl").open()]

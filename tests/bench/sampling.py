@@ -23,7 +23,8 @@ from rft.engines import Finished, Fixed, Request, Sampling
 from rft.engines.transformers import Transformers
 from rft.engines.vllm import Vllm
 from rft.prompt import load_tokenizer, prompter
-from rft.recipe import EngineSettings, Prompt
+from rft.recipe import EngineSettings, Model, Prompt
+from rft.runs.models import resolve
 from rft.token_stats.forward import score
 from tests.broad_model import make_broad_model
 
@@ -50,7 +51,7 @@ def compare(what: str, path: Path, count: int, max_tokens: int, rows: int) -> No
     settings = EngineSettings(kind="vllm", args={"max_num_seqs": rows})
     engine = Vllm(path, prompts, settings, sampling=everything, longest=256, seed=1)
     engine.stops = frozenset()  # all arms draw the same number of tokens
-    embedded = Transformers(path, prompts, {"batch": rows})
+    embedded = Transformers(resolve(Model(path=str(path))), prompts, {"batch": rows})
     embedded.stops = torch.tensor([-1])
     scorer = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
     problems = [json.loads(line) for line in (bundled("data") / "arithmetic/test.jsonl").open()]

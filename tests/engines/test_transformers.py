@@ -8,7 +8,8 @@ from rft.engines import Fixed, Request, Sampling
 from rft.engines.transformers import Transformers
 from rft.errors import Interrupted, RFTError
 from rft.prompt import load_tokenizer, prompter
-from rft.recipe import Prompt
+from rft.recipe import Model, Prompt
+from rft.runs.models import resolve
 from rft.seeds import derive
 
 TINY = bundled("data") / "tiny"
@@ -17,7 +18,7 @@ QUESTIONS = ["What is 3 + 4?", "Compute 3 * 3 + 15.", "Start with 76. Subtract 1
 
 def make(batch: int = 64, **prompt):
     prompts = prompter(load_tokenizer(TINY), Prompt(**prompt))
-    return Transformers(TINY, prompts, {"batch": batch})
+    return Transformers(resolve(Model(path="bundled:tiny")), prompts, {"batch": batch})
 
 
 def requests(engine, count: int = 4) -> list[Request]:
@@ -142,4 +143,4 @@ def test_a_stop_leaves_in_the_middle_of_a_batch(engine):
 def test_an_unknown_argument_is_refused():
     prompts = prompter(load_tokenizer(TINY), Prompt())
     with pytest.raises(RFTError, match=r"engine\.args.*gpu_memory_utilization"):
-        Transformers(TINY, prompts, {"gpu_memory_utilization": 0.9})
+        Transformers(resolve(Model(path="bundled:tiny")), prompts, {"gpu_memory_utilization": 0.9})

@@ -100,8 +100,8 @@ def test_training_memory_counts_weights_gradients_and_two_moments():
 
 def test_disk_counts_rollouts_models_and_the_checkpoints_of_a_training():
     ahead = ahead_of()  # keeps all models, of two rounds
-    # While the last one is written: three models, and two checkpoints of weights and two moments.
-    models = 3 * TINY.weights + 2 * 3 * TINY.weights
+    # While the last one is written: three models, and three checkpoints of weights and two moments.
+    models = 3 * TINY.weights + 3 * 3 * TINY.weights
     assert ahead.disk_gb == pytest.approx((2 * ahead.tokens.value * 11 * 2 + models) / 1e9)
 
 

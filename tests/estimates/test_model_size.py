@@ -4,6 +4,7 @@ Run: python -m pytest tests/estimates/test_model_size.py
 """
 
 import json
+import shutil
 import time
 
 import pytest
@@ -29,13 +30,21 @@ def test_the_bundled_models_shape_is_that_of_the_model_itself():
     assert shape.kv_values == cached // (rows * tokens)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"num_hidden_layers": "many"}'])
-def test_a_config_that_tells_nothing_is_a_warning_and_no_crash(text, tmp_path):
+@pytest.mark.parametrize("text", ["", "[]", "{", "null"])
+def test_a_config_that_is_none_is_an_error(text, tmp_path):
     (tmp_path / "config.json").write_text(text)
-    (tmp_path / "model.safetensors").write_bytes(b"0" * 1000)
     size = find_model(Model(path=str(tmp_path)))
-    assert size.shape is None
-    assert size.level == "warn"
+    assert (size.shape, size.level) == (None, "error")
+    assert size.trouble.startswith(f"{tmp_path / 'config.json'}: ")
+
+
+def test_a_config_that_tells_nothing_is_a_warning_and_no_crash(tmp_path):
+    shutil.copytree(bundled("data") / "tiny", tmp_path / "model")
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    config["num_hidden_layers"] = "many"
+    (tmp_path / "model/config.json").write_text(json.dumps(config))
+    size = find_model(Model(path=str(tmp_path / "model")))
+    assert (size.shape, size.level) == (None, "warn")
     assert size.trouble.isprintable()
 
 
@@ -90,4 +99,4 @@ def test_a_model_in_the_cache_is_found_at_its_revision(tmp_path, monkeypatch):
 def test_a_folder_that_is_not_there_is_an_error(path):
     size = find_model(Model(path=path))
     assert size.level == "error"
-    assert "there is no model folder" in size.trouble
+    assert "is not a folder" in size.trouble or "is not bundled" in size.trouble

@@ -35,7 +35,12 @@ PAPER = "qwen2.5-32b-still3"
 QUICKSTART = {
     "seed": 0,
     "rounds": 2,
-    "model": {"path": "bundled:tiny", "revision": None, "trust_remote_code": False},
+    "model": {
+        "path": "bundled:tiny",
+        "revision": None,
+        "trust_remote_code": False,
+        "allow_pickle": False,
+    },
     "prompt": {
         "style": "chat",
         "system": None,

@@ -15,9 +15,9 @@ import torch
 import transformers
 from torch import nn
 
-from rft.bundled import bundled
 from rft.errors import Interrupted, RFTError
-from rft.runs.models import ModelRef
+from rft.recipe import Model
+from rft.runs.models import resolve
 from rft.token_stats import forward
 from rft.token_stats.forward import Halves, Row, Scores, score, score_batches
 
@@ -76,7 +76,7 @@ def mixed(count: int, seed: int = 0) -> list[tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def tiny() -> Any:
-    return forward.load(ModelRef(str(bundled("data") / "tiny"), "tiny"))
+    return forward.load(resolve(Model(path="bundled:tiny")))
 
 
 def random_model(config: Any, sharpness: float = 1.0) -> Any:

@@ -4,6 +4,8 @@ Run: python -m pytest tests/training/test_checkpoints.py
 """
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +14,13 @@ from pipelines import grpo as stage
 from rft.errors import Interrupted, RFTError
 from rft.exploration.plugin import Plugin
 from rft.processes.stopping import Stop
-from rft.training.checkpoints import COMPLETE, last_checkpoint
+from rft.training.checkpoints import (
+    COMPLETE,
+    by_step,
+    checksums,
+    last_checkpoint,
+    mark_whole,
+)
 from tests.grpo_training import AT_WORK, Grads, learn, recipe_for, trainer_for, weights_of
 
 
@@ -38,12 +46,12 @@ def test_training_goes_on_from_a_checkpoint_to_the_same_weights(tmp_path):
     assert timeless(second.dynamics.rows) == timeless(whole.rows)
     assert len(grads.seen) == 4, "two steps of two updates were left"
     assert [json.loads(line)["step"] for line in journal.read_text().splitlines()] == [1, 2, 3, 4]
-    assert checkpoints(tmp_path / "parts") == ["checkpoint-8"]
+    assert checkpoints(tmp_path / "parts") == ["checkpoint-4", "checkpoint-8"]
 
 
 def checkpoints(folder):
     """Name the checkpoints of a training."""
-    return [path.name for path in (folder / "checkpoints").glob("checkpoint-*")]
+    return [path.name for path in by_step(folder / "checkpoints")]
 
 
 def end_after(trainer, step, stop):
@@ -87,7 +95,7 @@ def test_the_last_checkpoint_is_the_last_whole_one(tmp_path):
     for step in (8, 10, 12):
         (tmp_path / f"checkpoint-{step}").mkdir()
     for step in (8, 10):
-        (tmp_path / f"checkpoint-{step}" / COMPLETE).touch()
+        mark_whole(tmp_path / f"checkpoint-{step}")
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-8", "checkpoint-10"}
 
@@ -106,3 +114,95 @@ def test_a_reset_reference_survives_a_kill(tmp_path):
     (tmp_path / "model").mkdir()
     stage.train(second, second.prompts, tmp_path / "model", Stop(), dtype="float32")
     assert torch.equal(weights_of(second), whole.weights)
+
+
+# Damage -------------------------------------------------------------------------------------------
+
+FILES = (
+    *("model.safetensors", "config.json", "optimizer.pt", "scheduler.pt", "rng_state.pth"),
+    *("trainer_state.json", "rft-state.pt", COMPLETE),
+)
+PLUGINS = {"entropy_gate": {"high": 0.6, "low": 0.5}}
+STEPS = {"steps": 3, "save_every": 1}
+
+
+@pytest.fixture(scope="module")
+def left_after_two_steps(tmp_path_factory):
+    """Train two steps of three, each with its checkpoint; and all three, undisturbed."""
+    folder = tmp_path_factory.mktemp("left")
+    whole = learn(folder / "whole", PLUGINS, **STEPS)
+    stop = Stop()
+    first = trainer_for(recipe_for(PLUGINS, **STEPS), folder / "parts", stop=stop)
+    end_after(first, 2, stop)
+    with pytest.raises(Interrupted, match="after step 2 of 3"):
+        stage.train(first, first.prompts, folder / "model", stop, dtype="float32")
+    assert checkpoints(folder / "parts") == ["checkpoint-1", "checkpoint-2"]
+    return folder / "parts", whole
+
+
+def resume(folder: Path, whole) -> tuple[list[str], int]:
+    """Go on, hold what is learnt against the undisturbed, and give what is said and repeated."""
+    said, grads = [], Grads()
+    trainer = trainer_for(recipe_for(PLUGINS, **STEPS), folder)
+    trainer.say = said.append
+    trainer.add_callback(grads)
+    (folder / "model").mkdir()
+    stage.train(trainer, trainer.prompts, folder / "model", Stop(), dtype="float32")
+    assert torch.equal(weights_of(trainer), whole.weights)
+    assert timeless(trainer.dynamics.rows) == timeless(whole.rows)
+    journal = (folder / "dynamics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in journal] == [1, 2, 3]
+    return said, len(grads.seen)
+
+
+def flip(path: Path) -> None:
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 0xFF
+    path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_checkpoint_with_a_flipped_file_is_noticed_and_the_one_before_gone_on_from(
+    left_after_two_steps, tmp_path, name
+):
+    left, whole = left_after_two_steps
+    shutil.copytree(left, tmp_path / "parts")
+    flip(tmp_path / "parts/checkpoints/checkpoint-2" / name)
+    said, steps = resume(tmp_path / "parts", whole)
+    assert steps == 2, "step 1 was left"
+    (line,) = said
+    assert "checkpoint-2: " in line
+    assert name in line
+    assert "the checkpoint before it is looked at" in line
+
+
+def test_damage_to_every_checkpoint_begins_the_training_anew(left_after_two_steps, tmp_path):
+    left, whole = left_after_two_steps
+    shutil.copytree(left, tmp_path / "parts")
+    (tmp_path / "parts/checkpoints/checkpoint-1/scheduler.pt").unlink()
+    optimizer = tmp_path / "parts/checkpoints/checkpoint-2/optimizer.pt"
+    optimizer.write_bytes(optimizer.read_bytes()[:1000])
+    said, steps = resume(tmp_path / "parts", whole)
+    assert steps == 3
+    assert "optimizer.pt is not what was written" in said[0]
+    assert "checkpoint-1: scheduler.pt is missing" in said[1]
+    assert said[1].endswith("training begins anew")
+
+
+def test_the_files_of_a_checkpoint_are_the_ones_that_tests_flip(left_after_two_steps):
+    left, _ = left_after_two_steps
+    there = set(checksums(left / "checkpoints/checkpoint-2"))
+    assert set(FILES) - {COMPLETE} <= there
+
+
+def test_a_kill_between_mark_and_removal_leaves_one_checkpoint_too_many(
+    left_after_two_steps, tmp_path
+):
+    left, whole = left_after_two_steps
+    shutil.copytree(left, tmp_path / "parts")
+    shutil.copytree(
+        tmp_path / "parts/checkpoints/checkpoint-1", tmp_path / "parts/checkpoints/checkpoint-0"
+    )
+    said, steps = resume(tmp_path / "parts", whole)
+    assert (said, steps) == ([], 1)
+    assert checkpoints(tmp_path / "parts") == ["checkpoint-2", "checkpoint-3"]

@@ -12,16 +12,17 @@ from transformers import AutoModelForCausalLM
 from pipelines import sft
 from rft.bundled import bundled
 from rft.errors import Interrupted, RFTError
+from rft.model_folders.content import MARK, content_digest
 from rft.processes.stopping import Stop
 from rft.prompt import load_tokenizer, prompter
-from rft.recipe import Prompt, Sft
+from rft.recipe import Model, Prompt, Sft
 from rft.recipe.loading import load_recipe
-from rft.runs.models import MARK, ModelRef, folder_digest, new_model_folder
+from rft.runs.models import ModelRef, new_model_folder, resolve
 from rft.training import policy
 from rft.training.arguments import check_trainer_arguments
 
 TINY = bundled("data") / "tiny"
-MODEL = ModelRef(str(TINY), "tiny")
+MODEL = resolve(Model(path="bundled:tiny"))
 ANSWERS = [f"{n} + {n} = {2 * n}. The answer is $\\boxed{{{2 * n}}}$." for n in range(12)]
 
 
@@ -98,7 +99,7 @@ def half_precision_base(folder) -> ModelRef:
     """Store the bundled model in bfloat16."""
     AutoModelForCausalLM.from_pretrained(TINY).bfloat16().save_pretrained(folder)
     load_tokenizer(TINY).save_pretrained(folder)
-    return ModelRef(str(folder), "half")
+    return resolve(Model(path=str(folder)))
 
 
 def test_an_adapter_is_merged_in_float32_and_rounded_once(tmp_path):
@@ -154,7 +155,7 @@ def test_a_base_with_sampling_flags_but_no_sampling_can_be_trained_and_saved(tmp
     prompts = prompter(load_tokenizer(base), Prompt())
     trainer = sft.make_trainer(
         settings(),
-        model=ModelRef(str(base), "flags"),
+        model=resolve(Model(path=str(base))),
         prompts=prompts,
         targets=rows(prompts),
         seed=7,
@@ -192,7 +193,24 @@ def test_training_resumed_after_a_stop_ends_with_the_same_weights(tmp_path):
     resumed, prompts = build(tmp_path / "broken", epochs=2)
     with new_model_folder(tmp_path / "b") as folder:
         sft.train(resumed, prompts, folder, Stop(), dtype="float32")
-    assert folder_digest(tmp_path / "a") == folder_digest(tmp_path / "b")
+    assert content_digest(tmp_path / "a") == content_digest(tmp_path / "b")
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "model.safetensors", "trainer_state.json"])
+def test_training_goes_back_to_the_last_whole_checkpoint_to_the_same_weights(tmp_path, name):
+    whole, prompts = build(tmp_path / "whole")
+    with new_model_folder(tmp_path / "a") as folder:
+        sft.train(whole, prompts, folder, Stop(), dtype="float32")
+    damaged = tmp_path / "whole/checkpoints/checkpoint-3" / name
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 0xFF]))
+    resumed, prompts = build(tmp_path / "whole")
+    said: list[str] = []
+    with new_model_folder(tmp_path / "b") as folder:
+        sft.train(resumed, prompts, folder, Stop(), dtype="float32", say=said.append)
+    assert content_digest(tmp_path / "a") == content_digest(tmp_path / "b")
+    assert [name in line for line in said] == [True]
+    assert resumed.state.global_step == 3
 
 
 def sft_callback():
@@ -207,7 +225,7 @@ def test_the_model_folder_is_complete_and_ends_where_its_targets_end(tmp_path):
         figures = sft.train(trainer, prompts, folder, Stop(), dtype="float32")
     model = tmp_path / "model"
     assert figures["steps"] == 3
-    assert json.loads((model / MARK).read_text())["digest"] == folder_digest(model)
+    assert json.loads((model / MARK).read_text())["digest"] == content_digest(model)
     generation = json.loads((model / "generation_config.json").read_text())
     assert generation["eos_token_id"][0] == prompts.end_id
     again = prompter(load_tokenizer(model), Prompt())

@@ -3,7 +3,7 @@
 What the kinds of runs say differently is in rounds.py and online.py beside it.
 """
 
-import json
+import dataclasses
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +16,13 @@ import yaml
 from pipelines.readers.cards.markdown import code, fenced, flow, markdown, plain, short
 from pipelines.readers.sources import UNSTATED, model_licence, sources
 from rft import licences
+from rft.errors import RFTError
 from rft.measuring.gain import gain_of, in_words
 from rft.measuring.pass_at_k import pass_interval, solved
-from rft.prompt import load_tokenizer, prompter
+from rft.model_folders.content import read_mark
+from rft.prompt import open_prompter
 from rft.runs import tables
 from rft.runs.folder import Run
-from rft.runs.models import MARK as MODEL_MARK
 from rft.runs.models import base_model
 from rft.seeds import derive
 
@@ -251,11 +252,15 @@ def end_token(run: Run, made: Manifests) -> str:
     if run.recipe.prompt.end != "auto":
         return run.recipe.prompt.end
     for each in of_stage(made, run.recipe.maker):
-        mark = run.model_folder(each["round"]) / MODEL_MARK
-        if mark.is_file():
-            return str(json.loads(mark.read_text())["end"])
-    base = base_model(run)
-    return prompter(load_tokenizer(base.path, **base.options), run.recipe.prompt).end
+        mark = read_mark(run.model_folder(each["round"]))
+        if mark is not None and isinstance(mark.get("end"), str):
+            return str(mark["end"])
+    # What only reads a run runs no code of a model, whatever the run's recipe says.
+    base = dataclasses.replace(base_model(run), trust_remote_code=False)
+    try:
+        return open_prompter(base, run.recipe.prompt).end
+    except RFTError:
+        return run.recipe.prompt.end
 
 
 def license_words(license_id: str | None) -> str:

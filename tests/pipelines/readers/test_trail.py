@@ -10,7 +10,17 @@ from pipelines.readers.show import choose, listing, model_of, trail_of, whole
 from pipelines.readers.trail_words import model_words, text_trace
 from rft.cli import cli
 from rft.runs.folder import Run
-from tests.small_run import RIGHT, WRONG, Sample, evaluate, new_run, prepare, solved, whole_round
+from tests.small_run import (
+    RIGHT,
+    WRONG,
+    Sample,
+    digest_of_model,
+    evaluate,
+    new_run,
+    prepare,
+    solved,
+    whole_round,
+)
 
 ANSWERS = {("test", "test", "t0"): solved(1, 4), ("dev", "dev", "d0"): solved(2, 4)}
 DEV = ("prepare.dev={source: bundled:arithmetic, split: dev}", "evaluate.dev_n=4")
@@ -49,7 +59,7 @@ def test_every_model_whose_training_read_the_round_is_named(tmp_path, data, taug
     models = trail_of(run, whole(run, chosen))["models"]
     assert [each["model"] for each in models] == taught
     assert {each["epochs"] for each in models} == {3}
-    assert [each["digest"] for each in models] == [f"model{number}" for number in taught]
+    assert [each["digest"] for each in models] == [digest_of_model(number) for number in taught]
     assert all(each["adopted"] for each in models)
 
 
@@ -90,7 +100,7 @@ def test_the_steps_lead_from_the_source_through_the_model_to_the_row_and_on(tmp_
         (1, "gate"),
         *((2, stage) for stage in ("sample", "grade", "filter", "select", "sft", "gate")),
     ]
-    assert traced["model"] | {"digest": "model1", "number": 1} == traced["model"]
+    assert traced["model"] | {"digest": digest_of_model(1), "number": 1} == traced["model"]
     # Each is read by what comes after it, by its digest.
     wrote = {digest for step in traced["steps"] for digest in step["wrote"].values()}
     read = traced["steps"][3]["read"]
