@@ -151,7 +151,7 @@ def _take(path: Path, token: str) -> None:
 
 
 def _give_back(path: Path, token: str) -> None:
-    """Remove the lock if it is ours yet, whatever the disk says to that: there may be worse to tell."""
+    """Remove the lock if it is ours yet, whatever the disk says: there may be worse to tell."""
     with contextlib.ExitStack() as turn:
         guard = None
         with contextlib.suppress(OSError):  # a full disk has no room for it
