@@ -11,11 +11,11 @@ import polars as pl
 
 from rft.errors import Interrupted
 from rft.processes import devices
+from rft.runs.leftovers import ARRAY
 from rft.runs.stages import Job, mark_of
 from rft.sampling import worker_pool
 from rft.sampling.plan import Plan
 from rft.sampling.shards import (
-    ARRAY,
     FAILED,
     FinishedRollouts,
     Receipt,

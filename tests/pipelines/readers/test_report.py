@@ -218,7 +218,9 @@ def test_engines_and_the_limit_are_told_and_the_forecast_is_held_against_what_ca
 
     def change(stage: str, round: int, /, **fields: object) -> None:
         path = run.manifest_path(stage, round)
-        made = json.loads(path.read_text()) if path.exists() else {}
+        made = {name: {} for name in ("settings", "inputs", "outputs", "counts")}
+        made |= {"stage": stage, "round": round, "key": "k"}
+        made = json.loads(path.read_text()) if path.exists() else made
         atomic_text(path, json.dumps(made | fields))
 
     workers = {
