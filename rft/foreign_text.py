@@ -14,8 +14,6 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from rich.cells import cell_len, chop_cells
-
 # What acts on a terminal or cannot be seen: controls, formats (bidirectional ones too), separators.
 HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -48,6 +46,8 @@ def unbroken(text: str) -> str:
 
 def one_line(text: str, width: int) -> str:
     """Write text in one line of at most `width` columns, with an ellipsis where it is cut."""
+    from rich.cells import cell_len, chop_cells
+
     # What is far beyond the width need not be looked at.
     line = unbroken(text[: 4 * width])
     if len(text) <= 4 * width and cell_len(line) <= width:
@@ -57,6 +57,8 @@ def one_line(text: str, width: int) -> str:
 
 def ending(text: str, width: int) -> str:
     """Write the end of a text in one line, with an ellipsis where its start is left out."""
+    from rich.cells import cell_len
+
     line = unbroken(text[-width:])
     if len(text) <= width and cell_len(line) <= width:
         return line

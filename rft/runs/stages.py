@@ -31,6 +31,7 @@ from typing import Any
 
 import polars as pl
 
+from rft.foreign_text import harmless
 from rft.processes.devices import visible_gpus
 from rft.processes.stopping import Stop
 from rft.runs import tables
@@ -152,7 +153,7 @@ def _commit(job: Job, about: dict[str, Any], seconds: float) -> None:
         "gpus": visible_gpus(),
         "finished": now(),
         "versions": versions(),
-        **job.notes,
+        **harmless(job.notes),
     }
     atomic_text(run.manifest_path(stage, round), json.dumps(manifest, indent=1) + "\n")
     shutil.rmtree(job.work, ignore_errors=True)
