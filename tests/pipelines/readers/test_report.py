@@ -24,6 +24,7 @@ from tests.small_run import (
     grade,
     new_run,
     prepare,
+    reseal,
     sample,
     solved,
     whole_round,
@@ -383,6 +384,7 @@ def test_how_many_problems_of_a_benchmark_are_measured_is_said(tmp_path):
     ).with_columns(question=pl.lit("?"), gold=pl.lit(["1"]), source=pl.lit("x"))
     path = run.folder("set_aside", 0)
     tables.write(path, "set_aside", tables.pad(rows, "set_aside"))
+    reseal(run, "set_aside", 0)
     assert aside.is_empty()
     heads = [line for line in lines_of(run, "Did it work?") if line.startswith("test:")]
     problems = len(measured(0))
@@ -525,4 +527,5 @@ def test_estimates_are_named_as_such(tmp_path):
     tables.write(
         run.folder("graded", 1), "graded", graded.with_columns(stats_origin=pl.lit("topk"))
     )
+    reseal(run, "graded", 1)
     assert "warning: some are estimates" in text_report(run)
