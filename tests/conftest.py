@@ -3,6 +3,8 @@
 import fcntl
 import gc
 import os
+import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -36,9 +38,12 @@ def stages_here(monkeypatch) -> None:
 
     def here(name: str, run: Run, round: int, stop: Stop) -> None:
         words = [] if name == "preflight" else ["--round", round]
-        code = invoke(name, run.path, *words, "--grace", f"{stop.grace}s").exit_code
-        if code:
-            raise ChildFailed(code)
+        done = invoke(name, run.path, *words, "--grace", f"{stop.grace}s")
+        sys.stderr.write(done.stderr)  # as a child's is its driver's
+        if done.exc_info and not issubclass(done.exc_info[0], SystemExit):
+            traceback.print_exception(*done.exc_info)
+        if done.exit_code:
+            raise ChildFailed(done.exit_code)
 
     monkeypatch.setattr("pipelines.perform.in_child", here)
 

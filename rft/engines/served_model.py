@@ -62,7 +62,10 @@ async def models_of(endpoint: Endpoint, client: Any) -> dict[str, Served]:
     try:
         # A typing error in the address should not take a minute to be told.
         return await endpoint.persist(
-            client.models.with_streaming_response.list, 2**24, served_models, retries=2
+            client.models.with_streaming_response.list,
+            2**24,
+            served_models,
+            retries=min(2, endpoint.most_retries),
         )
     except Refused as trouble:
         raise RFTError(f"{where}: {trouble}; {UP_TO_V1}") from None

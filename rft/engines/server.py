@@ -286,7 +286,7 @@ class _Missing:
         if not self.kinds:
             return
         count = self.kinds.total()
-        why = "; ".join(f"{n:,} times {self.words[kind]}" for kind, n in sorted(self.kinds.items()))
+        why = "; ".join(f"{self.words[kind]} ({n:,})" for kind, n in sorted(self.kinds.items()))
         if self.refused is None:
             raise Interrupted(
                 f"{where}: {count:,} of {answered + count:,} answers asked for are missing "
