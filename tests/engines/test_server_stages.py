@@ -75,7 +75,9 @@ def test_a_measurement_with_missing_answers_is_refused_and_asked_for_again(stage
     begun, [trouble], seeds = stage.do("evaluate", 0)
     assert set(seeds) == stage.bad if array else len(set(seeds)) == 260
     of = 4 if array else 260
-    assert re.search(rf"4 of {of} answers asked for are missing .HTTP 500: no reason .4.", str(trouble))
+    assert re.search(
+        rf"4 of {of} answers asked for are missing .HTTP 500: no reason .4.", str(trouble)
+    )
     assert isinstance(trouble, Interrupted)
     assert "\n" not in str(trouble)
     assert begun.manifest("evaluate", 0) is None

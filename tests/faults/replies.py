@@ -24,70 +24,85 @@ from tests.faults.cases import content
 TEXT = "So the answer is $\\boxed{7}$."
 
 
+class Replies(ThreadingHTTPServer):
+    """The replies of a case, one after the other."""
+
+    daemon_threads = True
+
+    def __init__(self, replies: list[Any]):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.replies, self.lock = list(replies), threading.Lock()
+
+    def handle_error(self, *_args: Any) -> None:
+        """Say nothing: whoever has heard enough hangs up."""
+
+    def next(self) -> dict[str, Any]:
+        """Give the reply to the next request."""
+        with self.lock:
+            reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        return {} if reply == "good" else reply
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request, and the reply to it."""
+
+    protocol_version = "HTTP/1.1"
+    server: Replies
+
+    def log_message(self, *_args: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        """List the models."""
+        reply = self.server.next()
+        listed = reply.get("models", [{"id": "tiny", "max_model_len": 4096}])
+        self.answer(reply, {"data": listed})
+
+    def do_POST(self) -> None:
+        """Complete a prompt."""
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        reply = self.server.next()
+        usage = {"prompt_tokens": len(asked["prompt"]), "completion_tokens": 1}
+        choice = {"index": 0, "text": TEXT, "finish_reason": "stop", "logprobs": None}
+        choices = [{**choice, **reply.get("choice", {})}]
+        self.answer(reply, {"choices": choices, "usage": usage, **reply.get("answer", {})})
+
+    def answer(self, reply: dict[str, Any], good: dict[str, Any]) -> None:
+        """Send what a reply says, or a good answer."""
+        if "raw" in reply:
+            self.wfile.write(content(reply["raw"]))
+            self.close_connection = True
+            return
+        body = json.dumps(good).encode()
+        if reply.get("echo"):
+            body = echo(dict(self.headers))
+        elif "body" in reply:
+            body = content(reply["body"])
+        self.send_response(reply.get("status", 200))
+        for name, value in reply.get("headers", {}).items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(10**15 if reply.get("endless") else len(body)))
+        self.end_headers()
+        self.send(reply, body)
+
+    def send(self, reply: dict[str, Any], body: bytes) -> None:
+        """Send a body whole, in part, without end, or a byte at a time."""
+        if reply.get("drip"):
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.05)
+            return
+        if reply.get("cut"):
+            body, self.close_connection = body[: len(body) // 2], True
+        self.wfile.write(body)
+        while reply.get("endless"):
+            self.wfile.write(body)
+
+
 @contextlib.contextmanager
 def serve(replies: list[Any]) -> Iterator[str]:
     """Serve replies, and give the address of the server."""
-    asked, lock = iter(range(10**9)), threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_args: Any) -> None:
-            pass
-
-        def do_GET(self) -> None:
-            self.answer({"data": [{"id": "tiny", "max_model_len": 4096}]})
-
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            usage = {"prompt_tokens": len(asked["prompt"]), "completion_tokens": 1}
-            choice = {"index": 0, "text": TEXT, "finish_reason": "stop", "logprobs": None}
-            self.answer({"choices": [choice], "usage": usage})
-
-        def answer(self, good: dict[str, Any]) -> None:
-            with lock:
-                number = next(asked)
-            reply = replies[min(number, len(replies) - 1)]
-            reply = {} if reply == "good" else reply
-            if "raw" in reply:
-                self.wfile.write(content(reply["raw"]))
-                self.close_connection = True
-                return
-            body = self.body(reply, good)
-            self.send_response(reply.get("status", 200))
-            for name, value in reply.get("headers", {}).items():
-                self.send_header(name, value)
-            length = 10**15 if reply.get("endless") else len(body)
-            self.send_header("content-length", str(length))
-            self.end_headers()
-            if reply.get("cut"):
-                body, self.close_connection = body[: len(body) // 2], True
-            self.wfile.write(b"" if reply.get("drip") else body)
-            while reply.get("endless"):
-                self.wfile.write(body)
-            for byte in body if reply.get("drip") else b"":
-                self.wfile.write(bytes([byte]))
-                time.sleep(0.05)
-
-        def body(self, reply: dict[str, Any], good: dict[str, Any]) -> bytes:
-            if reply.get("echo"):
-                return echo(dict(self.headers))
-            if "body" in reply:
-                return content(reply["body"])
-            if "models" in reply and "data" in good:
-                good = {"data": reply["models"]}
-            if "choices" in good:
-                choice = {**good["choices"][0], **reply.get("choice", {})}
-                good = {**good, "choices": [choice], **reply.get("answer", {})}
-            return json.dumps(good).encode()
-
-    class Quiet(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_args: Any) -> None:
-            pass  # whoever has heard enough hangs up
-
-    server = Quiet(("127.0.0.1", 0), Handler)
+    server = Replies(replies)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/v1"
