@@ -17,6 +17,7 @@ from typing import Any
 
 from rft.runs.folder import Run, now
 from rft.runs.leftovers import ARRAY
+from rft.runs.records import Record
 
 # What says what was spent, in a run folder and in each folder of `stale/`.
 MANIFESTS = "manifest/round-*/*.json"
@@ -106,22 +107,46 @@ def read(path: Path) -> dict[str, Any]:
     try:
         seen = path.stat()
         return _read(path, seen.st_mtime_ns, seen.st_size)
-    except (OSError, ValueError):  # put away just now; what is damaged is told where it is needed
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ):  # put away just now; what is damaged is told where it is needed
         return {}
+
+
+class Worker(Record):
+    """What one worker has spent."""
+
+    tokens: int
+    gpu_seconds: float = 0.0
+
+
+class Told(Record):
+    """What a manifest or receipt says of what was spent."""
+
+    stage: str = ""
+    tokens: int | None = None
+    workers: dict[str, Worker] | None = None
+    seconds: float = 0.0
+    gpus: int = 0
 
 
 @lru_cache(maxsize=1 << 16)
 def _read(path: Path, _changed: int, _size: int) -> dict[str, Any]:
-    told = json.loads(path.read_text())
-    wanted = ("stage", "tokens", "workers", "seconds", "gpus")
-    return {name: told[name] for name in wanted if name in told}
+    told = Told.model_validate(json.loads(path.read_bytes()))
+    return told.model_dump(exclude_unset=True)
 
 
 def steps(path: Path) -> Iterator[dict[str, Any]]:
     """Read the steps of an online training that is not done."""
-    for line in path.read_text().splitlines(keepends=True):
-        if line.endswith("\n"):  # the last one may just be being written
-            yield json.loads(line)
+    for line in path.read_bytes().split(b"\n")[:-1]:  # the last one may just be being written
+        try:
+            step = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(step, dict) and isinstance(step.get("tokens", 0), int):
+            yield step
 
 
 # Time ---------------------------------------------------------------------------------------------

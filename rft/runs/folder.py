@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from rft.recipe.loading import dump, load_stored
 from rft.runs import lock, tables
 from rft.runs.atomic import atomic_text
 from rft.runs.leftovers import remove_left_over
-from rft.runs.records import Manifest, read_event, read_record
+from rft.runs.records import Manifest, read_event, read_record, sealed
 from rft.runs.schemas import SCHEMA_VERSION
 
 # Tables that are made before any round; these shards lie directly in their folder.
@@ -173,6 +173,10 @@ class Run:
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise RFTError(f"{path}: it lists {shown(name)}, outside of the run; {remedy}")
         return dict(manifest)
+
+    def write_manifest(self, stage: str, round: int, manifest: Mapping[str, Any]) -> None:
+        """Say that a stage is done, and how."""
+        atomic_text(self.manifest_path(stage, round), sealed(manifest))
 
     def manifests(self) -> Iterator[dict[str, Any]]:
         """Read every manifest, by round."""

@@ -1,6 +1,8 @@
 """Small JSON files of a run, read back as what they must be: what is not is told in one line."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from rft.errors import RFTError
 from rft.foreign_text import short
+
+# A hash of all else that a record says. It keeps no attacker out: anyone can make one.
+SEAL = "seal"
 
 
 class Record(BaseModel):
@@ -83,6 +88,18 @@ def read_event(line: bytes) -> dict[str, Any] | None:
     return event
 
 
+def sealed(record: Mapping[str, Any]) -> str:
+    """Write a record with a hash of what it says, so that damage and changes by hand are seen."""
+    told = {name: value for name, value in record.items() if name != SEAL}
+    return json.dumps(told | {SEAL: _hash(told)}, indent=1) + "\n"
+
+
+def _hash(told: Mapping[str, Any]) -> str:
+    # As it is read back: lists for tuples, texts for the keys of a mapping.
+    text = json.dumps(json.loads(json.dumps(told)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def read_record(path: Path, shape: type[Record], what: str, remedy: str) -> dict[str, Any] | None:
     """Read a small JSON file of ours, None where there is none; refuse what has another shape."""
     try:
@@ -91,7 +108,10 @@ def read_record(path: Path, shape: type[Record], what: str, remedy: str) -> dict
         else:
             record: dict[str, Any] = json.loads(path.read_bytes())
             shape.model_validate(record)
-            return record
+            seal = record.pop(SEAL, None)  # the first versions had none
+            if seal is None or seal == _hash(record):
+                return record
+            reason = "changed since it was written"
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:

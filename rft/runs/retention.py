@@ -1,9 +1,7 @@
 """Which models stay on disk."""
 
-import json
 import shutil
 
-from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run
 from rft.runs.models import adopted, last_round
 
@@ -46,7 +44,7 @@ def remove(run: Run, number: int) -> None:
     assert manifest is not None, f"model {number} has no manifest"
     manifest["outputs"]["model"]["files"] = {}
     manifest["removed"] = f"keep.models: {run.recipe.keep.models}"
-    atomic_text(run.manifest_path(maker, number), json.dumps(manifest, indent=1) + "\n")
+    run.write_manifest(maker, number, manifest)
     folder = run.model_folder(number)
     # Renamed before it is taken apart: a folder by its own name is always whole.
     folder.rename(folder.with_name(f".{folder.name}.removed"))

@@ -155,7 +155,7 @@ def _commit(job: Job, about: dict[str, Any], seconds: float) -> None:
         "versions": versions(),
         **harmless(job.notes),
     }
-    atomic_text(run.manifest_path(stage, round), json.dumps(manifest, indent=1) + "\n")
+    run.write_manifest(stage, round, manifest)
     shutil.rmtree(job.work, ignore_errors=True)
 
 

@@ -18,7 +18,6 @@ from rft.grading.answers import answer_box
 from rft.processes import devices
 from rft.prompt import Prompter
 from rft.recipe import Evaluate, Grpo, Recipe, Sample
-from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run, key_of, now
 from rft.runs.models import base_model
 from rft.runs.stages import Job
@@ -79,7 +78,7 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
         **told,
         "finished": now(),
     }
-    atomic_text(run.manifest_path("preflight", 0), json.dumps(manifest, indent=1) + "\n")
+    run.write_manifest("preflight", 0, manifest)
     return ahead
 
 

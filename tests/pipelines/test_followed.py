@@ -299,10 +299,9 @@ def test_numbers_that_json_does_not_know_are_null(tmp_path, monkeypatch):
     run = gated(tmp_path / "run", "rounds=1", to_file(heard))
 
     def unknown(*_: object) -> None:
-        path = run.manifest_path("gate", 1)
-        gate = json.loads(path.read_text())
+        gate = run.manifest("gate", 1)
         gate["comparisons"][0]["difference"] = [-0.5, float("-inf"), -0.25]
-        path.write_text(json.dumps(gate))
+        run.write_manifest("gate", 1, gate)
 
     stand_in(monkeypatch, 20, 5)
     real = Notices.round

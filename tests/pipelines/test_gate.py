@@ -1,6 +1,5 @@
 """What the gate writes down, says and refuses, on run folders without any model."""
 
-import json
 from functools import partial
 
 import polars as pl
@@ -67,7 +66,7 @@ def test_a_decision_hangs_on_the_measurements_of_every_adopted_model(tmp_path):
     assert sound(run, "gate", 3) is not None
     manifest = run.manifest("evaluate", 1)
     manifest["outputs"]["evaluations"]["digest"] = "another"
-    run.manifest_path("evaluate", 1).write_text(json.dumps(manifest))
+    run.write_manifest("evaluate", 1, manifest)
     assert sound(run, "gate", 3) is None
 
 
@@ -124,7 +123,7 @@ def test_a_decision_of_version_0_1_is_still_reported(tmp_path):
     manifest["inputs"] = {"evaluations": "a", "evaluations before": "b"}
     manifest["inputs"]["evaluations"] = run.output_digest("evaluate", 1, "evaluations")
     manifest |= {"compared_with": 0, "difference": [-0.25, -0.4, -0.1], "metric": "pass@1"}
-    run.manifest_path("gate", 1).write_text(json.dumps(manifest))
+    run.write_manifest("gate", 1, manifest)
     words = " ".join(text_report(run).split())
     assert (
         "model 1 refused, surely worse: dev Pass@1 -25.0 [-40.0, -10.0] points against model 0 "

@@ -100,8 +100,7 @@ def test_only_what_is_new_or_came_out_otherwise_is_logged(tmp_path, logged):
     assert is_behind(run)
     log_rounds(run)
     assert [list(points) for _, points in logged] == [[0, 1], [2]]
-    manifest = run.manifest_path("evaluate", 1)
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"tokens": 7}))
+    run.write_manifest("evaluate", 1, run.manifest("evaluate", 1) | {"tokens": 7})
     log_rounds(run)
     assert list(logged[-1][1]) == [1, 2]  # the tokens of the run up to 2 are others too
     assert not is_behind(run)
@@ -116,8 +115,7 @@ def test_a_round_that_is_redone_is_said(tmp_path, monkeypatch):
         log_rounds(run)
 
     monkeypatch.setattr(tracking, "attempt", here)
-    manifest = run.manifest_path("evaluate", 1)
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"tokens": 7}))
+    run.write_manifest("evaluate", 1, run.manifest("evaluate", 1) | {"tokens": 7})
     track_rounds(run, Stop(), said.append)
     assert said == ["track: logged once more, since it came out otherwise: round 1"]
 

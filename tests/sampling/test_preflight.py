@@ -1,6 +1,5 @@
 """The preflight: an engine has room for its probes and is warm first, and what is made of them."""
 
-import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,7 +8,6 @@ import pytest
 from pipelines import evaluate
 from rft.engines import Finished, Request, open_engine
 from rft.processes.stopping import Stop
-from rft.runs.atomic import atomic_text
 from rft.runs.stages import Job, Stage
 from rft.sampling import preflight
 from tests.small_run import evaluate as write_evaluation
@@ -166,12 +164,11 @@ def test_a_stage_that_is_done_tells_the_speed_in_place_of_the_probes(plan):
     assert preflight.recorded(asked.run).speed.rough
     run, answers = asked.run, {("test", "test", "t0"): solved(1, 4)}
     write_evaluation(run, 0, answers)
-    path = run.manifest_path("evaluate", 0)
-    made = json.loads(path.read_text())
-    atomic_text(path, json.dumps(made | {"tokens_per_second": 1234}))
+    made = run.manifest("evaluate", 0)
+    run.write_manifest("evaluate", 0, made | {"tokens_per_second": 1234})
     speed = preflight.recorded(run).speed
     assert (speed.tokens_per_second, speed.rough) == (1234, False)
     assert speed.source == "as in evaluate of the base"
     made["settings"]["engine"] = {"kind": "vllm"}
-    atomic_text(path, json.dumps(made | {"tokens_per_second": 1234}))
+    run.write_manifest("evaluate", 0, made | {"tokens_per_second": 1234})
     assert preflight.recorded(run).speed.rough

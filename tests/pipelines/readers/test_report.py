@@ -12,7 +12,6 @@ from rft.cli import cli
 from rft.foreign_text import visible
 from rft.measuring.pass_at_k import paired_difference_of, pass_interval
 from rft.runs import tables
-from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run, open_run, save_recipe
 from rft.runs.stages import Job
 from rft.seeds import derive
@@ -167,13 +166,12 @@ def test_the_selected_are_set_against_the_pool(done):
 
 def noted(run: Run, **changed: object) -> None:
     """Change what `select` noted of the selected, or take it away: older versions had none."""
-    path = run.manifest_path("select", 1)
-    manifest = json.loads(path.read_text())
+    manifest = run.manifest("select", 1)
     if changed:
         manifest["composition"]["roles"]["positive"]["selected"] |= changed
     else:
         del manifest["composition"]
-    atomic_text(path, json.dumps(manifest))
+    run.write_manifest("select", 1, manifest)
 
 
 def test_a_selection_that_is_much_shorter_than_its_pool_is_warned_of(tmp_path):
@@ -218,11 +216,9 @@ def test_engines_and_the_limit_are_told_and_the_forecast_is_held_against_what_ca
     whole_round(run, 1, SAMPLES, measured(1))
 
     def change(stage: str, round: int, /, **fields: object) -> None:
-        path = run.manifest_path(stage, round)
         made = {name: {} for name in ("settings", "inputs", "outputs", "counts")}
         made |= {"stage": stage, "round": round, "key": "k"}
-        made = json.loads(path.read_text()) if path.exists() else made
-        atomic_text(path, json.dumps(made | fields))
+        run.write_manifest(stage, round, (run.manifest(stage, round) or made) | fields)
 
     workers = {
         "worker-0": {"rollouts": 4, "tokens": 300, "seconds": 2.0},
@@ -485,9 +481,8 @@ def test_a_model_of_the_hub_keeps_its_name_and_the_start_of_its_commit(tmp_path)
     run = new_run(tmp_path / "run")
     prepare(run, answers=measured(0))
     evaluate(run, 0, measured(0))
-    path = run.manifest_path("evaluate", 0)
-    made = json.loads(path.read_text()) | {"model": f"hub:org/mine-model@{'c0ffee' * 7}"}
-    path.write_text(json.dumps(made))
+    named = {"model": f"hub:org/mine-model@{'c0ffee' * 7}"}
+    run.write_manifest("evaluate", 0, run.manifest("evaluate", 0) | named)
     assert "models 0 = hub:org/mine-model@c0ffeec0ffee" in lines_of(run, "Provenance")
 
 

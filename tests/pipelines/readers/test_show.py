@@ -270,11 +270,10 @@ def test_a_table_without_turns_reads_as_the_plain_ranking(tmp_path):
 
 def selected_by_the_first_version(run: Run) -> None:
     """Take away what version 0.1 did not write."""
-    path = run.manifest_path("select", 1)
-    manifest = json.loads(path.read_text())
+    manifest = run.manifest("select", 1)
     del manifest["outputs"]["passed_over"]
     manifest["versions"]["rft-rounds"] = "0.1.0"
-    path.write_text(json.dumps(manifest))
+    run.write_manifest("select", 1, manifest)
     shutil.rmtree(run.folder("passed_over", 1))
 
 

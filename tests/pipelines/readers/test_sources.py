@@ -1,7 +1,5 @@
 """Each source with its content and licence: what the recipe says by now, else what was read."""
 
-import json
-
 from pipelines.readers.sources import find_problem, model_licence, origins, source_words, sources
 from pipelines.readers.trail import of_problem
 from rft.recipe.loading import load_stored
@@ -21,8 +19,7 @@ def made(tmp_path, *settings: str, **notes: object) -> Run:
     train = f"{{a: {{source: {tmp_path}/a.jsonl}}, b: {{source: {tmp_path}/b.jsonl}}}}"
     run = new_run(tmp_path / "run", f"prepare.train={train}", *settings)
     prepare(run, answers={})
-    path = run.manifest_path("prepare", 0)
-    path.write_text(json.dumps(json.loads(path.read_text()) | notes))
+    run.write_manifest("prepare", 0, run.manifest("prepare", 0) | notes)
     return run
 
 

@@ -200,10 +200,8 @@ def test_the_last_sampling_is_told_with_its_alarm(tmp_path):
     found = status(run)["sampling"]
     assert found["round"] == 1
     assert found["tokens_per_accepted"] > 0
-    manifest = run.manifest_path("grade", 1)
-    made = json.loads(manifest.read_text())
-    made["cut_at_limit"] = [{"group": "all", "cut": 30, "answers": 60}]
-    atomic_text(manifest, json.dumps(made))
+    cut = [{"group": "all", "cut": 30, "answers": 60}]
+    run.write_manifest("grade", 1, run.manifest("grade", 1) | {"cut_at_limit": cut})
     assert "50.0% cut at the limit (!)" in text_status(status(run))
 
 

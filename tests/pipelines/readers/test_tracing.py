@@ -261,8 +261,7 @@ def test_a_table_or_a_model_that_was_changed_is_named(run, tmp_path):
 
 def test_a_model_that_keep_models_removed_is_no_damage(run, tmp_path):
     copy = open_run(Path(shutil.copytree(run.path, tmp_path / "run")))
-    path = copy.manifest_path("sft", 1)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"removed": "keep.models: last"}))
+    copy.write_manifest("sft", 1, copy.manifest("sft", 1) | {"removed": "keep.models: last"})
     shutil.rmtree(copy.model_folder(1))
     told, _ = rft_trace(copy, choose(copy, role="positive")["rollout_id"][0])
     assert "all 9 match their manifests; model 1 was removed (keep.models)" in told

@@ -69,10 +69,9 @@ def test_the_card_sets_the_selected_against_the_pool(tmp_path):
 
 def test_the_card_of_a_run_that_measured_no_composition_goes_without(tmp_path):
     run = make_run(tmp_path / "run")
-    path = run.manifest_path("select", 1)
-    manifest = json.loads(path.read_text())
+    manifest = run.manifest("select", 1)
     del manifest["composition"]
-    path.write_text(json.dumps(manifest))
+    run.write_manifest("select", 1, manifest)
     export(run, tmp_path / "out")
     text = card_of(tmp_path / "out")[1]
     assert "| round 1 | kept correct" not in text
