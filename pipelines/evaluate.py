@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 
 from rft.ending import ends_before
-from rft.errors import RFTError
 from rft.grading.answers import Form, last_answer_of
 from rft.grading.grade import grade, grading_settings, judge, keys_of
 from rft.grading.lenient import lenient_verdicts
@@ -29,11 +28,7 @@ from rft.sampling.plan import (
     sampling_settings,
 )
 from rft.sampling.preflight import probes_of
-from rft.sampling.shards import FAILED, reopen
 from rft.seeds import derive, digest
-
-# The share of a benchmark's answers that may have failed at the engine: a point of Pass@1 at most.
-MOST_FAILED = 0.01
 
 
 def settings(run: Run, round: int) -> dict[str, Any]:
@@ -118,15 +113,13 @@ def work(job: Job) -> None:
     run = job.run
     wanted = plan(run, job.round)
     rollouts = collect(job, wanted)
-    about = places(wanted)
-    look_at_failed(job, rollouts.join(about, on="rollout_id", how="left"))
     keys = keys_of(run.read("problems", 0, ["problem_id", "gold", "question"]))
     with open_verifier(run.recipe.grade) as verifier:
         prompts = wanted.prompts
         graded = grade(rollouts, keys, verifier=verifier, trim=prompts.trim, form=prompts.form)
         others = other_verdicts(rollouts, keys, verifier, prompts.form)
     measured = (
-        graded.join(about, on="rollout_id", how="left", validate="1:1")
+        graded.join(places(wanted), on="rollout_id", how="left", validate="1:1")
         .join(
             rollouts.select("rollout_id", "completion", "seed", "model"),
             on="rollout_id",
@@ -141,37 +134,6 @@ def work(job: Job) -> None:
     job.counts |= {"in": len(wanted.asked), "answers": len(measured)}
     job.counts["verdict"] = verdicts
     job.notes["seeds"] = {"run": run.recipe.seed}
-
-
-def look_at_failed(job: Job, answers: pl.DataFrame) -> None:
-    """Tell of answers that the engine failed to give, and refuse a number that they make wrong.
-
-    Each is graded as no answer, so it takes from Pass@1 what it might have been worth: up to the
-    share of the failed among a benchmark's answers, which is why that share is what counts. It is
-    an RFTError, and no Interrupted: they failed at every attempt while others were answered, and
-    who runs again by itself on 75 might do so for ever.
-    """
-    place = pl.concat_str("split", "benchmark", separator="/").alias("place")
-    counted = answers.group_by(place).agg(failed=FAILED.sum(), answers=pl.len()).sort("place")
-
-    def told(share: float) -> str:
-        """Name the benchmarks with more failed answers than a share."""
-        above = counted.filter(pl.col("failed") > share * pl.col("answers"))
-        return ", ".join(f"{n:,} of {of:,} on {where}" for where, n, of in above.iter_rows())
-
-    if wrong := told(MOST_FAILED):
-        reopen(job)
-        kinds = ", ".join(job.notes["engine"].get("errors", ())) or "finish_reason: error"
-        raise RFTError(
-            f"{job.run.path}: evaluate, round {job.round}: answers failed at the engine ({kinds}): "
-            f"{wrong}; above {MOST_FAILED:.0%} their Pass@1 would be wrong; run again, which asks "
-            "for them once more, or see why the engine fails"
-        )
-    if few := told(0):
-        job.say(
-            f"answers failed at the engine (finish_reason: error): {few}; they count as no answer "
-            "and lower Pass@1 by up to that share"
-        )
 
 
 def places(plan: Plan) -> pl.DataFrame:

@@ -33,7 +33,6 @@ or hangs, the run goes on: that is one warning, and an event `notify_failed`. Wh
 while the command is called may have it called again for that event.
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -51,7 +50,7 @@ from pipelines.readers.figures import (
 from pipelines.readers.layout import span
 from pipelines.readers.status import command_on
 from rft.ending import amounts, spent_by
-from rft.foreign_text import short
+from rft.foreign_text import harmless, json_line, short
 from rft.measuring.adoption import noted_comparisons, told
 from rft.processes.hook import attempt
 from rft.processes.stopping import Stop
@@ -91,7 +90,7 @@ class Notices:
         }
         failure = attempt(
             ["sh", "-c", command],
-            json.dumps(about, allow_nan=False) + "\n",
+            json_line(harmless(about)) + "\n",
             seconds=SECONDS,
             stop=self.stop,
             env=without_token(os.environ),

@@ -104,11 +104,6 @@ def work(job: Job) -> None:
         "rollouts": len(rollouts),
         "finish_reason": reasons,
     }
-    if failed := reasons.get("error"):
-        job.say(
-            f"{failed:,} of {len(rollouts):,} answers failed at the engine (finish_reason: error); "
-            "they count as no answer"
-        )
     job.notes["seeds"] = {"run": job.run.recipe.seed}
 
 

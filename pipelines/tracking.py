@@ -17,6 +17,7 @@ from typing import Any
 
 from pipelines.children import QUIET
 from pipelines.readers.figures import figures, is_complete
+from rft.foreign_text import harmless
 from rft.processes.hook import attempt
 from rft.processes.stopping import Stop
 from rft.runs.atomic import atomic_text
@@ -92,7 +93,7 @@ def quiet() -> dict[str, str]:
 def log_rounds(run: Run) -> None:
     """Put into the tracker what is done and not there yet, and note that it is there now."""
     track, folder = run.recipe.track, folder_of(run.path)
-    config = run.recipe.model_dump(mode="json", exclude={"notify"})
+    config = harmless(run.recipe.model_dump(mode="json", exclude={"notify"}))
     with held(folder / "lock"):
         logged = recorded(run)
         points = {

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rft.errors import Interrupted, RFTError, explained
+from rft.foreign_text import keep_secret, masked
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -119,8 +120,8 @@ def reason(error: BaseException) -> str:
     else:
         told, below = first_line(cause), first_line(cause.__cause__ or "")
         told += f" ({below})" if below else ""
-    token = get_token()
-    return told.replace(token, "(token)") if token else told
+    keep_secret(get_token() or "")
+    return masked(told)
 
 
 def refusal(error: "HfHubHTTPError") -> str:

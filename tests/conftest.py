@@ -3,9 +3,10 @@
 import fcntl
 import gc
 import os
+import sys
+import traceback
 from pathlib import Path
 
-import click
 import pytest
 
 from pipelines.children import ChildFailed
@@ -38,9 +39,9 @@ def stages_here(monkeypatch) -> None:
     def here(name: str, run: Run, round: int, stop: Stop) -> None:
         words = [] if name == "preflight" else ["--round", round]
         done = invoke(name, run.path, *words, "--grace", f"{stop.grace}s")
-        click.echo(done.stderr, nl=False, err=True)
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
+        sys.stderr.write(done.stderr)  # as a child's is its driver's
+        if done.exc_info and not issubclass(done.exc_info[0], SystemExit):
+            traceback.print_exception(*done.exc_info)
         if done.exit_code:
             raise ChildFailed(done.exit_code)
 

@@ -191,7 +191,8 @@ print(*sys.modules)
     loaded = set(run_python(code).split())
     assert not SLOW & loaded
     ours = {name for name in loaded if package_of(name) in PACKAGES}
-    assert {name for name in ours if not name.startswith("rft.cli")} == {"rft", "rft.errors"}
+    little = {"rft", "rft.errors", "rft.foreign_text"}
+    assert {name for name in ours if not name.startswith("rft.cli")} == little
 
 
 @pytest.mark.parametrize("path", FILES, ids=label)

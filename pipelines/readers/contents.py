@@ -33,8 +33,9 @@ from pipelines.readers.cards.rounds import ROUNDS
 from pipelines.readers.current import sound
 from pipelines.run import walk
 from rft.errors import RFTError
+from rft.foreign_text import harmless
 from rft.model_folders.content import verify
-from rft.recipe.loading import dump
+from rft.recipe import yaml12
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run
@@ -144,8 +145,8 @@ def write_data(wanted: Wanted, folder: Path, *, opens: str, command: str, say: S
     shutil.copytree(run.path / "manifest", folder / "run" / "manifest")
     # Not copied: an earlier version's recipe.yaml is read in a run folder only. Whom the run told
     # of itself is nobody's business, and the command may hold an address.
-    recipe = run.recipe.model_copy(update={"notify": None})
-    atomic_text(folder / "run" / "recipe.yaml", dump(recipe))
+    recipe = run.recipe.model_copy(update={"notify": None}).model_dump(mode="json")
+    atomic_text(folder / "run" / "recipe.yaml", yaml12.write(harmless(recipe)))
     stated = {"license": wanted.license_id} if wanted.license_id else {}
     facts = gather(run, kind, wanted.made, folder) | {
         "configs": config_table(rows, wanted.token_stats),

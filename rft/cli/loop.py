@@ -9,7 +9,7 @@ import click
 from rft.cli.one_stage import stage_command
 from rft.cli.opening import agree, begin, opened, planned
 from rft.cli.options import HERE, Duration, grace_option, set_option
-from rft.cli.terminal import say
+from rft.cli.terminal import give, say
 from rft.errors import RFTError, suggestion
 
 if TYPE_CHECKING:
@@ -114,10 +114,10 @@ def grpo(
         from rft.exploration import PLUGINS
 
         if recipe is not None:
-            click.echo(described_plugin(recipe))
+            give(described_plugin(recipe))
             return
         for name, plugin in PLUGINS.items():
-            click.echo(f"{name:22} {(plugin.__doc__ or '').splitlines()[0]}")
+            give(f"{name:22} {(plugin.__doc__ or '').splitlines()[0]}")
         return
     if recipe is None:
         raise click.UsageError("give RECIPE, or --list")
@@ -196,7 +196,7 @@ def drive(
     except ChildFailed as failed:
         raise SystemExit(failed.code) from None
     if anything or not one_more:  # a schedule's log has no use for the same report each night
-        click.echo(text_report(run))
+        give(text_report(run))
     if not anything:
         say(f"{run.path}: nothing to do, {what_is_done(run, upto)}")
 
@@ -220,11 +220,11 @@ def tell_plan(run: "Run", stored: "Recipe | None", stop: "Stop") -> None:
 
     if stored is None:
         STAGES["prepare"].inputs(run, 0)
-    click.echo(planned(run, stored, loop.plan(run, run.recipe.rounds)))
+    give("\n".join(planned(run, stored, loop.plan(run, run.recipe.rounds))))
     for line in seen_by_gate(run):
-        click.echo(f"  gate: {line}")
+        give(f"  gate: {line}")
     try:
-        click.echo(foreseen(run, stop))
+        give(foreseen(run, stop))
     except ChildFailed as failed:
         raise SystemExit(failed.code) from None
 

@@ -4,7 +4,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rft.cli.terminal import say
 from rft.errors import RFTError, explained
@@ -92,9 +92,8 @@ def agree(
         if update and (again or is_outdated(steps)):
             run.agree_to_redo()
         if is_outdated(steps) and not run.agreed_to_redo():
-            raise RFTError(
-                planned(run, stored, steps) + "\nAdd --update to do that, or name "
-                "another folder with --out."
+            refuse_plan(
+                run, stored, steps, "Add --update to do that, or name another folder with --out."
             )
         if stored != run.recipe:
             save_recipe(run)
@@ -107,14 +106,13 @@ def agree(
 def read_again(run: "Run", *, update: bool) -> bool:
     """Have changed sources read again if --update is given, else say that they are not."""
     from pipelines.prepare import changed_sources
-    from rft.foreign_text import visible
 
     changed = changed_sources(run)
     if changed and update:
         run.put_away([run.manifest_path("prepare", 0)])
     elif changed and run.recipe.prepare.refresh == "never":
         say(
-            f"{visible(changed[0])}: changed since the run read it, and goes on as it was read; "
+            f"{changed[0]}: changed since the run read it, and goes on as it was read; "
             "--update reads it again, and under prepare.refresh: round each round takes what is new"
         )
     return bool(changed and update)
@@ -145,6 +143,20 @@ def begin_anew(run: "Run") -> None:
         raise
 
 
+def refuse_plan(run: "Run", stored: "Recipe", steps: list[Any], advice: str) -> NoReturn:
+    """Refuse to do finished work again: the plan line by line, then in one line why."""
+    from rft.recipe.loading import settings_differences
+
+    for line in planned(run, stored, steps):
+        say(line)
+    changed = [key for key, *_ in settings_differences(stored, run.recipe)] or ["what it reads"]
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    raise RFTError(
+        f"{run.path}: {', '.join(changed[:3])}{more} changed, and finished stages would be done "
+        f"again, as listed above. {advice}"
+    )
+
+
 STATES = {
     "reuse": "reuse",
     "run": "run",
@@ -155,8 +167,8 @@ STATES = {
 }
 
 
-def planned(run: "Run", stored: "Recipe | None", steps: list[Any]) -> str:
-    """Write a plan in words: the settings that differ, then what happens to each stage."""
+def planned(run: "Run", stored: "Recipe | None", steps: list[Any]) -> list[str]:
+    """Write a plan in lines: the settings that differ, then what happens to each stage."""
     from rft.recipe.loading import settings_differences
 
     lines = [f"{run.path}:"]
@@ -170,4 +182,4 @@ def planned(run: "Run", stored: "Recipe | None", steps: list[Any]) -> str:
         lines += [
             f"    {step.stage:9} {STATES[step.state]}" for step in steps if step.round == round
         ]
-    return "\n".join(lines)
+    return lines

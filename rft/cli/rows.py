@@ -9,7 +9,7 @@ import click
 
 from rft.cli.one_stage import stage_command
 from rft.cli.options import HERE, grace_option, round_option, set_option
-from rft.cli.terminal import say
+from rft.cli.terminal import give, say
 from rft.errors import RFTError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def audit_command(folder: Path, round: int | None, number: int) -> None:
     from pipelines.audit import audit_round
     from rft.runs.folder import open_run
 
-    audit_round(open_run(folder), round, number, click.echo)
+    audit_round(open_run(folder), round, number, give)
 
 
 def rows_of(
@@ -172,9 +172,9 @@ def grade(rows: Rows) -> None:
     graded = grade_file(given, rows.source, rows.recipe.grade)
     write_rows(rows.output, graded)
     counts = ", ".join(f"{n} {v}" for v, n in sorted(graded["verdict"].value_counts().iter_rows()))
-    click.echo(f"{len(graded)} graded: {counts} -> {rows.output}")
+    give(f"{len(graded)} graded: {counts} -> {rows.output}")
     if rows.audit and beside:
-        audit_rows(graded, rows.source, rows.recipe, rows.audit, beside, click.echo)
+        audit_rows(graded, rows.source, rows.recipe, rows.audit, beside, give)
 
 
 @rows_stage("filter")
@@ -196,7 +196,7 @@ def filter_(rows: Rows) -> None:
     write_rows(beside, rejected)
     write_rows(rows.output, kept)
     counts = {"in": len(kept) + len(rejected), "kept": len(kept), "rejected": by_rule(rejected)}
-    click.echo(f"{funnel_line(counts)} -> {rows.output}")
+    give(f"{funnel_line(counts)} -> {rows.output}")
 
 
 @rows_stage(
@@ -229,7 +229,7 @@ def score(rows: Rows) -> None:
     write_rows(rows.output, scored)
     known = scored["stats_origin"].count()
     without = f", {len(scored) - known} without tokens to score" if known < len(scored) else ""
-    click.echo(f"{known} scored{without} -> {rows.output}")
+    give(f"{known} scored{without} -> {rows.output}")
 
 
 @rows_stage(
@@ -263,7 +263,7 @@ def select(rows: Rows) -> None:
     write_rows(rows.output, chosen.rows)
     roles = ", ".join(f"{n} {r}" for r, n in sorted(chosen.rows["role"].value_counts().iter_rows()))
     dropped = ", ".join(f"{count} {reason}" for reason, count in chosen.dropped.items())
-    click.echo(
+    give(
         f"{len(chosen.rows)} selected ({roles}) -> {rows.output}; "
         f"not selected: {dropped or 'none'} -> {beside}"
     )

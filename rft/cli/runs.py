@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from rft.cli.options import HERE
-from rft.cli.terminal import say
+from rft.cli.terminal import give, give_file, give_json, say
 
 # What `--model` without a name stands for: beside the data set. No repository is called so.
 BESIDE = ""
@@ -24,7 +24,7 @@ def report(run_folder: Path) -> None:
     from pipelines.readers.report import text_report
     from rft.runs.folder import open_run
 
-    click.echo(text_report(open_run(run_folder)))
+    give(text_report(open_run(run_folder)))
 
 
 @click.command()
@@ -40,14 +40,16 @@ def status(run_folder: Path, as_json: bool) -> None:
       rft status runs/quickstart
       rft status runs/quickstart --json
     """
-    import json
 
     from pipelines.readers.status import status as stand
     from pipelines.readers.status import text_status
     from rft.runs.folder import open_run
 
     where = stand(open_run(run_folder))
-    click.echo(json.dumps(where) if as_json else text_status(where))
+    if as_json:
+        give_json(where)
+    else:
+        give(text_status(where))
 
 
 @click.command()
@@ -88,7 +90,6 @@ def show(
       rft show runs/quickstart --verdict wrong --round 1 --sort entropy -n 5
       rft show runs/quickstart 137df422
     """
-    import json
 
     from pipelines.readers import show as reader
     from rft.runs.folder import open_run
@@ -98,18 +99,19 @@ def show(
         if any(given is not None for given in (problem, verdict, round, role, rule, sort)):
             raise click.UsageError("give an ID, or options that choose rollouts, not both")
         row = reader.whole(run, reader.find(run, rollout))
-        click.echo(
-            json.dumps(reader.trail_of(run, row)) if as_json else reader.text_whole(run, row)
-        )
+        if as_json:
+            give_json(reader.trail_of(run, row))
+        else:
+            give(reader.text_whole(run, row))
         return
     rows = reader.choose(
         run, problem=problem, verdict=verdict, round=round, role=role, rule=rule, sort=sort
     )
     if as_json:
         for row in rows.head(limit).iter_rows(named=True):
-            click.echo(json.dumps(row))
+            give_json(row)
     else:
-        click.echo(reader.text_list(run, rows, limit, sort))
+        give(reader.text_list(run, rows, limit, sort))
 
 
 @click.command()
@@ -135,7 +137,6 @@ def trace(run_folder: Path, row: str, as_json: bool) -> None:
       rft trace runs/quickstart 137df422
       rft trace runs/quickstart exports/quickstart/sft/train-round-0001-00000.parquet:12
     """
-    import json
 
     from pipelines.readers import tracing as reader
     from pipelines.readers.trail_words import text_trace
@@ -144,7 +145,10 @@ def trace(run_folder: Path, row: str, as_json: bool) -> None:
 
     run = replace(open_run(run_folder), checked=False)  # it says itself what is damaged
     traced = reader.trace(run, row)
-    click.echo(json.dumps(traced) if as_json else text_trace(traced))
+    if as_json:
+        give_json(traced)
+    else:
+        give(text_trace(traced))
     if wrong := reader.complaint(run, traced):
         raise RFTError(wrong)
 
@@ -228,7 +232,7 @@ def export(
             stop=Stop(grace=3).listen(),
         )
     for each in made:
-        click.echo(each)
+        give(f"{each}")
 
 
 @click.command()
@@ -243,8 +247,8 @@ def recipes(name: str | None) -> None:
     from rft.recipe.loading import recipe_names, recipe_text
 
     if name is not None:
-        click.echo(recipe_text(name), nl=False)
+        give_file(recipe_text(name))
         return
     for each in recipe_names():
         first = recipe_text(each).splitlines()[0].removeprefix("#").strip()
-        click.echo(f"{each:24} {first}")
+        give(f"{each:24} {first}")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rft.cli.opening import begin, is_outdated, planned
+from rft.cli.opening import begin, is_outdated, refuse_plan
 from rft.cli.options import HERE, grace_option, set_option
-from rft.cli.terminal import say
+from rft.cli.terminal import give, give_file, say
 from rft.errors import RFTError
 
 if TYPE_CHECKING:
@@ -113,13 +113,13 @@ def schedule(
         errand = errand_of(cron, recipe, run, overrides, grace)
         first = prologue.read() if prologue else ""
         errand = replace(errand, zone=time_zone, image=image, prologue=first)
-        click.echo(text_for(emit, errand), nl=False)
+        give_file(text_for(emit, errand))
         return
     times = Times(cron, zone)
     if list_times:
         now = datetime.now(UTC)
         for moment in islice(times.following(now), SHOWN):
-            click.echo(in_words(moment, now, times.zone))
+            give(in_words(moment, now, times.zone))
         where = standing_of(as_it_goes_on(run, stored))
         if where and where["over"]:
             say(f"{is_over(where['over'])}; no round would be made")
@@ -184,10 +184,8 @@ def refuse_what_a_round_would(run: "Run", stored: "Recipe | None") -> None:
         return
     steps = loop.plan(run, run.recipe.rounds)
     if is_outdated(steps) and not run.agreed_to_redo():
-        raise RFTError(
-            planned(run, stored, steps) + "\n`rft run` with the same settings and --update does "
-            "that; or name another folder with --out."
-        )
+        advice = "`rft run` with the same settings and --update does that; or name another folder"
+        refuse_plan(run, stored, steps, f"{advice} with --out.")
 
 
 def as_it_goes_on(run: "Run", stored: "Recipe | None") -> "Run":

@@ -10,7 +10,7 @@ import click
 from rft.cli.one_stage import errors_noted, stage_command
 from rft.cli.opening import agree, begin, opened
 from rft.cli.options import HERE, grace_option, round_option, set_option
-from rft.cli.terminal import say
+from rft.cli.terminal import give, say
 from rft.errors import RFTError
 
 
@@ -170,7 +170,7 @@ def evaluate(
             loop.run_all(run, 0, stop, say)
         except ChildFailed as failed:
             raise SystemExit(failed.code) from None
-        click.echo(text_report(run))
+        give(text_report(run))
 
 
 @click.command(hidden=True)

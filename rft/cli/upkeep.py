@@ -7,7 +7,7 @@ import click
 
 from rft.cli.opening import folder_for
 from rft.cli.options import HERE, set_option
-from rft.cli.terminal import say
+from rft.cli.terminal import give, give_json, say
 from rft.errors import RFTError
 
 
@@ -25,7 +25,6 @@ def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
       rft doctor
       rft doctor math-7b-24gb --set engine.args.max_num_seqs=32
     """
-    import json
 
     from pipelines.perform import check_recipe
     from rft.doctor import examine, text_report
@@ -37,7 +36,10 @@ def doctor(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     check_recipe(wanted)
     place = path if is_run(path) else folder_for(recipe)
     told = examine(wanted, place)
-    click.echo(json.dumps(told) if as_json else f"recipe {recipe}\n{text_report(told)}")
+    if as_json:
+        give_json(told)
+    else:
+        give(f"recipe {recipe}\n{text_report(told)}")
     if not told["sound"]:
         raise SystemExit(2)
 
@@ -65,7 +67,7 @@ def clean(run_folder: Path, yes: bool, unfinished: bool) -> None:
     run = open_run(run_folder)
     with run.lock():
         goes, stays = cleaning.plan(run, unfinished=unfinished)
-    click.echo(cleaning.text_plan(run, goes, stays))
+    give(cleaning.text_plan(run, goes, stays))
     if not goes:
         return
     if not yes:
@@ -94,7 +96,7 @@ def unlock(run_folder: Path) -> None:
     from rft.runs.folder import open_run
     from rft.runs.lock import unlock as remove
 
-    click.echo(remove(open_run(run_folder).path / "lock"))
+    give(remove(open_run(run_folder).path / "lock"))
 
 
 def agreed(question: str) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rft.engines import Finished, Request, Sampling
-from rft.engines.endpoint import Failed, one_line
+from rft.engines.endpoint import Failed, Refused
+from rft.foreign_text import holds_secret, short
 from rft.prompt import Prompter
 from rft.token_stats.topk import Unusable, estimates
 
@@ -69,9 +70,11 @@ class Completions:
         if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
             raise Failed("no choice", broken=True)
         choice: dict[str, Any] = choices[0]
-        if choice.get("finish_reason") not in ("stop", "length"):
-            reason = one_line(choice.get("finish_reason"), 20)
-            raise Failed(f"finish_reason {reason}", broken=True)
+        reason = choice.get("finish_reason")
+        if reason == "content_filter":
+            raise Refused(f"finish_reason {reason}", "the server withholds the answer")
+        if reason not in ("stop", "length"):
+            raise Failed("no finish_reason of the API", short(f"{reason}", 20), broken=True)
         token_ids = choice.get("token_ids")
         if token_ids is None:
             if not isinstance(choice.get("text"), str):
@@ -95,8 +98,12 @@ class Completions:
         if choice["finish_reason"] == "length" and number is not None:
             self.cut_short += number < sampling.max_tokens  # by a limit of the server's own
         if token_ids is None:
-            return self._of_text(request, sampling, choice, number)
-        return self._of_tokens(request, sampling, choice)
+            finished = self._of_text(request, sampling, choice, number)
+        else:
+            finished = self._of_tokens(request, sampling, choice)
+        if holds_secret(finished.completion):  # it would be exported with all the others
+            raise Failed("the key in an answer", broken=True)
+        return finished
 
     def _of_text(
         self, request: Request, sampling: Sampling, choice: dict[str, Any], number: int | None
@@ -114,8 +121,12 @@ class Completions:
     def _of_tokens(self, request: Request, sampling: Sampling, choice: dict[str, Any]) -> Finished:
         """Cut tokens at the first end among them, and give them their statistics."""
         token_ids = choice["token_ids"]
-        ends = {*self.prompter.stop_ids(), choice.get("stop_reason")}
+        ends = self.prompter.stop_ids()
         length = next((i for i, token in enumerate(token_ids) if token in ends), len(token_ids))
+        # A server may know an end of its own; it tells, and the token is the last.
+        own = choice.get("stop_reason")
+        if type(own) is int and length and length == len(token_ids) and token_ids[-1] == own:
+            length -= 1
         length = self.prompter.before_stop(token_ids[:length])
         statistics = self._statistics(choice, length, sampling)
         kept = token_ids[:length]

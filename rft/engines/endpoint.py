@@ -3,20 +3,25 @@
 import asyncio
 import contextlib
 import json
+import math
 import os
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from rft.errors import RFTError
+from rft.foreign_text import keep_secret, short
 
 T = TypeVar("T")
 
-LONGEST_WAIT = 300.0
+# Seconds between two attempts: where nobody says how many, and the least that anybody's come to.
+LONGEST_WAIT, SHORTEST_WAIT = 300.0, 1.0
+# No honest refusal has more bytes to say; of its words these many are shown.
+LONGEST_REFUSAL, SHOWN = 1 << 16, 200
 UP_TO_V1 = "mend engine.url, which goes up to and with /v1"
 
 
@@ -56,12 +61,13 @@ class Endpoint:
         *,
         timeout: float,
         retries: int,
+        patience: float,
         api_key_env: str | None,
         sleep: Callable[[float], Awaitable[None]],
     ):
-        self.url = address(url)
+        self.url = url.rstrip("/")
         self.where = f"engine.url: {self.url}"
-        self.timeout, self.most_retries = timeout, retries
+        self.timeout, self.most_retries, self.patience = timeout, retries, patience
         self.key, self.key_name = key(api_key_env), api_key_env or "OPENAI_API_KEY"
         self.sleep = sleep
         self.retries: Counter[str] = Counter()
@@ -69,13 +75,25 @@ class Endpoint:
     def client(self) -> Any:
         """Make a client; it belongs to the event loop that first uses it."""
         try:
-            from openai import AsyncOpenAI
+            from openai import AsyncOpenAI, DefaultAsyncHttpxClient
         except ImportError:
             raise RFTError(
                 "engine.kind: server needs the openai package; pip install 'rft-rounds[server]'"
             ) from None
+        wire = DefaultAsyncHttpxClient(
+            # It would carry the prompts, or the key, to whatever place the server names.
+            follow_redirects=False,
+            headers={"accept-encoding": "identity"},
+            event_hooks={"response": [self._look]},
+        )
         # The client's own retries are neither counted nor stopped by a broken body.
-        return AsyncOpenAI(base_url=self.url, api_key=self.key, max_retries=0, timeout=self.timeout)
+        return AsyncOpenAI(
+            base_url=self.url,
+            api_key=self.key,
+            max_retries=0,
+            timeout=self.timeout,
+            http_client=wire,
+        )
 
     @contextlib.contextmanager
     def open(self, runner: asyncio.Runner, tasks: set[asyncio.Task[Any]]) -> Iterator[Any]:
@@ -101,21 +119,25 @@ class Endpoint:
         *,
         retries: int | None = None,
     ) -> T:
-        """Ask, and ask again with growing pauses while a failure may pass."""
-        attempt = 0
+        """Ask, and ask again with growing pauses while a failure may pass.
+
+        A server that asks to wait is asked for as long as patience lasts, attempts included; any
+        other failure is borne so many times, unless `retries` says it of all. A pause that would
+        outlast the patience is not begun.
+        """
+        attempt, borne, spent = 0, 0, 0.0
         while True:
+            began = time.monotonic()
             try:
                 return read(await self._fetch(call(), most))
             except Failed as failure:
-                if attempt >= (self.most_retries if retries is None else retries):
+                borne += retries is not None or not failure.busy
+                wait = _pause(attempt, failure.wait)
+                spent += time.monotonic() - began + wait
+                enough = borne > (self.most_retries if retries is None else retries)
+                if enough or spent > self.patience:
                     raise
                 self.retries[failure.kind] += 1
-                wait = failure.wait
-            # A little chance, lest all that failed together come back together.
-            if wait is None:
-                wait = min(LONGEST_WAIT, 2.0**attempt) * random.uniform(0.5, 1)
-            else:
-                wait *= random.uniform(1, 1.25)
             await self.sleep(wait)
             attempt += 1
 
@@ -131,22 +153,40 @@ class Endpoint:
                     raw += chunk
                     if len(raw) > most:
                         raise Failed("a body too long", broken=True)
-        except openai.APIStatusError as error:
-            raise self._status(error) from None
         except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException):
             raise Failed("timeout", f"{self.timeout:g} s") from None
         except (openai.OpenAIError, httpx2.HTTPError) as error:
-            raise Failed("connection", one_line(error.__cause__ or error)) from None
+            raise Failed("connection", short(str(error.__cause__ or error), SHOWN)) from None
         try:
             return json.loads(raw)
         except (ValueError, RecursionError):
             raise Failed("no JSON", broken=True) from None
 
-    def _status(self, error: Any) -> Exception:
+    async def _look(self, response: Any) -> None:
+        """Look at the head of an answer, and read a refusal, as far as anybody would."""
+        plain = response.headers.get("content-encoding", "identity").strip().lower() == "identity"
+        if response.status_code < 300:
+            if not plain:  # small on the way, and here of any size
+                raise Failed("a compressed body", broken=True)
+            return
+        raw = bytearray()
+        async with contextlib.aclosing(response.aiter_raw()) as chunks:
+            async for chunk in chunks:
+                raw += chunk
+                if len(raw) >= LONGEST_REFUSAL:
+                    break
+        words = reason_in(bytes(raw[:LONGEST_REFUSAL])) if plain else ""
+        raise self._status(response.status_code, words or "no reason", response.headers)
+
+    def _status(self, code: int, words: str, headers: Any) -> Exception:
         """Tell what an HTTP error means for the request and for the run."""
-        code, kind = error.status_code, f"HTTP {error.status_code}"
-        body = error.body if isinstance(error.body, dict) else {}
-        words = one_line(body.get("message") or body.get("detail") or error.body or "no reason")
+        kind = f"HTTP {code}"
+        if code < 400:
+            place = short(headers.get("location", "nowhere"), SHOWN)
+            return RFTError(
+                f"{self.where}: {kind} leads to {place}, and is not followed, since that may be "
+                "anywhere; set engine.url to the address that answers"
+            )
         if code in (401, 402, 403):
             return RFTError(
                 f"{self.where}: {kind}: {words}; put a key that may do this into the environment "
@@ -155,32 +195,15 @@ class Endpoint:
         if code == 404:
             return RFTError(f"{self.where}: {kind}: {words}; {UP_TO_V1}")
         if code in (408, 409, 425, 429) or code >= 500:
-            wait = retry_after(error.response.headers.get("retry-after"))
+            wait = retry_after(headers.get("retry-after"))
             return Failed(kind, words, busy=code in (429, 503), wait=wait)
         return Refused(kind, words)
-
-
-def address(url: str) -> str:
-    """Check a server's address; a secret in it would be copied into every manifest."""
-    try:
-        parts = urlsplit(url)
-        well = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        well = False
-    if not well or parts.query or parts.fragment:
-        shown = one_line(url.rpartition("@")[2].partition("?")[0])
-        raise RFTError(f"engine.url is {shown!r}, and should be like http://localhost:8000/v1")
-    if parts.username is not None or parts.password is not None:
-        raise RFTError(
-            "engine.url holds a user or password, which would be written into the run; put a key "
-            "into the environment variable OPENAI_API_KEY, or name one with engine.args.api_key_env"
-        )
-    return url.rstrip("/")
 
 
 def key(named: str | None) -> str:
     """Take the key from the environment, which no recipe and no manifest records."""
     secret = os.environ.get(named or "OPENAI_API_KEY", "").strip()
+    keep_secret(secret)
     if named and not secret:
         raise RFTError(f"engine.args.api_key_env: the environment variable {named} is not set")
     if not (secret.isascii() and secret.isprintable()):
@@ -189,6 +212,18 @@ def key(named: str | None) -> str:
             "that no HTTP header can have"
         )
     return secret or "none"  # local servers ask for none, and the client insists on one
+
+
+def reason_in(body: bytes) -> str:
+    """Read why a server refuses: a message in JSON, or whatever it says."""
+    text = body.decode(errors="replace")
+    with contextlib.suppress(ValueError, RecursionError):
+        told = json.loads(text)
+        error = told.get("error", told) if isinstance(told, dict) else told
+        if isinstance(error, dict):
+            error = error.get("message") or error.get("detail") or error
+        text = str(error or "")
+    return short(text, SHOWN)
 
 
 def retry_after(header: str | None) -> float | None:
@@ -200,14 +235,18 @@ def retry_after(header: str | None) -> float | None:
     except ValueError:
         try:
             when = parsedate_to_datetime(header)
-        except ValueError:
+            there = when.replace(tzinfo=when.tzinfo or UTC)
+            seconds = (there - datetime.now(UTC)).total_seconds()
+        except (OverflowError, TypeError, ValueError):
             return None
-        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(0.0, seconds), LONGEST_WAIT)
+    return None if math.isnan(seconds) else max(0.0, seconds)
 
 
-def one_line(words: Any, longest: int = 200) -> str:
-    """Make somebody else's words fit to be shown: one line, short, without control characters."""
-    text = "".join(c if c.isprintable() else " " for c in str(words)[: 4 * longest])
-    text = " ".join(text.split())
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+def _pause(attempt: int, asked: float | None) -> float:
+    """Choose how long to wait: as a server asks, or longer with every attempt.
+
+    A little chance goes along, lest all that failed together come back together.
+    """
+    if asked is None:
+        return min(LONGEST_WAIT, 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1)
+    return max(asked, SHORTEST_WAIT) * random.uniform(1, 1.25)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rft.engines.endpoint import UP_TO_V1, Endpoint, Failed, Refused, one_line
+from rft.engines.endpoint import SHOWN, UP_TO_V1, Endpoint, Failed, Refused
 from rft.errors import Interrupted, RFTError
+from rft.foreign_text import short
 from rft.model_folders.content import MARK
 from rft.runs.models import ModelRef
 
@@ -62,7 +63,10 @@ async def models_of(endpoint: Endpoint, client: Any) -> dict[str, Served]:
     try:
         # A typing error in the address should not take a minute to be told.
         return await endpoint.persist(
-            client.models.with_streaming_response.list, 2**24, served_models, retries=2
+            client.models.with_streaming_response.list,
+            2**24,
+            served_models,
+            retries=min(2, endpoint.most_retries),
         )
     except Refused as trouble:
         raise RFTError(f"{where}: {trouble}; {UP_TO_V1}") from None
@@ -79,18 +83,21 @@ def served_models(answer: Any) -> dict[str, Served]:
         raise Failed("no list of models", broken=True)
     listed = {}
     for entry in data:
-        if isinstance(entry, dict) and isinstance(entry.get("id"), str):
-            root, limit = entry.get("root"), entry.get("max_model_len")
-            listed[entry["id"]] = Served(
-                root if isinstance(root, str) else None, limit if type(limit) is int else None
-            )
+        name = entry.get("id") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or name != name.encode(errors="replace").decode():
+            continue  # half a surrogate pair is JSON, and nothing to ask for
+        root, limit = entry.get("root"), entry.get("max_model_len")
+        listed[name] = Served(
+            root if isinstance(root, str) else None,
+            limit if type(limit) is int and 0 < limit < 2**31 else None,
+        )
     return listed
 
 
 def _named(listed: dict[str, Served], name: str, where: str) -> str:
     """Find the recipe's own model, which goes by the name that the recipe gives."""
     if name not in listed:
-        shown = ", ".join(one_line(other) for other in list(listed)[:5]) or "no model"
+        shown = ", ".join(short(other, SHOWN) for other in list(listed)[:5]) or "no model"
         raise RFTError(
             f"{where}: the server has no model {name}, but {shown}; "
             "set engine.served_model, or serve the model"
@@ -123,7 +130,7 @@ def _refuse_another(name: str, root: str | None, model: ModelRef, where: str) ->
     """Refuse a name under which another model of ours is served."""
     if root is not None and _digest_of_ours(root) not in (None, model.digest):
         raise RFTError(
-            f"{where}: the server's {one_line(name)} is {one_line(root)}, and "
+            f"{where}: the server's {short(name, SHOWN)} is {short(root, SHOWN)}, and "
             f"{model.path} is to be sampled from; serve that one, then run again"
         )
 
@@ -147,7 +154,7 @@ def _digest_of_ours(root: str) -> str | None:
 def _shown(listed: dict[str, Served]) -> str:
     """Name a few of the models that a server has, and what they are."""
     named = [
-        one_line(name, 60) + (f" ({one_line(each.root, 80)})" if each.root else "")
+        short(name, 60) + (f" ({short(each.root, 80)})" if each.root else "")
         for name, each in list(listed.items())[:2]
     ]
     return ", ".join([*named, *(["others"] if len(listed) > 2 else [])]) or "no model"

@@ -7,8 +7,10 @@ that refuses to hear of it is asked without. Statistics need those ids, so other
 have none, and `score` computes them.
 
 A request that is refused, or fails on every attempt, is tried against a one-token request that has
-to work: if that is answered, the fault is the request's own, and the rollout is recorded as
-finish_reason `error`, without text; otherwise the run stops, by an RFTError or Interrupted.
+to work. If that is not answered either, the run stops. If it is, the fault is the request's own:
+an answer nobody gave is no answer, so it is left missing while the others are asked for, and in the
+end refuses the stage, which keeps them: by Interrupted where the next run may have it, and by an
+RFTError where the server has said that it will not answer.
 """
 
 import asyncio
@@ -21,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from rft.engines import Demand, Feed, Finished, Request, Sampling
-from rft.engines.completions import Completions, count_of, without_tokens
-from rft.engines.endpoint import Endpoint, Failed, Refused, one_line
+from rft.engines.completions import Completions, count_of
+from rft.engines.endpoint import Endpoint, Failed, Refused
 from rft.engines.served_model import Wanted, look
 from rft.errors import Interrupted, RFTError, suggestion
+from rft.foreign_text import short
 from rft.model_folders.content import MARK
 from rft.prompt import Prompter
 from rft.recipe import EngineSettings, Recipe
@@ -34,6 +37,8 @@ from rft.runs.models import ModelRef
 POLL = 0.25
 # A known good question: what fails on it fails on everything.
 QUESTION = "What is 1 + 1?"
+# After so many requests that came to nothing, and no answer in between, no more are tried.
+IN_A_ROW = 10
 
 
 def open_for(demand: Demand, _seed: int) -> "Server":
@@ -72,6 +77,8 @@ class Arguments:
     """Seconds for one attempt at one request, queueing in the server included."""
     retries: int = 6
     """Further attempts after a failure that may pass, over about a minute."""
+    patience: float = 3600.0
+    """Seconds for all attempts at one request, and for the pauses that the server asks for."""
     api_key_env: str | None = None
     """The environment variable with the key; OPENAI_API_KEY, if set, unless another is named."""
     top_logprobs: int = 20
@@ -99,12 +106,13 @@ class Server:
             engine.url,
             timeout=self.args.timeout,
             retries=self.args.retries,
+            patience=self.args.patience,
             api_key_env=self.args.api_key_env,
             sleep=sleep,
         )
         self.longest = longest
         self.requests = 0
-        self.errors: Counter[str] = Counter()
+        self.missing = _Missing()
         with asyncio.Runner() as runner, self.endpoint.open(runner, set()) as client:
             served = runner.run(look(self.endpoint, client, Wanted(model, name, longest)))
             top = self.args.top_logprobs
@@ -120,9 +128,11 @@ class Server:
     ) -> Iterator[list[Finished]]:
         """Keep the server busy and yield what has finished, in whatever order it does."""
         waiting: deque[Request] = deque()
-        flying: set[asyncio.Task[Finished]] = set()
+        flying: set[asyncio.Task[Finished | None]] = set()
+        self.missing = _Missing()
+        before = self.requests
         with asyncio.Runner() as runner, self.endpoint.open(runner, flying) as client:
-            while True:
+            while self.missing.in_a_row < IN_A_ROW:
                 check()
                 while len(flying) < self.args.concurrency:
                     if not waiting:
@@ -134,14 +144,16 @@ class Server:
                     one = self._answer(client, waiting.popleft(), sampling)
                     flying.add(runner.get_loop().create_task(one))
                 if not flying:
-                    return
+                    break
                 done = _some(runner, flying)
                 flying -= done
-                if finished := [each.result() for each in done if each.exception() is None]:
+                whole = [each.result() for each in done if each.exception() is None]
+                if finished := [each for each in whole if each is not None]:
                     self.requests += len(finished)
                     yield finished
                 for each in done:
                     each.result()  # raises what stops the run, now that the rest is handed over
+        self.missing.refuse(self.requests - before, self.endpoint.where)
 
     def figures(self) -> dict[str, Any]:
         """Tell who answered, how often one had to ask again, and what no statistics were had of."""
@@ -151,7 +163,6 @@ class Server:
             "requests": self.requests,
             "cut_short": self.completions.cut_short,
             "retries": dict(sorted(self.endpoint.retries.items())),
-            "errors": dict(sorted(self.errors.items())),
             "without_statistics": dict(sorted(self.completions.without_statistics.items())),
             "beyond_standard": self.completions.beyond_standard,
         }
@@ -213,36 +224,36 @@ class Server:
                 "run again when it is back"
             ) from None
 
-    async def _answer(self, client: Any, request: Request, sampling: Sampling) -> Finished:
-        """Get one rollout, or make sure that it is at fault itself."""
+    async def _answer(self, client: Any, request: Request, sampling: Sampling) -> Finished | None:
+        """Get one rollout, or make sure that its request is at fault itself."""
         body = self.completions.body(request.prompt_ids, request.seed, sampling)
-        while True:
-            try:
-                return await self.endpoint.persist(
-                    lambda: client.completions.with_streaming_response.create(**body),
-                    self.completions.most(request.prompt_ids, sampling),
-                    lambda answer: self.completions.finished(request, sampling, answer),
-                )
-            except Refused as refusal:
-                if "context" in str(refusal).lower():
-                    raise RFTError(
-                        f"{self.endpoint.where}: {len(request.prompt_ids)} tokens and "
-                        f"{sampling.max_tokens} more are too long ({refusal}); lower max_tokens, "
-                        f"or start the server with a context of {self.longest}"
-                    ) from None
-                trouble: Refused | Failed = refusal
-            except Failed as failure:
-                trouble = failure
-            try:
-                # After a failure there were attempts enough; a refusal came at the first.
-                retries = 0 if isinstance(trouble, Failed) else None
-                await self._probe(client, replace(sampling, max_tokens=1), retries=retries)
-            except Refused as refusal:
-                raise self._refuses(refusal) from None
-            if isinstance(trouble, Failed) and trouble.busy:
-                continue  # others are answered, so this one's turn will come
-            self.errors[trouble.kind] += 1
-            return without_tokens(request, "", "error", 0)
+        try:
+            finished = await self.endpoint.persist(
+                lambda: client.completions.with_streaming_response.create(**body),
+                self.completions.most(request.prompt_ids, sampling),
+                lambda answer: self.completions.finished(request, sampling, answer),
+            )
+        except Refused as refusal:
+            if "context" in str(refusal).lower():
+                raise RFTError(
+                    f"{self.endpoint.where}: {len(request.prompt_ids)} tokens and "
+                    f"{sampling.max_tokens} more are too long ({refusal}); lower max_tokens, "
+                    f"or start the server with a context of {self.longest}"
+                ) from None
+            trouble: Refused | Failed = refusal
+        except Failed as failure:
+            trouble = failure
+        else:
+            self.missing.in_a_row = 0
+            return finished
+        try:
+            # After a failure there were attempts enough; a refusal came at the first.
+            retries = 0 if isinstance(trouble, Failed) else None
+            await self._probe(client, replace(sampling, max_tokens=1), retries=retries)
+        except Refused as refusal:
+            raise self._refuses(refusal) from None
+        self.missing.add(request, trouble)
+        return None
 
     def _refuses(self, trouble: Refused) -> RFTError:
         hint = "see what the server supports"
@@ -252,6 +263,42 @@ class Server:
                 "more (vLLM: --max-logprobs), or switch sample.statistics off"
             )
         return RFTError(f"{self.endpoint.where}: the server refuses ({trouble}); {hint}")
+
+
+class _Missing:
+    """Requests that came to nothing while the server answers others, and why."""
+
+    def __init__(self) -> None:
+        self.kinds: Counter[str] = Counter()
+        self.words: dict[str, str] = {}
+        self.refused: Request | None = None
+        self.in_a_row = 0
+
+    def add(self, request: Request, trouble: Refused | Failed) -> None:
+        """Note a request."""
+        self.kinds[trouble.kind] += 1
+        self.words[trouble.kind] = str(trouble)
+        if isinstance(trouble, Refused):
+            self.refused = request
+        self.in_a_row += 1
+
+    def refuse(self, answered: int, where: str) -> None:
+        """Let nobody count what was answered as the whole, if anything is missing."""
+        if not self.kinds:
+            return
+        count = self.kinds.total()
+        why = "; ".join(f"{self.words[kind]} ({n:,})" for kind, n in sorted(self.kinds.items()))
+        if self.refused is None:
+            raise Interrupted(
+                f"{where}: {count:,} of {answered + count:,} answers asked for are missing "
+                f"({short(why)}); what is finished is kept, and those alone are asked for again"
+            )
+        raise RFTError(
+            f"{where}: {count:,} of {answered + count:,} answers asked for are missing, since the "
+            f"server refuses them ({short(why)}), one to problem {self.refused.problem_id} among "
+            "them; what is finished is kept. Use a server that answers them, or leave those "
+            "problems out of the source"
+        )
 
 
 def _some(runner: asyncio.Runner, tasks: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
@@ -274,7 +321,7 @@ def arguments(args: dict[str, Any]) -> Arguments:
         if name == "api_key_env":
             good = isinstance(value, str) and value != ""
             wanted = "the name of an environment variable"
-        elif name == "timeout":
+        elif name in ("timeout", "patience"):
             good = type(value) in (int, float) and 0 < value < math.inf
             wanted = "seconds, above 0"
         else:
@@ -282,5 +329,5 @@ def arguments(args: dict[str, Any]) -> Arguments:
             good = type(value) is int and least <= value <= most
             wanted = f"a whole number from {least} to {most}"
         if not good:
-            raise RFTError(f"engine.args.{name} is {one_line(value)!r}, and should be {wanted}")
+            raise RFTError(f"engine.args.{name} is {short(f'{value}')!r}, and should be {wanted}")
     return Arguments(**args)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -134,10 +135,31 @@ class EngineSettings(Section):
                 )
             if value is None and name in self.traits.needs:
                 raise ValueError(f"kind: {self.kind} needs {name}; add it")
-        # It is not shown: people put keys into addresses.
-        if self.url and not self.url.lower().startswith(("http://", "https://")):
-            raise ValueError("url begins with http:// or https://, as in http://localhost:8000/v1")
+        if self.url and (wrong := _wrong_with(self.url)):
+            raise ValueError(wrong)
         for name in self.args:
             if name in ENGINE_SETTINGS:
                 raise ValueError(f"args.{name} has a key of its own; set {ENGINE_SETTINGS[name]}")
         return self
+
+
+def _wrong_with(url: str) -> str | None:
+    """Say what is wrong with a server's address, without showing it: people put keys into them.
+
+    A secret in it would be copied into the run folder, every manifest and every export.
+    """
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good, parts = False, urlsplit("")
+    if "@" in url:
+        return (
+            "url holds a user or password, which would be written into the run; put a key into "
+            "the environment variable OPENAI_API_KEY, or name one with engine.args.api_key_env"
+        )
+    if not good or not (url.isascii() and url.isprintable()):
+        return "url begins with http:// or https:// and a host, as in http://localhost:8000/v1"
+    if parts.query or parts.fragment:
+        return "url goes up to and with /v1, and has neither ? nor # in it"
+    return None

@@ -15,6 +15,7 @@ from typing import IO, Any
 import polars as pl
 
 from rft.errors import RFTError, shown
+from rft.foreign_text import harmless, json_line
 from rft.recipe import Recipe
 from rft.recipe.loading import dump, load_stored
 from rft.runs import lock, tables
@@ -205,7 +206,7 @@ class Run:
 
     def event(self, kind: str, **fields: object) -> None:
         """Append one line to the run's event log."""
-        line = json.dumps({"time": now(), "event": kind, **fields}) + "\n"
+        line = json_line({"time": now(), "event": kind, **harmless(fields)}) + "\n"
         with self._event_log("a+b") as file:
             # A line that a full disk or a kill has cut must not take this one with it.
             if file.seek(0, os.SEEK_END) and not _ends_a_line(file):

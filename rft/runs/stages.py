@@ -31,6 +31,7 @@ from typing import Any
 
 import polars as pl
 
+from rft.foreign_text import harmless
 from rft.model_folders.content import folder_digest
 from rft.processes.devices import visible_gpus
 from rft.processes.stopping import Stop
@@ -153,7 +154,7 @@ def _commit(job: Job, about: dict[str, Any], seconds: float) -> None:
         "gpus": visible_gpus(),
         "finished": now(),
         "versions": versions(),
-        **job.notes,
+        **harmless(job.notes),
     }
     run.write_manifest(stage, round, manifest)
     shutil.rmtree(job.work, ignore_errors=True)

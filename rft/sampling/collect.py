@@ -9,12 +9,22 @@ from typing import Any
 
 import polars as pl
 
+from rft.errors import Interrupted
 from rft.processes import devices
 from rft.runs.leftovers import ARRAY
 from rft.runs.stages import Job, mark_of
 from rft.sampling import worker_pool
 from rft.sampling.plan import Plan
-from rft.sampling.shards import FinishedRollouts, Receipt, receipts, renew, spent, start_pool
+from rft.sampling.shards import (
+    FAILED,
+    FinishedRollouts,
+    Receipt,
+    receipts,
+    renew,
+    reopen,
+    spent,
+    start_pool,
+)
 from rft.sampling.worker import Worker
 from rft.seeds import derive
 
@@ -65,6 +75,12 @@ def gather(job: Job, plan: Plan, *, held: set[Path]) -> pl.DataFrame:
     names = [each.name(index) for each in plan.asked for index in range(drawn[each.place])]
     rollouts = FinishedRollouts(job).rows(names).sort("problem_id", "sample_index", "rollout_id")
     assert len(rollouts) == len(names), "rollouts != plan"
+    if failed := len(rollouts.filter(FAILED)):
+        reopen(job)
+        raise Interrupted(
+            f"{job.run.path}: {failed:,} of {len(names):,} answers are missing, which an earlier "
+            "version began with and could not get; they are asked for again"
+        )
     job.notes |= {
         "tokens": int(rollouts["num_tokens"].sum() or 0),
         "tokens_sampled_now": sum(each.tokens for each in made if each.path not in held),

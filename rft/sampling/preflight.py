@@ -41,7 +41,8 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
         return None
     asked = [each for each in plan.probes if each.benchmark is None]
     to_measure = [each for each in plan.probes if each.benchmark is not None]
-    job.say(shown(prompts, asked[0], online=recipe.grpo is not None))
+    for line in shown(prompts, asked[0], online=recipe.grpo is not None):
+        job.say(line)
     # What engines compile at their first tokens is not sampling.
     warm = PROBES if len(asked) > PROBES else min(1, len(asked) - 1)
     finished = answers(job, engine(), asked[:warm], recipe.learns_from)
@@ -277,7 +278,7 @@ def refuse_too_much(ahead: Forecast, free: int) -> None:
         )
 
 
-def shown(prompts: Prompter, request: Request, *, online: bool) -> str:
+def shown(prompts: Prompter, request: Request, *, online: bool) -> list[str]:
     """Write one prompt, and one SFT target if there will be any, with every token visible."""
     row = prompts.target(request.prompt_ids, prompts.encode(EXAMPLE))
     learnt = [
@@ -286,9 +287,9 @@ def shown(prompts: Prompter, request: Request, *, online: bool) -> str:
     prompt = json.dumps(request.prompt, ensure_ascii=False)
     line = f"prompt ({len(request.prompt_ids)} tokens): {prompt}"
     if online:
-        return f"{line}\nan answer ends with {prompts.end!r}"
+        return [line, f"an answer ends with {prompts.end!r}"]
     target = json.dumps(prompts.decode(learnt), ensure_ascii=False)
-    return f"{line}\ntarget, as SFT learns it after the prompt: {target}"
+    return [line, f"target, as SFT learns it after the prompt: {target}"]
 
 
 def judge(

@@ -34,7 +34,7 @@ SECONDS = 60.0
 BYTES = 64 << 20
 ROLLOUTS = 256
 
-# The engine failed at this answer, for a reason of the request's own: nothing was sampled.
+# Before 0.2 a request that came to nothing was a row; it is no answer, and is asked for again.
 FAILED = pl.col("finish_reason") == "error"
 
 
@@ -261,7 +261,7 @@ def write_pool(folder: Path, job: Job, plan: Plan) -> None:
 
 
 def usable(job: Job, plan: Plan) -> pl.DataFrame:
-    """Read every finished rollout that the plan may use; what failed may do better this time."""
+    """Read every finished rollout that the plan may use."""
     names = [each.name(index) for each in plan.asked for index in range(each.n)]
     ids = pl.DataFrame({"rollout_id": names}, schema={"rollout_id": pl.String})
     frames = [tables.empty("rollouts")]

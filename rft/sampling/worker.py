@@ -56,7 +56,8 @@ class Worker:
         """Do the first act of the first worker of a run."""
         ahead = preflight(self.job, self.plan, self.engine)
         if ahead is not None:
-            self.job.say("\n".join(f"  {what:11}{text}" for what, text in described(ahead)))
+            for what, text in described(ahead):
+                self.job.say(f"  {what:11}{text}")
 
     def work(self, leases: Iterator[Lease]) -> None:
         """Sample leases of problems until there are no more."""

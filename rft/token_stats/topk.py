@@ -84,4 +84,5 @@ def _least_entropy(rest: float, largest: float) -> float:
 
 
 def _is_logprob(value: Any) -> bool:
-    return type(value) in (int, float) and -math.inf < value < 1e-3
+    # An engine's -inf is some -9999; a whole number of JSON may be beyond any float.
+    return type(value) in (int, float) and -1e6 < value < 1e-3

@@ -12,6 +12,7 @@ def serve(monkeypatch) -> Iterator:
 
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("rft.foreign_text._kept", set())  # the keys of other tests
     running = []
 
     def start(*args, **kwargs) -> Fake:

@@ -101,7 +101,50 @@ def test_a_busy_server_loses_no_rollout_while_it_answers_others(serve):
     made = engine(serve(behave), args={"retries": 2})
     done = run(made, requests(4))
     assert {each.finish_reason for each in done} == {"stop"}
-    assert made.figures()["errors"] == {}
+    assert len(done) == 4
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("wish", [{}, {"retry-after": "0"}, {"retry-after": "30"}])
+def test_a_server_that_asks_one_request_to_wait_for_ever_is_left_when_patience_ends(
+    serve, status, wish
+):
+    unlucky = requests(1)[0].seed
+    fake = serve(lambda call: (status, b"", wish) if call.body["seed"] == unlucky else None)
+    slept, done = [], []
+    with pytest.raises(Interrupted) as caught:
+        run(engine(fake, args={"patience": 100}, slept=slept), requests(4), into=done)
+    assert re.search(rf"1 of 4 answers asked for are missing .*HTTP {status}", one_line(caught))
+    assert len(done) == 3
+    assert sum(slept) <= 100
+    assert min(slept) >= (30 if wish.get("retry-after") == "30" else 0.5)
+
+
+def test_a_server_that_asks_everybody_to_wait_for_ever_interrupts_when_patience_ends(serve):
+    slept = []
+    fake = serve(lambda call: (429, b"", {"retry-after": "60"}) if call.number >= 2 else None)
+    with pytest.raises(Interrupted, match=r"the server is lost \(HTTP 429"):
+        run(engine(fake, args={"patience": 3600, "concurrency": 1}, slept=slept), requests(4))
+    assert 3000 < sum(slept) <= 3600
+
+
+def test_a_pause_that_outlasts_the_patience_is_not_begun(serve):
+    slept = []
+    fake = serve(lambda call: (429, b"", {"retry-after": "86400"}) if call.number >= 2 else None)
+    with pytest.raises(Interrupted, match="429"):
+        run(engine(fake, slept=slept), requests(4))
+    assert slept == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "ends"), [((500, b"", {}), Interrupted), ((400, b"", {}), RFTError)]
+)
+def test_a_server_that_answers_probes_alone_is_not_asked_for_everything(serve, trouble, ends):
+    fake = serve(lambda call: None if call.probe else trouble)
+    made = engine(fake, args={"concurrency": 4, "retries": 1})
+    with pytest.raises(ends, match=r"(10|11|12|13) of \1 answers asked for are missing"):
+        run(made, requests(500))
+    assert len({call.body["seed"] for call in fake.rollout_calls()}) < 20
 
 
 def test_a_context_that_shows_only_later_is_told_too(serve):
@@ -116,21 +159,21 @@ def test_a_context_that_shows_only_later_is_told_too(serve):
     assert re.search(rf"{words}.*lower max_tokens.*256", one_line(caught))
 
 
-def test_a_request_that_alone_is_refused_is_an_error_rollout(serve):
+def test_requests_that_alone_are_refused_are_missing_and_the_others_are_there(serve):
     bad = {request.seed for request in requests(20)[::5]}
 
     def behave(call):
         return (400, {"error": {"message": "flagged"}}, {}) if call.body["seed"] in bad else None
 
-    made = engine(serve(behave))
-    done = run(made, requests(20))
-    assert len(done) == 20
-    for each in done:
-        assert (each.finish_reason == "error") == (each.request.seed in bad)
-        if each.finish_reason == "error":
-            assert (each.completion, each.num_tokens, each.token_ids) == ("", 0, None)
-    assert made.figures()["errors"] == {"HTTP 400": 4}
-    assert made.figures()["requests"] == 20
+    made, done = engine(serve(behave)), []
+    with pytest.raises(RFTError) as caught:
+        run(made, requests(20), into=done)
+    told = one_line(caught)
+    assert re.search(r"4 of 20 answers .*refuses.*HTTP 400: flagged .4..*problem p ", told)
+    assert {each.request.seed for each in done} == {r.seed for r in requests(20)} - bad
+    assert made.figures()["requests"] == 16
+    bad.clear()
+    assert len(run(made, requests(20))) == 20, "what was missing is not held against the next call"
 
 
 @pytest.mark.parametrize(
@@ -198,11 +241,15 @@ def test_a_caller_that_has_enough_leaves_nothing_behind(serve):
     ("args", "wanted"),
     [
         ({"concurency": 3}, 'no "concurency"; did you mean "concurrency"'),
-        ({"gpu_memory": 3}, "they are concurrency, timeout, retries, api_key_env, top_logprobs"),
+        (
+            {"gpu_memory": 3},
+            "they are concurrency, timeout, retries, patience, api_key_env, top_logprobs",
+        ),
         ({"concurrency": 0}, "concurrency is '0'.* from 1 to 1000"),
         ({"concurrency": True}, "concurrency"),
         ({"timeout": "10s"}, "timeout is '10s'.* seconds"),
         ({"timeout": 0}, "timeout"),
+        ({"patience": -1}, "patience is '-1'.* seconds"),
         ({"retries": -1}, "retries"),
         ({"top_logprobs": 0}, "top_logprobs"),
         ({"api_key_env": ""}, "environment variable"),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import yaml
 
 from pipelines.readers.layout import short_digest
+from rft import foreign_text
 
 
 def markdown(titles: str, lines: Iterable[Sequence[object]]) -> str:
@@ -39,9 +40,12 @@ def short(digest: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Show control characters, which Markdown and terminals do not bear, as their pictures."""
+    """Show control characters, which Markdown and terminals do not bear, as their pictures.
+
+    What has no picture is escaped, and keys are hidden.
+    """
     pictures = {n: 0x2400 + n for n in range(32) if chr(n) not in "\n\t"} | {127: 0x2421}
-    return text.translate(pictures)
+    return foreign_text.visible(foreign_text.masked(text).translate(pictures))
 
 
 def fenced(text: str) -> str:

@@ -57,7 +57,7 @@ def test_a_token_is_never_printed(made, hub):
     hub.fault(COMMIT, 403, "hf_write may not do that")
     with pytest.raises(RFTError) as refused:
         push(made)
-    assert "(token) may not do that" in str(refused.value)
+    assert "(hidden) may not do that" in str(refused.value)
     assert "hf_write" not in str(refused.value)
 
 
