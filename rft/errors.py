@@ -38,6 +38,7 @@ from collections.abc import Iterable
 from typing import Any
 
 LONGEST_SHOWN = 60
+MOST_LISTED = 20
 
 
 class RFTError(Exception):
@@ -85,8 +86,19 @@ def in_one_line(error: Exception) -> tuple[int, str]:
 
 def shown(value: Any) -> str:
     """Show a value as it might be typed, and not too much of it."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+    return clipped(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def clipped(text: str, longest: int = LONGEST_SHOWN) -> str:
+    """Give the beginning of a text, with an ellipsis where it is cut."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def listed(names: Iterable[object]) -> str:
+    """List names, the first of them where there are many, and none of them whole if it is long."""
+    every = [clipped(str(name)) for name in names]
+    more = len(every) - MOST_LISTED
+    return ", ".join(every[:MOST_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
