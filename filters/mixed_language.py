@@ -2,6 +2,8 @@
 
 import polars as pl
 
+from rft.errors import shown
+
 # Chinese, Japanese and Korean letters, by script: the well-known blocks leave some of them out.
 CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}\u{30FC}"
 
@@ -12,5 +14,7 @@ def mixed_language(*, characters: str = CJK) -> pl.Expr:
     try:
         pl.Series([""]).str.contains(inside)
     except pl.exceptions.ComputeError:
-        raise ValueError(f"characters: {characters!r} inside [] is no regular expression") from None
+        raise ValueError(
+            f"characters: {shown(characters)} inside [] is no regular expression"
+        ) from None
     return pl.col("response").str.contains(inside)

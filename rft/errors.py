@@ -54,6 +54,11 @@ class Interrupted(Exception):
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+# What no path may be, whichever was given.
+NO_PATH = {
+    errno.ENAMETOOLONG: "a name is too long for the file system",
+    errno.ELOOP: "links lead in a circle",
+}
 
 
 def explained(error: BaseException) -> str | None:
@@ -61,13 +66,15 @@ def explained(error: BaseException) -> str | None:
 
     Writers of weights wrap the system's error in exceptions of their own, so their words count too.
     """
-    text = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    text = clipped(str(error).strip().splitlines()[0], 300) if str(error).strip() else ""
     code = error.errno if isinstance(error, OSError) else None
     full = any(words in text for words in ("No space left", "File too large", "Disk quota"))
     if code in FULL or full:
         return f"the disk is full or a size limit is reached ({text}); make room and run again"
     if code in FORBIDDEN:
         return f"no permission ({text}); mend the permissions or choose another folder"
+    if code in NO_PATH:
+        return f"{NO_PATH[code]} ({text}); give another"
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return (
             f"out of memory ({text}); lower engine.args.batch while sampling, "

@@ -1,11 +1,12 @@
 """Before anything is done: which run is meant, and by which recipe it goes on."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rft.cli.terminal import say
-from rft.errors import RFTError, explained
+from rft.errors import RFTError, explained, shown
 
 if TYPE_CHECKING:
     from rft.recipe import Recipe
@@ -135,12 +136,16 @@ def planned(run: "Run", stored: "Recipe | None", steps: list[Any]) -> str:
     lines = [f"{run.path}:"]
     if stored is not None:
         lines += [
-            f"  {key}: {old!r} -> {new!r}"
+            f"  {key}: {shown(old)} -> {shown(new)}"
             for key, old, new in settings_differences(stored, run.recipe)
         ]
-    for round in dict.fromkeys(step.round for step in steps):
-        lines.append(f"  round {round}:" if round else "  base:")
-        lines += [
-            f"    {step.stage:9} {STATES[step.state]}" for step in steps if step.round == round
-        ]
+    rounds: dict[int, list[str]] = {}
+    for step in steps:
+        rounds.setdefault(step.round, []).append(f"    {step.stage:9} {STATES[step.state]}")
+    # Rounds to which the same happens are one entry: there may be thousands.
+    for _, alike in itertools.groupby(rounds, key=lambda round: (round > 0, rounds[round])):
+        numbers = list(alike)
+        first, last = numbers[0], numbers[-1]
+        head = f"round {first}" if first == last else f"rounds {first} to {last}"
+        lines += [f"  {head if first else 'base'}:", *rounds[first]]
     return "\n".join(lines)

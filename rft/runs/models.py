@@ -17,6 +17,7 @@ from rft.hub import reading
 from rft.recipe import Model
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import NotReady, Run, is_run, open_run
+from rft.runs.lock import is_held
 from rft.runs.tables import file_digest
 
 # Written last into every model folder that we make: without it the folder is not a model.
@@ -44,7 +45,10 @@ def base_model(run: Run) -> ModelRef:
 
 
 def resolve(model: Model, cache: Path | None = None) -> ModelRef:
-    """Resolve a model section; digests of foreign folders are remembered in the run folder."""
+    """Resolve a model section; digests of foreign folders are remembered in the run folder.
+
+    Only while its lock is held: to plan, or to begin with another run's model, is only to look.
+    """
     name, _, number = model.path.partition("@")
     if model.path.startswith("bundled:"):
         folder = bundled("data") / model.path.removeprefix("bundled:")
@@ -88,7 +92,7 @@ def _on_the_hub(model: Model, run: Path | None) -> ModelRef:
     pinned = json.loads(pins.read_text()) if pins and pins.is_file() else {}
     folder = _snapshot(model.path, pinned.get(name) or model.revision, name in pinned)
     commit = Path(folder).name
-    if pins and pins.parent.is_dir() and name not in pinned:
+    if pins and is_held(pins.with_name("lock")) and name not in pinned:
         atomic_text(pins, json.dumps(pinned | {name: commit}, indent=1) + "\n")
     return ModelRef(folder, f"hub:{model.path}@{commit}", None, model.trust_remote_code)
 
@@ -139,7 +143,7 @@ def folder_digest(folder: Path, cache: Path | None = None) -> str:
     if remembered is not None and remembered.is_file():
         return remembered.read_text()
     digest = content_digest(folder)
-    if remembered is not None and cache is not None and cache.is_dir():
+    if remembered is not None and cache is not None and is_held(cache / "lock"):
         atomic_text(remembered, digest)
     return digest
 
