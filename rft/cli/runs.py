@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from rft.cli.options import HERE
+from rft.cli.options import HERE, ROUND
 from rft.cli.terminal import say
 
 # What `--model` without a name stands for: beside the data set. No repository is called so.
@@ -54,7 +54,7 @@ def status(run_folder: Path, as_json: bool) -> None:
 @click.argument("rollout", metavar="[ID]", required=False)
 @click.option("--problem", metavar="P", help="The samples of one problem; a start of its id does.")
 @click.option("--verdict", help="Only this verdict: correct, wrong, no_answer, ...")
-@click.option("--round", type=click.IntRange(0), help="Only this round.")
+@click.option("--round", type=ROUND, help="Only this round.")
 @click.option("--role", type=click.Choice(["positive", "noise"]), help="Only selected ones.")
 @click.option("--rule", help="Only those that this rule rejected, e.g. redundant.")
 @click.option(
@@ -62,7 +62,9 @@ def status(run_folder: Path, as_json: bool) -> None:
     type=click.Choice(["entropy", "branching", "tokens", "perplexity"]),
     help="Highest first; by default selected ones come first.",
 )
-@click.option("-n", "limit", type=click.IntRange(1), default=20, show_default=True, help="Lines.")
+@click.option(
+    "-n", "limit", type=click.IntRange(1, 10**9), default=20, show_default=True, help="Lines."
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON, a line for each rollout.")
 def show(
     run_folder: Path,

@@ -143,11 +143,11 @@ def _checked(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
         if rows[name].null_count():
             raise RFTError(f"{path}: column {name!r} is empty in {rows[name].null_count()} rows")
         if rows.schema[name] == pl.String:
-            longest = rows[name].str.len_chars().max()
-            if longest > LONGEST_ID:
+            long = rows[name].filter(rows[name].str.len_chars() > LONGEST_ID)
+            if len(long):
                 raise RFTError(
-                    f"{path}: column {name!r} has a value of {longest:,} characters; ids have "
-                    f"{LONGEST_ID} at most, so rename the column, e.g. --column their_{name}={name}"
+                    f"{path}: column {name!r} has a value of {len(long[0]):,} characters, and ids "
+                    f"have {LONGEST_ID:,} at most; rename it, e.g. --column their_{name}={name}"
                 )
     twice = rows.filter(pl.col("rollout_id").is_duplicated())["rollout_id"]
     if len(twice):

@@ -171,9 +171,8 @@ def _object(line: bytes, place: str) -> dict[str, Any]:
     try:
         row = _decoder.decode(line.decode())
     except UnicodeDecodeError as error:
-        raise RFTError(
-            f"{place} is not UTF-8 text (byte {error.start}); give JSON lines or Parquet"
-        ) from None
+        what = f"is not UTF-8 text (byte {error.start})"
+        raise RFTError(f"{place} {what}; give JSON lines or Parquet") from None
     except RecursionError:
         raise RFTError(f"{place}: nested too deeply ({DEEPEST} levels are the most)") from None
     except _Twice as error:

@@ -25,7 +25,10 @@ TEXT = "tag:yaml.org,2002:str"
 INT = "tag:yaml.org,2002:int"
 FLOAT = "tag:yaml.org,2002:float"
 MERGE = "tag:yaml.org,2002:merge"
-KINDS = {yaml.MappingNode: "tag:yaml.org,2002:map", yaml.SequenceNode: "tag:yaml.org,2002:seq"}
+KINDS: dict[type[yaml.Node], str] = {
+    yaml.MappingNode: "tag:yaml.org,2002:map",
+    yaml.SequenceNode: "tag:yaml.org,2002:seq",
+}
 
 # The core schema of YAML 1.2, as far as recipes need it. PyYAML's own YAML 1.1 reads `on:` as True,
 # 010 as 8, 1:30 as 90 and 3e-4 as a text.
@@ -54,9 +57,9 @@ class _Loader(yaml.SafeLoader):
         for name, seen in (("values", self.nodes), ("levels", self.levels)):
             if seen > LIMITS[name]:
                 raise _TooMuch(name, self.peek_event().start_mark.line)  # type: ignore[no-untyped-call]
-        node = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        node = super().compose_node(parent, index)
         self.levels -= 1
-        return node  # type: ignore[no-any-return]
+        return node
 
 
 _Size = dict[str, int]
