@@ -8,7 +8,6 @@ lies behind them: only what is the run's own goes.
 
 import os
 import re
-import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +22,12 @@ from rft.ending.spending import ENDS, JOURNALS, MANIFESTS, RECEIPTS
 from rft.errors import RFTError
 from rft.foreign_text import visible
 from rft.runs import retention
-from rft.runs.folder import NotReady, Run, key_of
-from rft.runs.models import is_adopted, last_round
+from rft.runs.folder import Run, key_of
+from rft.runs.leftovers import SCRATCH, left_over, take_apart
 from rft.runs.stages import Stage, mark_of
-from rft.sampling.shards import ARRAY
 
-# A stage's work folder, and the one in which the next of its kind is begun (`shards.renew`).
-WORK = re.compile(r"(?:round-(\d+)-([a-z]+)|\.round-(\d+)-([a-z]+)\.new)")
-# What is written, and what is taken apart, has such a name until that is done.
-SCRATCH = re.compile(r"\..+?(?:\.(\d+))?\.(?:tmp|removed)")
+# A stage's work folder.
+WORK = re.compile(r"round-(\d+)-([a-z]+)")
 STALE = "put away in stale/ (what says what was spent stays)"
 DONE = "work of stages that are done"
 OTHER = "work by other settings"
@@ -67,7 +63,7 @@ def plan(run: Run, *, unfinished: bool = False) -> tuple[list[Item], list[Item]]
         else:
             goes.append(_item(path, what, model, records))
     gone = {item.path for item in goes}
-    for path in _scratch(run):
+    for path in left_over(run.path):
         if not gone.intersection([path, *path.parents]):
             goes.append(_item(path, LEFT))
             gone.add(path)
@@ -103,12 +99,11 @@ def _candidates(run: Run) -> Iterator[tuple[Path, str, int | None]]:
             yield path, STALE, None
     for path in sorted((run.path / "work").glob("*")):
         if path.is_dir() and (named := WORK.fullmatch(path.name)):
-            round, stage = (named[1] or named[3], named[2] or named[4])
+            round, stage = named.groups()
             if stage in STAGES:
                 kind = _kind_of_work(run, STAGES[stage], int(round), path)
                 yield path, kind, None
-    decided = _decided(run)
-    wanted = set() if decided is None else set(retention.unwanted(run, decided))
+    wanted = set(retention.unwanted(run, retention.decided(run)))
     for number in sorted(wanted):
         what = f"models (keep.models: {run.recipe.keep.models})"
         yield run.model_folder(number), what, number
@@ -153,48 +148,6 @@ def _kind_of_work(run: Run, stage: Stage, round: int, folder: Path) -> str:
     return UNFINISHED if mark_of(folder) == key else OTHER
 
 
-def _decided(run: Run) -> int | None:
-    """Give the last round whose model was decided on; None where none was."""
-    for round in range(last_round(run), 0, -1):
-        try:
-            is_adopted(run, round)
-        except NotReady:
-            continue
-        return round
-    return None
-
-
-def _scratch(run: Run) -> Iterator[Path]:
-    """Find what processes left that were killed while they wrote, or took something apart."""
-    for folder, names, files in os.walk(run.path):
-        here = Path(folder)
-        for name in sorted([*names, *files]):
-            owner = SCRATCH.fullmatch(name)
-            if owner and not (here / name).is_symlink() and not _alive(owner[1]):
-                yield here / name
-        # An array job writes without the lock, and any reader may be remembering a digest.
-        names[:] = [
-            name
-            for name in names
-            if not name.startswith(ARRAY)
-            and here / name not in (run.path / "stale", run.path / "work" / "digests")
-            and not SCRATCH.fullmatch(name)
-        ]
-
-
-def _alive(pid: str | None) -> bool:
-    """Say whether a process of this machine may still be writing the file named after it."""
-    if pid is None:
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _behind_link(root: Path, path: Path) -> bool:
     """Say whether a path leads through a link, so that it may be anyone's."""
     parts = path.relative_to(root).parts
@@ -221,16 +174,16 @@ def _remove(run: Run, item: Item) -> None:
         kept = run.put_away([item.path])
         assert kept is not None, f"{item.path} is gone"
         for path in list(_without_records(kept, _records(kept))):
-            _take_apart(path)
+            take_apart(path)
         return
     aside = _aside(item.path)
     if aside != item.path:
-        _take_apart(aside)
+        take_apart(aside)
     if item.model is not None:
         retention.remove(run, item.model)
     elif aside != item.path:
         item.path.rename(aside)
-    _take_apart(aside)
+    take_apart(aside)
 
 
 def _close_attempt(run: Run) -> None:
@@ -243,13 +196,6 @@ def _close_attempt(run: Run) -> None:
 
 def _aside(path: Path) -> Path:
     return path if SCRATCH.fullmatch(path.name) else path.with_name(f".{path.name}.removed")
-
-
-def _take_apart(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 # In words -----------------------------------------------------------------------------------------

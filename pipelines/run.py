@@ -26,8 +26,7 @@ from rft.ending import Ending, ending, out_of_budget
 from rft.processes.stopping import Stop
 from rft.runs import stages
 from rft.runs.folder import Run
-from rft.runs.models import last_round
-from rft.runs.retention import prune
+from rft.runs.retention import decided, prune
 from rft.runs.stages import Stage, Step
 from rft.selection.ranking import may_lack
 
@@ -84,8 +83,8 @@ def run_all(
         anything, ended = anything or did, ended or over
     if ended is not None:
         announce(run, ended, say)
-    if anything and rounds:
-        prune(run, last_round(run))
+    # Also where nothing was done: a kill may have come between the last stage and this.
+    prune(run, decided(run))
     run.forget_agreement()
     return anything
 

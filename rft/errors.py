@@ -39,6 +39,11 @@ from typing import Any
 
 LONGEST_SHOWN = 60
 MOST_LISTED = 20
+# What is longer is no misspelled name.
+LONGEST_WORD = 200
+# A line of an error, of which more is read by nobody: what and where at its start, what to do at
+# its end.
+LONGEST_LINE = 1_200
 
 
 class RFTError(Exception):
@@ -108,10 +113,21 @@ def listed(names: Iterable[object]) -> str:
     return ", ".join(every[:MOST_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def readable(text: str) -> str:
+    """Leave out the middle of lines that are too long: whatever they name may be foreign."""
+    half = LONGEST_LINE // 2
+    return "\n".join(
+        line if len(line) <= LONGEST_LINE else f"{line[:half]} [...] {line[-half:]}"
+        for line in text.split("\n")
+    )
+
+
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """Find the name that a misspelled word most likely stands for."""
     import difflib  # here, since most commands misspell nothing
 
+    if len(word) > LONGEST_WORD:
+        return None
     close = difflib.get_close_matches(word, list(names), n=1)
     return close[0] if close else None
 

@@ -19,9 +19,10 @@ from rft.ending.spending import steps
 from rft.foreign_text import visible
 from rft.measuring.cut_answers import ALARM
 from rft.runs.folder import Run
+from rft.runs.leftovers import ARRAY
 from rft.runs.lock import describe, owner_of
 from rft.runs.stages import changed_settings
-from rft.sampling.shards import ARRAY, key_in, receipts, receipts_in, spent
+from rft.sampling.shards import key_in, receipts, receipts_in, spent
 
 # Raised whenever a field of the JSON changes its meaning or goes away.
 VERSION = 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rft.cli.one_stage import stage_command
-from rft.cli.opening import agree, begin, make_folder, planned
+from rft.cli.opening import agree, begin, opened, planned
 from rft.cli.options import HERE, ROUND, Duration, as_override, grace_option, set_option
 from rft.cli.terminal import say
 from rft.errors import RFTError, suggestion
@@ -67,7 +67,12 @@ def run(
     run, stored = begin(recipe, out, overrides)
     if run.recipe.grpo is not None:
         raise RFTError(f"{recipe}: it trains online (grpo); `rft grpo {recipe}` runs it")
-    drive(run, stored, one_more, update, plan_only, stop_after, grace)
+    stop = ready(run, plan_only, stop_after, grace)
+    if plan_only:
+        tell_plan(run, stored, stop)
+        return
+    with opened(recipe, out, overrides) as (run, stored):
+        drive(run, stored, stop, one_more=one_more, update=update)
 
 
 @click.command()
@@ -127,7 +132,12 @@ def grpo(
             f"{recipe}: it has no section `grpo`; `rft recipes grpo-quickstart` shows one "
             f"(`rft run {recipe}` runs its rounds)"
         )
-    drive(run, stored, False, update, plan_only, stop_after, grace)
+    stop = ready(run, plan_only, stop_after, grace)
+    if plan_only:
+        tell_plan(run, stored, stop)
+        return
+    with opened(recipe, out, overrides) as (run, stored):
+        drive(run, stored, stop, one_more=False, update=update)
 
 
 def described_plugin(name: str) -> str:
@@ -147,22 +157,10 @@ def described_plugin(name: str) -> str:
     return "\n".join(lines)
 
 
-def drive(
-    run: "Run",
-    stored: "Recipe | None",
-    one_more: bool,
-    update: bool,
-    plan_only: bool,
-    stop_after: float | None,
-    grace: float,
-) -> None:
-    """Do what is not done yet of a run, or say what that would be."""
+def ready(run: "Run", plan_only: bool, stop_after: float | None, grace: float) -> "Stop":
+    """Refuse what cannot be done on this machine, and listen to whoever wants it to stop."""
     import threading
 
-    from pipelines import run as loop
-    from pipelines.children import ChildFailed
-    from pipelines.followed import run_followed
-    from pipelines.readers.report import text_report
     from rft.engines import refuse_missing
     from rft.processes.stopping import Stop, die_with_parent
     from rft.trackers import refuse_missing_tracker
@@ -178,18 +176,25 @@ def drive(
         timer = threading.Timer(stop_after, stop.ask, ["--stop-after"])
         timer.daemon = True
         timer.start()
-    if plan_only:
-        tell_plan(run, stored, stop)
-        return
-    make_folder(run.path)
-    with run.lock():
-        run = agree(run, stored, update=update, plan_of=loop.plan)
-        upto = loop.next_round(run, say) if one_more else run.recipe.rounds
-        run = with_rounds(run, max(upto, run.recipe.rounds))
-        try:
-            anything = run_followed(run, upto, stop, say, one_more=one_more)
-        except ChildFailed as failed:
-            raise SystemExit(failed.code) from None
+    return stop
+
+
+def drive(
+    run: "Run", stored: "Recipe | None", stop: "Stop", *, one_more: bool, update: bool
+) -> None:
+    """Do what is not done yet of a run."""
+    from pipelines import run as loop
+    from pipelines.children import ChildFailed
+    from pipelines.followed import run_followed
+    from pipelines.readers.report import text_report
+
+    run = agree(run, stored, update=update, plan_of=loop.plan)
+    upto = loop.next_round(run, say) if one_more else run.recipe.rounds
+    run = with_rounds(run, max(upto, run.recipe.rounds))
+    try:
+        anything = run_followed(run, upto, stop, say, one_more=one_more)
+    except ChildFailed as failed:
+        raise SystemExit(failed.code) from None
     if anything or not one_more:  # a schedule's log has no use for the same report each night
         click.echo(text_report(run))
     if not anything:

@@ -1,7 +1,9 @@
 """Before anything is done: which run is meant, and by which recipe it goes on."""
 
+import contextlib
 import itertools
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,26 @@ from rft.errors import RFTError, explained, shown
 if TYPE_CHECKING:
     from rft.recipe import Recipe
     from rft.runs.folder import Run
+
+
+# What lies in a folder where a run has just begun; its recipe comes next, and then it is one.
+BEGINNING = ("lock", ".lock.*", "events.jsonl", ".recipe.yaml.*.tmp")
+
+
+@contextlib.contextmanager
+def opened(
+    recipe: str, out: Path | None, overrides: tuple[str, ...]
+) -> "Iterator[tuple[Run, Recipe | None]]":
+    """Hold the lock of the run that is meant, and leave no folder where none came about."""
+    run, _ = begin(recipe, out, overrides)  # before there is a folder: what is wrong with the call
+    make_folder(run.path)
+    try:
+        with run.lock():
+            # Again: what is there counts from here on, and another may have been at work till now.
+            yield begin(recipe, out, overrides)
+    finally:
+        with contextlib.suppress(OSError):  # it holds a run
+            run.path.rmdir()
 
 
 def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[Run, Recipe | None]":
@@ -54,15 +76,15 @@ def make_folder(path: Path) -> None:
 
 def only_begun(path: Path) -> bool:
     """Say whether a folder is empty but for what another process begins a run with."""
-    return all(child.name.startswith((".lock", "lock")) for child in path.iterdir())
+    return all(
+        any(child.match(name) and child.is_file() for name in BEGINNING) for child in path.iterdir()
+    )
 
 
 def agree(
     run: "Run", stored: "Recipe | None", *, update: bool, plan_of: Callable[..., Any]
 ) -> "Run":
     """Put the recipe into force, unless finished work contradicts it and --update is not given."""
-    from uuid import uuid4
-
     from rft.runs.folder import save_recipe
 
     if stored is not None:
@@ -75,12 +97,11 @@ def agree(
                 planned(run, stored, steps) + "\nAdd --update to do that, or name "
                 "another folder with --out."
             )
+        if stored != run.recipe:
+            save_recipe(run)
+            run.event("recipe", new=False)
     else:
-        begin_with_sources(run)
-    if stored != run.recipe:
-        save_recipe(run)
-        # By its id an export tells the run from others, wherever it is moved.
-        run.event("recipe", new=stored is None, **({} if stored else {"id": uuid4().hex}))
+        begin_anew(run)
     return run
 
 
@@ -105,17 +126,23 @@ def is_outdated(steps: list[Any]) -> bool:
     return any(step.state in ("redo", "extend") for step in steps)
 
 
-def begin_with_sources(run: "Run") -> None:
-    """Look for model and problems at once, and leave no folder behind where they are not."""
-    import shutil
+def begin_anew(run: "Run") -> None:
+    """Make a folder that holds nothing a run, unless its model or problems are not there."""
+    from uuid import uuid4
 
     from pipelines import prepare as stage
+    from rft.runs.folder import save_recipe
 
+    # By its id an export tells the run from others, wherever it is moved.
+    run.event("recipe", new=True, id=uuid4().hex)
+    save_recipe(run)
     try:
         stage.inputs(run, 0)
     except RFTError:
-        # `begin` has made sure that nothing was there before us.
-        shutil.rmtree(run.path, ignore_errors=True)
+        # Nothing was there before us. The recipe last: a kill leaves a run that has only begun.
+        shutil.rmtree(run.path / "work", ignore_errors=True)
+        for name in ("hub.json", "events.jsonl", "recipe.yaml"):
+            (run.path / name).unlink(missing_ok=True)
         raise
 
 

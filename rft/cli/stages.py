@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from rft.cli.one_stage import errors_noted, stage_command
-from rft.cli.opening import agree, begin, make_folder
+from rft.cli.opening import agree, begin, opened
 from rft.cli.options import HERE, ROUND, as_override, grace_option, round_option, set_option
 from rft.cli.terminal import say
 from rft.errors import RFTError, clipped
@@ -34,9 +34,7 @@ def prepare(
     """
     from pipelines.run import plan
 
-    run, stored = begin(recipe, out, overrides)
-    make_folder(run.path)
-    with run.lock():
+    with opened(recipe, out, overrides) as (run, stored):
         if stored != run.recipe:
             agree(run, stored, update=False, plan_of=plan)
         stage_command("prepare", run.path, round or 0, grace)
@@ -162,17 +160,17 @@ def evaluate(
     if samples is not None:
         k = [each for each in wanted.k if each <= samples]
         changes += [f"evaluate.n={samples}", f"evaluate.k={k}"]
-    run, stored = begin(recipe or "quickstart", output, (*changes, *overrides))
+    changes += overrides
+    run, _ = begin(recipe or "quickstart", output, tuple(changes))
     refuse_missing(run.recipe.engine.kind)
     stop = Stop(grace).listen()
-    make_folder(run.path)
-    with run.lock():
+    with opened(recipe or "quickstart", output, tuple(changes)) as (run, stored):
         run = agree(run, stored, update=False, plan_of=loop.plan)
         try:
             loop.run_all(run, 0, stop, say)
         except ChildFailed as failed:
             raise SystemExit(failed.code) from None
-    click.echo(text_report(run))
+        click.echo(text_report(run))
 
 
 @click.command(hidden=True)

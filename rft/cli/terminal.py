@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from rft.errors import Interrupted, RFTError, explained
+from rft.errors import Interrupted, RFTError, explained, readable
 
 
 class Commands(click.Group):
@@ -16,6 +16,14 @@ class Commands(click.Group):
         """Keep the commands in the order in which they are listed; click would sort them."""
         return list(self.commands)
 
+    def make_context(self, *words: Any, **more: Any) -> click.Context:
+        """Read the words before the command, and repeat a wrong one no longer than can be read."""
+        try:
+            return super().make_context(*words, **more)
+        except click.ClickException as error:
+            error.message = readable(error.message)
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command and translate the ways in which it ends."""
         try:
@@ -23,8 +31,11 @@ class Commands(click.Group):
         except BrokenPipeError:  # whoever reads us has read enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ctx.exit(0)
+        except click.ClickException as error:
+            error.message = readable(error.message)  # which repeats whatever word was wrong
+            raise
         except RFTError as error:
-            message, code = f"Error: {error}", 2
+            message, code = f"Error: {readable(str(error))}", 2
         except Interrupted as stopped:
             from rft.processes.stopping import PARENT
 

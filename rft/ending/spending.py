@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rft.runs.folder import Run, now
-from rft.sampling.shards import ARRAY
+from rft.runs.leftovers import ARRAY
 
 # What says what was spent, in a run folder and in each folder of `stale/`.
 MANIFESTS = "manifest/round-*/*.json"

@@ -4,21 +4,23 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
-from rft.errors import RFTError
+from rft.errors import RFTError, shown
 from rft.recipe import Recipe
 from rft.recipe.loading import dump, load_stored
 from rft.runs import lock, tables
 from rft.runs.atomic import atomic_text
+from rft.runs.leftovers import remove_left_over
+from rft.runs.records import Manifest, read_event, read_record
 from rft.runs.schemas import SCHEMA_VERSION
 
 # Tables that are made before any round; these shards lie directly in their folder.
@@ -58,9 +60,13 @@ class Run:
         """Name the command that does the whole run."""
         return "run" if self.recipe.grpo is None else "grpo"
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Hold the run's lock."""
-        return lock.hold(self.path / "lock")
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run's lock; whoever takes it first removes what killed ones left."""
+        with lock.hold(self.path / "lock") as taken:
+            if taken:
+                remove_left_over(self.path)
+            yield
 
     def locked(self) -> bool:
         """Say whether somebody is working on the run."""
@@ -96,11 +102,11 @@ class Run:
 
     def refreshed(self, upto: int | None = None) -> list[int]:
         """List the rounds that looked for new problems."""
-        manifests = (self.path / "manifest").glob("round-*/prepare.json")
-        rounds = sorted(int(path.parent.name.removeprefix("round-")) for path in manifests)
+        manifests = (self.path / "manifest").glob("round-[0-9]*/prepare.json")
+        numbers = [path.parent.name.removeprefix("round-") for path in manifests]
         return [
             round
-            for round in rounds
+            for round in sorted(int(number) for number in numbers if number.isdecimal())
             if round and (upto is None or round <= upto) and self.manifest("prepare", round)
         ]
 
@@ -124,21 +130,27 @@ class Run:
         if (round, stage) in self.outdated:
             return None
         path = self.manifest_path(stage, round)
-        try:
-            return dict(json.loads(path.read_text()))
-        except FileNotFoundError:
+        remedy = "move it away and run again"
+        manifest = read_record(path, Manifest, "a manifest", remedy)
+        if manifest is None:
             return None
-        except ValueError:
+        if (manifest["stage"], manifest["round"]) != (stage, round):
             raise RFTError(
-                f"{path}: not a manifest (damaged?); move it away and run again"
-            ) from None
+                f"{path}: the manifest of another stage or round ({shown(manifest['stage'])} "
+                f"{shown(manifest['round'])}); {remedy}"
+            )
+        for name in (name for each in manifest["outputs"].values() for name in each["files"]):
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise RFTError(f"{path}: it lists {shown(name)}, outside of the run; {remedy}")
+        return dict(manifest)
 
     def manifests(self) -> Iterator[dict[str, Any]]:
         """Read every manifest, by round."""
-        for path in sorted((self.path / "manifest").glob("round-*/*.json")):
-            manifest = self.manifest(path.stem, int(path.parent.name.removeprefix("round-")))
-            assert manifest is not None
-            yield manifest
+        for path in sorted((self.path / "manifest").glob("round-[0-9]*/*.json")):
+            number = path.parent.name.removeprefix("round-")
+            manifest = self.manifest(path.stem, int(number)) if number.isdecimal() else None
+            if manifest is not None:  # else it was put away just now, or nobody's of ours
+                yield manifest
 
     def output_digest(self, stage: str, round: int, table: str) -> str:
         """Give the digest of a table that a finished stage wrote."""
@@ -160,25 +172,30 @@ class Run:
 
     def event(self, kind: str, **fields: object) -> None:
         """Append one line to the run's event log."""
-        line = json.dumps({"time": now(), "event": kind, **fields})
-        with (self.path / "events.jsonl").open("a") as file:
-            file.write(line + "\n")
+        line = json.dumps({"time": now(), "event": kind, **fields}) + "\n"
+        with self._event_log("a+b") as file:
+            # A line that a full disk or a kill has cut must not take this one with it.
+            if file.seek(0, os.SEEK_END) and not _ends_a_line(file):
+                line = f"\n{line}"
+            file.write(line.encode())
 
     def events(self) -> list[dict[str, Any]]:
         """Read the event log; a line that is no event, or is just being written, is left out."""
         try:
-            lines = (self.path / "events.jsonl").read_text(errors="replace").splitlines()
+            with self._event_log("rb") as file:
+                lines = file.read().split(b"\n")
         except FileNotFoundError:
             return []
-        events = []
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict) and {"event", "time"} <= event.keys():
-                events.append(event)
-        return events
+        return [event for event in map(read_event, lines) if event is not None]
+
+    def _event_log(self, mode: str) -> IO[bytes]:
+        path = self.path / "events.jsonl"
+        try:
+            return path.open(mode)
+        except IsADirectoryError:
+            raise RFTError(
+                f"{path}: a folder where the event log belongs; move it away and run again"
+            ) from None
 
     def last_written(self) -> str | None:
         """Give the time when something was last written for a stage that is not done."""
@@ -195,7 +212,7 @@ class Run:
     def agreed_to_redo(self) -> bool:
         """Say whether an update of this recipe was agreed to, and may have been interrupted."""
         path = self.path / "work" / "agreed"
-        return path.is_file() and path.read_text() == dump(self.recipe)
+        return path.is_file() and path.read_bytes() == dump(self.recipe).encode()
 
     def forget_agreement(self) -> None:
         """Forget the agreement: the update is through."""
@@ -208,7 +225,7 @@ class Run:
             return None
         stale = self.path / "stale"
         stale.mkdir(exist_ok=True)
-        taken = [int(path.name) for path in stale.iterdir() if path.name.isdigit()]
+        taken = [int(path.name) for path in stale.iterdir() if path.name.isdecimal()]
         home = stale / f"{max(taken, default=0) + 1:04d}"
         for path in present:
             target = home / path.relative_to(self.path)
@@ -220,6 +237,11 @@ class Run:
 
 class NotReady(RFTError):
     """A stage whose input has not been made yet."""
+
+
+def _ends_a_line(file: IO[bytes]) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def now() -> str:

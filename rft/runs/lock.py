@@ -10,8 +10,11 @@ import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from rft.errors import Interrupted, RFTError
+from rft.foreign_text import short
+from rft.runs.records import Owner, read_record
 
 # A stage's process is started by the process that holds the lock and works under it.
 TOKEN = "RFT_LOCK_TOKEN"
@@ -33,12 +36,14 @@ def _alive(owner: dict[str, str]) -> bool:
     """Say whether the owner may still be there; on another host it always may."""
     if owner.get("host") != socket.gethostname():
         return True
+    if not owner["pid"].isdecimal():
+        return False
     pid = int(owner["pid"])
     if Path("/proc/self/stat").exists():
         return _started(pid) is not None and _started(pid) == owner["started"]
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
@@ -47,20 +52,28 @@ def _alive(owner: dict[str, str]) -> bool:
 
 def owner_of(path: Path) -> dict[str, str] | None:
     """Read who holds the lock; None when nobody does."""
-    try:
-        owner = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise RFTError(
-            f"{path}: not a lock file of ours; if nothing works on this run, `rft unlock` it"
-        ) from None
-    return dict(owner)
+    remedy = f"if nothing works on this run, `rft unlock {path.parent}` removes it"
+    owner = read_record(path, Owner, "a lock file of ours", remedy)
+    return None if owner is None else dict(owner)
 
 
 def describe(owner: dict[str, str]) -> str:
-    """Say in words who holds a lock."""
-    return f"{owner['user']} on {owner['host']}, pid {owner['pid']}, since {owner['since']}"
+    """Say in words who holds a lock, and for how long."""
+    who, since = short(f"{owner['user']} on {owner['host']}"), short(owner["since"])
+    return f"{who}, pid {short(owner['pid'])}, since {since}{_age(owner['since'])}"
+
+
+def _age(since: str) -> str:
+    """Say how long ago a time was, where it is one."""
+    try:
+        seconds = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
+    except (ValueError, TypeError):  # anyone may have written it
+        return ""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            number = int(seconds // length)
+            return f", {number:,} {unit}{'s' if number > 1 else ''} ago"
+    return ""
 
 
 def is_held(path: Path) -> bool:
@@ -70,23 +83,28 @@ def is_held(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def hold(path: Path) -> Iterator[None]:
-    """Hold the lock for the duration, or work under the one that our parent process holds."""
+def hold(path: Path) -> Iterator[bool]:
+    """Hold the lock for the duration, or work under the one that our parent process holds.
+
+    Yields whether it was taken here.
+    """
     owner = owner_of(path)
     token = os.environ.get(TOKEN)
     if token and owner and owner["token"] == token:
-        yield
+        yield False
         return
     token = uuid.uuid4().hex
     _take(path, token)
     os.environ[TOKEN] = token
     try:
-        yield
+        yield True
     finally:
         os.environ.pop(TOKEN, None)
-        owner = owner_of(path)
-        if owner and owner["token"] == token:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError), _guard(path) as guard:
+            owner = owner_of(path)
+            if owner and owner["token"] == token:
+                path.unlink(missing_ok=True)
+            Path(guard.name).unlink(missing_ok=True)
 
 
 def without_token(env: Mapping[str, str]) -> dict[str, str]:
@@ -110,25 +128,55 @@ def _take(path: Path, token: str) -> None:
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "token": token,
     }
-    scratch = path.with_name(f".lock.{token}")
-    scratch.write_text(json.dumps(mine))
-    # The guard serialises processes of this host only, which are the only ones that may break
-    # a lock by themselves: between hosts a dead owner cannot be told from a silent one.
-    with path.with_name(".lock.guard").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        try:
+    scratch = path.with_name(f".lock.{socket.gethostname()}.{token}")
+    try:
+        with _guard(path):
+            # Whoever of this host left one there was killed: it would have the guard.
+            for torn in path.parent.glob(f".lock.{socket.gethostname()}.*"):
+                torn.unlink(missing_ok=True)
             owner = owner_of(path)
             if owner and not _alive(owner):
                 path.unlink(missing_ok=True)
-            _publish(scratch, path)
-        except FileExistsError:
-            owner = owner_of(path) or mine
-            raise Interrupted(
-                f"{path.parent}: another process works on this run ({describe(owner)}); wait for it"
-                ", or `rft unlock` the run if that process is gone"
-            ) from None
-        finally:
-            scratch.unlink()
+            try:
+                scratch.write_text(json.dumps(mine))
+                _publish(scratch, path)
+            finally:
+                scratch.unlink(missing_ok=True)
+    except FileExistsError:
+        owner = owner_of(path) or mine
+        raise Interrupted(
+            f"{path.parent}: another process works on this run ({describe(owner)}); wait for it"
+            f", or `rft unlock {path.parent}` if that process is gone"
+        ) from None
+    except FileNotFoundError:
+        raise Interrupted(
+            f"{path.parent}: gone; another process that began a run there could not"
+        ) from None
+
+
+@contextlib.contextmanager
+def _guard(path: Path) -> Iterator[BinaryIO]:
+    """Have the processes of this host take turns while they look at a lock and change it.
+
+    Only they may break a lock by themselves: between hosts a dead owner cannot be told from a
+    silent one. Whoever gives the lock back removes the guard, so a new one may be there by then.
+    """
+    place = path.with_name(".lock.guard")
+    while True:
+        with place.open("wb") as guard:
+            with contextlib.suppress(OSError):  # a file system without; a lock's name is taken once
+                fcntl.flock(guard, fcntl.LOCK_EX)
+            if _is_still(place, guard):
+                yield guard
+                return
+
+
+def _is_still(place: Path, file: BinaryIO) -> bool:
+    """Say whether an open file has its name yet."""
+    try:
+        return os.path.samestat(place.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _publish(scratch: Path, path: Path) -> None:
@@ -148,6 +196,8 @@ def unlock(path: Path) -> str:
     try:
         owner = owner_of(path)
     except RFTError:
+        if path.is_dir():
+            raise RFTError(f"{path}: a folder, and no lock; move it away") from None
         path.unlink()
         return "removed a lock file that nobody could have written"
     if owner is None:

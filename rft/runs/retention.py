@@ -8,6 +8,13 @@ from rft.runs.folder import Run
 from rft.runs.models import adopted, last_round
 
 
+def decided(run: Run) -> int:
+    """Give the last round whose model was decided on, or measured where nothing decides."""
+    last_word = "evaluate" if run.recipe.gate is None else "gate"
+    rounds = range(last_round(run), 0, -1)
+    return next((round for round in rounds if run.manifest(last_word, round)), 0)
+
+
 def prune(run: Run, round: int) -> None:
     """Remove the models that `keep.models` does not ask for, and note that in their manifests."""
     for number in unwanted(run, round):

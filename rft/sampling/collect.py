@@ -10,10 +10,11 @@ from typing import Any
 import polars as pl
 
 from rft.processes import devices
+from rft.runs.leftovers import ARRAY
 from rft.runs.stages import Job, mark_of
 from rft.sampling import worker_pool
 from rft.sampling.plan import Plan
-from rft.sampling.shards import ARRAY, FinishedRollouts, Receipt, receipts, renew, spent, start_pool
+from rft.sampling.shards import FinishedRollouts, Receipt, receipts, renew, spent, start_pool
 from rft.sampling.worker import Worker
 from rft.seeds import derive
 

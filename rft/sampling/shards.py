@@ -20,11 +20,14 @@ from rft.errors import RFTError
 from rft.processes.devices import visible_gpus
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
+from rft.runs.leftovers import ARRAY
+from rft.runs.records import Record, read_record
 from rft.runs.stages import MARK, Job, mark_of
 from rft.sampling.plan import Plan, canonical, has_statistics, rollout_rows
 
-ARRAY = "array-"
 POOL = "pooled.parquet"
+# Where the next pool is made; it is read like any other rollouts until it has taken its place.
+NEXT = "next"
 
 # A kill costs what is not flushed: at most a minute or 64 MB, and no more than these rollouts.
 SECONDS = 60.0
@@ -36,6 +39,18 @@ FAILED = pl.col("finish_reason") == "error"
 
 
 # Receipts -----------------------------------------------------------------------------------------
+
+
+class Told(Record):
+    """What stands in a receipt; `Receipt` says what it means."""
+
+    keys: list[str]
+    digest: str | None
+    tokens: int
+    seconds: float
+    closed: dict[str, int]
+    figures: dict[str, Any]
+    gpus: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,15 +101,9 @@ def receipts(work: Path, key: str | None) -> Iterator[Receipt]:
 def receipts_in(folder: Path) -> Iterator[Receipt]:
     """Read the receipts of one worker."""
     for path in sorted(folder.glob("[0-9]*.json")):
-        try:
-            told = json.loads(path.read_text())
-        except FileNotFoundError:  # put away just now
-            continue
-        except ValueError:
-            raise RFTError(
-                f"{path}: not a receipt (damaged?); move it away and run again"
-            ) from None
-        yield Receipt(path, **told)
+        told = read_record(path, Told, "a receipt", "move it away and run again")
+        if told is not None:  # else it was put away just now
+            yield Receipt(path, **{name: told[name] for name in Told.model_fields if name in told})
 
 
 def spent(made: Iterable[Receipt]) -> dict[str, dict[str, float]]:
@@ -227,26 +236,28 @@ def renew(job: Job, plan: Plan, workers: int) -> None:
     after any kill. Other engine arguments may mean other batches: a new plan, from the same pool.
     """
     mark = f"{job.key} {workers} {canonical(plan.run.recipe.engine.args)}"
-    if mark_of(job.work) == mark:
-        return
-    scratch = job.work.with_name(f".{job.work.name}.new")
-    if mark_of(scratch) != mark:
-        shutil.rmtree(scratch, ignore_errors=True)
-        start_pool(scratch, job, plan, mark)
-    # An array job of the same plan may be at work, without the lock: its folder stays.
-    stays = {path for path in job.work.glob(f"{ARRAY}*") if mark_of(path) == job.key}
-    if job.work.is_dir():
+    following = job.work / NEXT
+    if mark_of(job.work) != mark:
+        write_pool(following, job, plan)
+        # An array job of the same plan may be at work, without the lock: its folder stays.
+        stays = {path for path in job.work.glob(f"{ARRAY}*") if mark_of(path) == job.key}
+        stays.add(following)
         job.run.put_away([child for child in sorted(job.work.iterdir()) if child not in stays])
-    job.work.mkdir(parents=True, exist_ok=True)
-    (scratch / POOL).rename(job.work / POOL)
-    (scratch / MARK).rename(job.work / MARK)
-    scratch.rmdir()
+        # Killed here, the next attempt finds no mark, and makes the same pool of the pool.
+        (following / POOL).rename(job.work / POOL)
+        atomic_text(job.work / MARK, mark)
+    shutil.rmtree(following, ignore_errors=True)
 
 
 def start_pool(folder: Path, job: Job, plan: Plan, mark: str) -> None:
     """Put every rollout that exists already into a folder, and say last what it is for."""
-    tables.write_file(folder / POOL, tables.conform(usable(job, plan), "rollouts"))
+    write_pool(folder, job, plan)
     atomic_text(folder / MARK, mark)
+
+
+def write_pool(folder: Path, job: Job, plan: Plan) -> None:
+    """Put every rollout that exists already into one file."""
+    tables.write_file(folder / POOL, tables.conform(usable(job, plan), "rollouts"))
 
 
 def usable(job: Job, plan: Plan) -> pl.DataFrame:

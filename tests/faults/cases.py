@@ -1,15 +1,15 @@
 """Hostile inputs as data: a case is an entry of `corpus/*.yaml`, laid out in a folder of its own.
 
-    case      what is wrong, in words; no two are the same
-    start     what lies in the folder at first: `run`, a finished run, or `model`, the bundled one
-    files     path -> content: a text, or how a content is made (see `content`)
-    damage    what is done to files then, in order: one operation each (see `DAMAGES`)
-    env       variables of the environment
-    server    replies of a server on loopback; {server} is its address, in texts and words
-    command   the words after `rft`, called in the folder
-    code      the exit code, 2 if nothing is said
-    says      what the line that the command ends with has in it: a text or several
-    leaves    what a call that ends with 2 may leave or change nevertheless, as globs
+case      what is wrong, in words; no two are the same
+start     what lies in the folder at first: `run`, a finished run, or `model`, the bundled one
+files     path -> content: a text, or how a content is made (see `content`)
+damage    what is done to files then, in order: one operation each (see `DAMAGES`)
+env       variables of the environment
+server    replies of a server on loopback; {server} is its address, in texts and words
+command   the words after `rft`, called in the folder
+code      the exit code, 2 if nothing is said
+says      what the line that the command ends with has in it: a text or several
+leaves    what a call that ends with 2 may leave or change nevertheless, as globs
 """
 
 import io

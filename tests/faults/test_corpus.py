@@ -7,7 +7,6 @@ import contextlib
 import faulthandler
 import fnmatch
 import hashlib
-import os
 import re
 import traceback
 import unicodedata
@@ -32,7 +31,7 @@ def listing(folder: Path) -> dict[str, str]:
     for path in folder.rglob("*"):
         name = str(path.relative_to(folder))
         if path.is_symlink():
-            there[name] = f"-> {os.readlink(path)}"
+            there[name] = f"-> {path.readlink()}"
         elif path.is_file():
             there[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         else:
@@ -48,9 +47,7 @@ def control_characters(text: str) -> list[str]:
 
 @pytest.mark.usefixtures("stages_here")
 @pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
-def test_a_hostile_input_ends_in_its_line_and_touches_nothing(
-    case, tmp_path, monkeypatch, request
-):
+def test_a_hostile_input_ends_in_its_line_and_touches_nothing(case, tmp_path, monkeypatch, request):
     run = request.getfixturevalue("finished") if "run" in case.get("start", ()) else Path()
     folder, outside = tmp_path / "case", tmp_path / "outside"
     outside.mkdir()

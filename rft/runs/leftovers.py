@@ -1,0 +1,57 @@
+"""What killed processes left half-written or half-removed: the next owner of the run removes it."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+# What is written, and what is taken apart, has such a name until that is done.
+SCRATCH = re.compile(r"\..+?(?:\.(\d+))?\.(?:tmp|removed)")
+# An array job samples without the run's lock, into a folder of its own: `array-INDEX-of-N`.
+ARRAY = "array-"
+
+
+def left_over(run: Path) -> Iterator[Path]:
+    """Find what processes left in a run folder that were killed; only its owner may ask."""
+    for folder, names, files in os.walk(run):
+        here = Path(folder)
+        for name in sorted([*names, *files]):
+            owner = SCRATCH.fullmatch(name)
+            if owner and not (here / name).is_symlink() and not _alive(owner[1]):
+                yield here / name
+        # An array job writes without the lock, and any reader may be remembering a digest.
+        names[:] = [
+            name
+            for name in names
+            if not name.startswith(ARRAY)
+            and here / name not in (run / "stale", run / "work" / "digests")
+            and not SCRATCH.fullmatch(name)
+        ]
+
+
+def remove_left_over(run: Path) -> None:
+    """Remove what killed processes left in a run folder."""
+    for path in list(left_over(run)):
+        take_apart(path)
+
+
+def take_apart(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _alive(pid: str | None) -> bool:
+    """Say whether a process of this machine may still be writing the file named after it."""
+    if pid is None:
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
