@@ -2,8 +2,6 @@
 
 import polars as pl
 
-from rft.errors import shown
-
 # Chinese, Japanese and Korean letters, by script: the well-known blocks leave some of them out.
 CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}\u{30FC}"
 
@@ -15,6 +13,6 @@ def mixed_language(*, characters: str = CJK) -> pl.Expr:
         pl.Series([""]).str.contains(inside)
     except pl.exceptions.ComputeError:
         raise ValueError(
-            f"characters: {shown(characters)} inside [] is no regular expression"
+            f"characters: {characters[:60]!r} inside [] is no regular expression"
         ) from None
     return pl.col("response").str.contains(inside)

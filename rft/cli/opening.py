@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +27,7 @@ def opened(
 ) -> "Iterator[tuple[Run, Recipe | None]]":
     """Hold the lock of the run that is meant, and leave no folder where none came about."""
     run, _ = begin(recipe, out, overrides)  # before there is a folder: what is wrong with the call
+    new = [path for path in (run.path, *run.path.parents) if not path.exists()]
     make_folder(run.path)
     try:
         with run.lock():
@@ -32,7 +35,8 @@ def opened(
             yield begin(recipe, out, overrides)
     finally:
         with contextlib.suppress(OSError):  # it holds a run
-            run.path.rmdir()
+            for path in new or [run.path]:
+                path.rmdir()
 
 
 def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[Run, Recipe | None]":
@@ -42,6 +46,7 @@ def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[R
     from rft.runs.folder import Run, is_run, open_run
 
     if is_run(Path(recipe)):
+        refuse_others(Path(recipe))
         if out is not None and out.resolve() != Path(recipe).resolve():
             raise RFTError(f"--out {out}: {recipe} is a run folder already; leave --out away")
         path = Path(recipe)
@@ -54,6 +59,31 @@ def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[R
     if path.exists() and not is_run(path) and not (path.is_dir() and only_begun(path)):
         raise RFTError(f"{path}: not a run folder, and not empty; choose another --out")
     return Run(path, wanted), open_run(path).recipe if is_run(path) else None
+
+
+def refuse_others(folder: Path) -> None:
+    """Refuse to act on a run's own recipe where somebody else wrote it.
+
+    It is trusted as a recipe is that one names: it may have commands run, and keys sent to servers.
+    """
+    import pwd
+
+    from rft.runs.lock import TOKEN
+
+    if TOKEN in os.environ:  # a process of ours, whose driver has looked
+        return
+    owner = (folder / "recipe.yaml").stat().st_uid
+    if owner in (os.geteuid(), 0):
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:  # as on shared file systems, whose users this machine need not know
+        name = f"uid {owner}"
+    raise RFTError(
+        f"{folder}: its recipe.yaml is of {name}, not yours, and may run commands (notify) and "
+        "send your keys (engine.url); copy it, read it, and go on with `rft run COPY.yaml "
+        f"--out {shlex.quote(str(folder))}`"
+    )
 
 
 def folder_for(recipe: str) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from rft.cli.one_stage import errors_noted, stage_command
-from rft.cli.opening import agree, begin, opened
+from rft.cli.opening import agree, begin, opened, refuse_others
 from rft.cli.options import HERE, ROUND, as_override, grace_option, round_option, set_option
 from rft.cli.terminal import say
 from rft.errors import RFTError, clipped
@@ -66,10 +66,13 @@ def sample(run_folder: Path, round: int | None, share: str | None, grace: float)
         return
     from pipelines.perform import sampling_job
     from rft.processes.stopping import Stop
+    from rft.runs.folder import is_run
     from rft.runs.stages import is_current
     from rft.sampling.collect import collect_share
 
     index, of = share_of(share)
+    if is_run(run_folder):
+        refuse_others(run_folder)
     stop = Stop(grace).listen()
     if round == 0:
         raise RFTError("--round 0: `sample` has no such round; rounds begin at 1")

@@ -21,7 +21,7 @@ class Commands(click.Group):
         try:
             return super().make_context(*words, **more)
         except click.ClickException as error:
-            error.message = readable(error.message)
+            error.message = readable(error.message)  # type: ignore[misc]
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -32,7 +32,7 @@ class Commands(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ctx.exit(0)
         except click.ClickException as error:
-            error.message = readable(error.message)  # which repeats whatever word was wrong
+            error.message = readable(error.message)  # type: ignore[misc]
             raise
         except RFTError as error:
             message, code = f"Error: {readable(str(error))}", 2

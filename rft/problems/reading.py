@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rft.errors import RFTError, clipped, listed
+from rft.errors import RFTError, clipped, explained, listed
 from rft.runs.tables import damage_told, refuse_twice
 
 # The most that rows of a person have by far, and less than what a reader below us breaks at: JSON
@@ -61,6 +61,8 @@ def refuse_no_file(path: Path, *, place: str = "", advice: str = "") -> None:
         link = path.is_symlink()
         gone = f", but a link to {path.readlink()}, which is not there" if link else ""
         raise RFTError(f"{place}{path}: no such file{gone}{advice}") from None
+    except OSError as error:
+        raise RFTError(f"{place}{path}: {explained(error) or error.strerror}") from None
     if not stat.S_ISREG(mode):
         raise RFTError(f"{place}{path}: it is {KINDS.get(stat.S_IFMT(mode), 'no file')}")
 

@@ -43,7 +43,7 @@ def local_file(source: Source) -> Path | None:
     if name.startswith("bundled:"):
         folder = bundled("data") / name.removeprefix("bundled:")
         path = folder / f"{source.split}.jsonl"
-        if not path.is_file():
+        if "/" in f"{source.split}" or not path.is_file():
             raise RFTError(f"prepare: {name!r} with split {source.split!r} is not bundled")
         return path
     if name.startswith(("hub:", "http://", "https://")):
@@ -230,8 +230,10 @@ def read_gold(value: Any, reader: str) -> list[str]:
 
 
 def _is_there(item: Any) -> bool:
-    """Say whether a gold is one: pandas writes NaN where there is none."""
-    return item is not None and not (isinstance(item, float) and not math.isfinite(item))
+    """Say whether a gold is one: a text or a number; pandas writes NaN where there is none."""
+    if item is None or isinstance(item, dict | list | bytes):
+        return False
+    return not isinstance(item, float) or math.isfinite(item)
 
 
 def _number(value: Any) -> float | None:

@@ -107,9 +107,9 @@ def parse(text: str, label: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = _place(text, label, mark.line) if mark else label
-        raise RFTError(
-            f"{place}: not valid YAML: {_words(error.problem or error.context)}"
-        ) from None
+        twice = error.problem == "second occurrence"  # of an anchor, which the context names
+        reason = _words(error.context if twice else error.problem or error.context)
+        raise RFTError(f"{place}: not valid YAML: {reason}") from None
     except yaml.YAMLError as error:
         raise RFTError(f"{label}: not valid YAML: {_words(str(error))}") from None
 
@@ -221,6 +221,9 @@ def _check_key(
         text = clipped(key.value) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
         raise RFTError(f'{here}: key {text} is no text; write "..." around it')
     _check_scalar(loader, key, here)
+    if not key.value.isprintable():
+        name = clipped(ascii(key.value))
+        raise RFTError(f"{here}: key {name} holds a character that cannot be seen; remove it")
     if len(key.value) > LIMITS["key"]:
         raise RFTError(
             f"{here}: a key of {len(key.value):,} characters, {shown(key.value)}; "

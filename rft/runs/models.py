@@ -52,7 +52,7 @@ def resolve(model: Model, cache: Path | None = None) -> ModelRef:
     name, _, number = model.path.partition("@")
     if model.path.startswith("bundled:"):
         folder = bundled("data") / model.path.removeprefix("bundled:")
-        if not folder.is_dir():
+        if not (folder.is_dir() and folder.parent == bundled("data") and folder.name != ".."):
             raise RFTError(f"model.path: {model.path!r} is not bundled; `bundled:tiny` is")
     elif is_run(Path(name)) and (not number or number.isdigit()):
         source = open_run(Path(name))

@@ -94,7 +94,7 @@ def parse(text: str) -> Cron:
     """Read a cron expression, or say in one line what is wrong with it and what to write."""
     if len(text) > LONGEST:
         raise RFTError(
-            f"--cron {shown(text)}: has {len(text):,} characters; {LONGEST} are the most"
+            f"--cron {shown(text)}: has {len(text):,} characters; {LONGEST:,} are the most"
         )
     words = NICKNAMES.get(text.strip().lower(), text).split()
     if len(words) != len(UNITS):
