@@ -6,6 +6,7 @@ import click
 
 from rft.cli.options import HERE, ROUND
 from rft.cli.terminal import say
+from rft.errors import RFTError, clipped
 
 # What `--model` without a name stands for: beside the data set. No repository is called so.
 BESIDE = ""
@@ -140,7 +141,6 @@ def trace(run_folder: Path, row: str, as_json: bool) -> None:
 
     from pipelines.readers import tracing as reader
     from pipelines.readers.trail_words import text_trace
-    from rft.errors import RFTError
     from rft.runs.folder import open_run
 
     run = open_run(run_folder)
@@ -198,6 +198,8 @@ def export(
     from rft.processes.stopping import Stop
     from rft.runs.folder import open_run
 
+    if license_id is not None and (len(license_id) > 100 or not license_id.isprintable()):
+        raise RFTError(f"--license {clipped(ascii(license_id))}: no licence is called so")
     if (to is None) == (repo is None):
         raise click.UsageError("give --to DIR or --repo ORG/NAME, one of them")
     if to is not None:

@@ -19,6 +19,7 @@ class Commands(click.Group):
     def make_context(self, *words: Any, **more: Any) -> click.Context:
         """Read the words before the command, and repeat a wrong one no longer than can be read."""
         try:
+            refuse_other_bytes(words[1])
             return super().make_context(*words, **more)
         except click.ClickException as error:
             error.message = readable(error.message)  # type: ignore[misc]
@@ -51,6 +52,15 @@ class Commands(click.Group):
             message, code = f"Error: {reason}", 2
         click.echo(message, err=True)
         return ctx.exit(code)
+
+
+def refuse_other_bytes(words: list[str]) -> None:
+    """Refuse what is not UTF-8: no table, card or recipe could name it."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"{word!a} is not UTF-8; rename what it names") from None
 
 
 def say(text: str) -> None:
