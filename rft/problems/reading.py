@@ -102,8 +102,7 @@ def _parquet(file: BinaryIO, name: str, size: int) -> pl.DataFrame:
         refuse_twice(schema.names)
         _check_names(schema.names, name, "")
         for field in schema:
-            if _levels(field.type) > DEEPEST:
-                raise RFTError(f"{name}: column {clipped(field.name)!r} is nested too deeply")
+            _check_type(field.type, f"{name}: column {clipped(field.name)!r}")
         batches, unpacked = [], 0
         for batch in table.iter_batches():
             batch.validate(full=True)
@@ -123,13 +122,17 @@ def _parquet(file: BinaryIO, name: str, size: int) -> pl.DataFrame:
     return frame
 
 
-def _levels(kind: pa.DataType) -> int:
-    """Count the levels of a nested type, no more than are too many."""
+def _check_type(kind: pa.DataType, place: str) -> None:
+    """Refuse a type that is nested too deeply, or that polars has nothing for, and panics at."""
     level, here = 0, [kind]
-    while here and level <= DEEPEST:
+    while here:
         level += 1
+        if level > DEEPEST:
+            raise RFTError(f"{place} is nested too deeply ({DEEPEST} levels are the most)")
+        for each in here:
+            if pa.types.is_decimal256(each):
+                raise RFTError(f"{place} holds {each}, which is too wide; write it as text")
         here = [each.field(i).type for each in here for i in range(each.num_fields)]
-    return level
 
 
 # JSON lines ---------------------------------------------------------------------------------------
@@ -235,7 +238,19 @@ def _table(rows: list[dict[str, Any]], numbers: list[int], name: str) -> pl.Data
             raise RFTError(
                 f"{name}: column {column!r} holds a number beyond 64 bits; write it as text"
             )
+        if _has_empty(frame.schema[column]):
+            if frame.schema[column] != pl.Struct([]):
+                raise RFTError(f"{name}: column {column!r} holds objects without keys in it")
+            # No Parquet file has such a column, and there is nothing in it.
+            frame = frame.with_columns(pl.lit(None).alias(column))
     return frame
+
+
+def _has_empty(kind: pl.DataType) -> bool:
+    """Say whether a type has an object without keys in it."""
+    if isinstance(kind, pl.Struct):
+        return not kind.fields or any(_has_empty(field.dtype) for field in kind.fields)  # type: ignore[arg-type]
+    return isinstance(kind, pl.List) and _has_empty(kind.inner)  # type: ignore[arg-type]
 
 
 HALF = re.compile("[\ud800-\udfff]")

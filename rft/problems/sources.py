@@ -8,10 +8,10 @@ import time
 import unicodedata
 import urllib.request
 from collections.abc import Iterator
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import polars as pl
 
@@ -103,8 +103,13 @@ def _from_url(url: str) -> pl.DataFrame:
                         f"prepare: {url}: no end after {len(content) >> 20} MiB and "
                         f"{time.monotonic() - began:.0f} s; download it, and name the file"
                     )
+            if answer.length:  # what `read1` passes over: the connection ended before the body
+                raise IncompleteRead(b"", answer.length)
     except (URLError, OSError, HTTPException, ValueError) as error:
-        raise RFTError(f"prepare: {url}: cannot be read ({clipped(str(error), 200)})") from None
+        reason = clipped(" ".join(str(error).split()), 200)
+        if isinstance(error, HTTPError):
+            error.close()
+        raise RFTError(f"prepare: {url}: cannot be read ({reason})") from None
     return from_memory(bytes(content), url)
 
 

@@ -143,7 +143,7 @@ def damage_told(path: Path, remedy: str = REMEDY) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise RFTError(f"{path}: no such file") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
             raise
         reason = clipped((str(error).splitlines() or [""])[0], 300)
