@@ -103,7 +103,7 @@ def tokens_of(run: Run, round: int, todo: pl.DataFrame, prompts: Prompter) -> pl
         tables.read_file(path, ["rollout_id", "prompt", "token_ids", "model"]).join(
             names, on="rollout_id", validate="1:1"
         )
-        for path in tables.parts(run.folder("rollouts", round))
+        for path in run.parts("rollouts", round)
     ).sort("rollout_id")
     encoded = {text: prompts.encode(text) for text in set(rollouts["prompt"])}
     responses = [
@@ -161,7 +161,7 @@ def _finished(job: Job, rows: pl.DataFrame, about: Mapping[str, Any]) -> pl.Data
         (made["settings"] | {"model": made["model"]})[name] == value
         for name, value in json.loads(json.dumps(about)).items()
     ):
-        places += tables.parts(job.run.folder("scored", job.round))
+        places += job.run.parts("scored", job.round)
     wanted = rows.select("rollout_id", "response_ids")
     frames = [
         tables.read_file(path)

@@ -48,6 +48,15 @@ def do(run: Run, stage: str, round: int, work: Callable[[Job], None] | None = No
         stages.perform(job)
 
 
+def reseal(run: Run, table: str, round: int) -> None:
+    """Have the manifest say that its stage wrote a table as it is now."""
+    for path in run.manifest_path("", round).parent.glob("*.json"):
+        made = json.loads(path.read_text())
+        if table in made["outputs"]:
+            made["outputs"][table]["digest"] = tables.folder_digest(run.folder(table, round))
+            path.write_text(json.dumps(made))
+
+
 def solved(count: int, n: int) -> list[str]:
     """Make n completions of which the first ones are right."""
     return [RIGHT] * count + [WRONG] * (n - count)

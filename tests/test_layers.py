@@ -203,5 +203,7 @@ def test_every_folder_of_tests_has_its_counterpart():
     for folder in sorted(path.parent for path in (ROOT / "tests").rglob("*/test_*.py")):
         place = folder.relative_to(ROOT / "tests")
         if place.parts:
+            if place.parts[0] == "faults":  # they strike at the whole
+                continue
             homes = [home / place for home in (ROOT, ROOT / "rft", ROOT / "pipelines")]
             assert any(home.is_dir() or home.with_suffix(".py").is_file() for home in homes), place

@@ -244,7 +244,7 @@ def sft_rows(run: Run, round: int, selected: pl.DataFrame) -> pl.DataFrame:
     ids, columns = selected.select("rollout_id"), ["rollout_id", "prompt", "model"]
     prompts = pl.concat(
         tables.read_file(path, columns).join(ids, on="rollout_id", how="semi")
-        for path in tables.parts(run.folder("rollouts", round))
+        for path in run.parts("rollouts", round)
     )
     problems = run.problems(["problem_id", "question", "gold", "difficulty", "source"])
     rows = selected.rename({"response": "completion"}).join(

@@ -131,9 +131,9 @@ def rollout_endings(run: Run, round: int) -> pl.DataFrame:
     names = ["rollout_id", "response", "answer", "finish_reason", "num_tokens"]
     graded = run.read("graded", round, names)
     after = []
-    if not tables.parts(run.folder("rollouts", round)):
+    if not run.parts("rollouts", round):
         raise RFTError(f"{run.path}: rollouts of round {round} are missing; `rft run` mends that")
-    for path in tables.parts(run.folder("rollouts", round)):
+    for path in run.parts("rollouts", round):
         texts = tables.read_file(path, ["rollout_id", "completion"]).join(graded, on="rollout_id")
         rest = pl.col("completion").str.slice(pl.col("response").str.len_chars())
         after.append(texts.select("rollout_id", after=rest.str.strip_chars() != ""))
@@ -150,7 +150,7 @@ def evaluation_endings(run: Run, model: int) -> pl.DataFrame:
     counts = ["num_tokens", "num_response_tokens"]
     form = prompt_form(run.recipe.prompt)
     parts = []
-    for path in tables.parts(run.folder("evaluations", model)):
+    for path in run.parts("evaluations", model):
         frame = tables.read_file(path, [*names, *counts])
         longer = pl.col("num_tokens") > pl.col("num_response_tokens")
         frame = frame.with_columns(boxed=pl.col("answer").is_not_null())

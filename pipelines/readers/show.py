@@ -260,7 +260,7 @@ def read_row(
 ) -> dict[str, Any]:
     """Read a rollout's wide columns, or all, out of the one shard that holds it."""
     mine = pl.col("rollout_id") == row["rollout_id"]
-    for path in tables.parts(run.folder(table, row["round"])):
+    for path in run.parts(table, row["round"]):
         if len(tables.read_file(path, ["rollout_id"]).filter(mine)):
             wanted = None if names is None else ["rollout_id", *names]
             whole_row = tables.read_file(path, wanted).filter(mine)

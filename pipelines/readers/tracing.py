@@ -192,7 +192,7 @@ def answer_of(run: Run, given: dict[str, Any]) -> dict[str, Any]:
     number = given["round"]
     place = pl.all_horizontal(pl.col(name) == given[name] for name in ANSWER)
     if sound(run, "evaluate", number):
-        for path in tables.parts(run.folder("evaluations", number)):
+        for path in run.parts("evaluations", number):
             rows = tables.read_file(path).filter(place)
             if len(rows):
                 return rows.row(0, named=True)

@@ -1,5 +1,6 @@
 """What reads a run, and hands it on; and the recipes that there are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -143,7 +144,7 @@ def trace(run_folder: Path, row: str, as_json: bool) -> None:
     from pipelines.readers.trail_words import text_trace
     from rft.runs.folder import open_run
 
-    run = open_run(run_folder)
+    run = replace(open_run(run_folder), checked=False)  # it says itself what is damaged
     traced = reader.trace(run, row)
     click.echo(json.dumps(traced) if as_json else text_trace(traced))
     if wrong := reader.complaint(run, traced):

@@ -54,6 +54,8 @@ class Run:
     recipe: Recipe
     outdated: set[tuple[int, str]] = field(default_factory=set, compare=False)
     """(round, stage) pairs that a plan holds for not done, since they will be done again."""
+    checked: bool = field(default=True, compare=False)
+    """Whether tables must be what their stages wrote; `rft trace` says itself which are not."""
 
     @property
     def command(self) -> str:
@@ -89,7 +91,34 @@ class Run:
 
     def read(self, table: str, round: int, columns: list[str] | None = None) -> pl.DataFrame:
         """Read a whole table of a round."""
+        self.refuse_damaged(table, round)
         return tables.read(self.folder(table, round), table, columns)
+
+    def parts(self, table: str, round: int) -> list[Path]:
+        """List the shards of a table of a round, none where it is not there."""
+        self.refuse_damaged(table, round)
+        return tables.parts(self.folder(table, round))
+
+    def refuse_damaged(self, table: str, round: int) -> None:
+        """Refuse a table that is not what its stage wrote, to the byte."""
+        folder = self.folder(table, round)
+        while self.checked and (written := self._written(table, round)) and tables.parts(folder):
+            stage, digest = written
+            if tables.folder_digest(folder) == digest:
+                return
+            if self._written(table, round) == written:  # else it was replaced just now
+                raise RFTError(
+                    f"{folder}: damaged, not what `{stage}` of round {round} wrote; move it away "
+                    "and run again, that stage is then done again"
+                )
+
+    def _written(self, table: str, round: int) -> tuple[str, str] | None:
+        """Give the stage that says to have written a table, and the table's digest."""
+        for path in sorted(self.manifest_path("", round).parent.glob("*.json")):
+            manifest = self.manifest(path.stem, round)
+            if manifest is not None and table in manifest["outputs"]:
+                return path.stem, str(manifest["outputs"][table]["digest"])
+        return None
 
     # Problems ----------------------------------------------------------------------------------
 

@@ -64,8 +64,8 @@ class Event(Record):
 
     time: Time
     event: str
-    stage: str = ""
-    round: int = 0
+    stage: str | None = None
+    round: int | None = None
     alive: Time | None = None
     gpus: int = 0
     counts: dict[str, Any] = {}

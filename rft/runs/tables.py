@@ -5,6 +5,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -201,11 +202,18 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """Hash the shards of a table, by name and content."""
+    """Hash the shards of a table, by name and content; once a process while they do not change."""
     whole = hashlib.sha256()
     for path in parts(folder):
-        whole.update(f"{path.name} {file_digest(path)}\n".encode())
+        seen = path.stat()
+        digest = _digest_of(path, seen.st_mtime_ns, seen.st_size, seen.st_ino)
+        whole.update(f"{path.name} {digest}\n".encode())
     return whole.hexdigest()
+
+
+@lru_cache(maxsize=1 << 16)
+def _digest_of(path: Path, _changed: int, _size: int, _inode: int) -> str:
+    return file_digest(path)
 
 
 def pad(rows: pl.DataFrame, table: str) -> pl.DataFrame:

@@ -268,7 +268,7 @@ def usable(job: Job, plan: Plan) -> pl.DataFrame:
     # Of any plan: the names say what decides a text, and the statistics are looked at below.
     sources = sorted(job.work.rglob("*.parquet"))
     if plan.stage == "sample":
-        sources += tables.parts(plan.run.folder("rollouts", plan.round))
+        sources += plan.run.parts("rollouts", plan.round)
     for path in sources:
         frame = tables.read_file(path).join(ids, on="rollout_id", how="semi")
         frames.append(frame.filter(~FAILED, has_statistics(plan.sampling)))

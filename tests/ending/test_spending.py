@@ -34,7 +34,9 @@ def write(path: Path, told: object) -> None:
 def manifest(home: Path, round: int, stage: str, **told: object) -> None:
     write(
         home / "manifest" / f"round-{round:04d}" / f"{stage}.json",
-        {"stage": stage, "round": round} | told,
+        {"stage": stage, "round": round, "key": "k"}
+        | {name: {} for name in ("settings", "inputs", "outputs", "counts")}
+        | told,
     )
 
 

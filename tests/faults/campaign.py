@@ -59,6 +59,12 @@ def small(*settings: str) -> tuple[str, ...]:
     return ("run", "smoke", "--out", "{run}", *words)
 
 
+def online() -> tuple[str, ...]:
+    """Give the words of a run of online training, as small."""
+    words = [word for setting in ONLINE for word in ("--set", setting)]
+    return ("grpo", "grpo-quickstart", "--out", "{run}", *words)
+
+
 @dataclass(frozen=True)
 class Scenario:
     """What is done while it is being killed: commands, one after the other."""
@@ -71,16 +77,11 @@ class Scenario:
     """How many processes are given each command at the same time."""
 
 
+ROLLOUTS = "{begun}/rollouts/round-0001/part-00000.parquet"
 MADE = small("keep.models=all")
 SCENARIOS = [
     Scenario("run", (small(),)),
-    Scenario(
-        "grpo",
-        (
-            ("grpo", "grpo-quickstart", "--out", "{run}")
-            + tuple(word for setting in ONLINE for word in ("--set", setting)),
-        ),
-    ),
+    Scenario("grpo", (online(),)),
     Scenario("score", (small("select.by=perplexity"),)),
     Scenario("until", (small("sample.until={accepted: 2, max: 6, wave: 2}"),)),
     Scenario("workers", (small("engine.workers=2"),)),
@@ -108,11 +109,17 @@ SCENARIOS = [
         ),
     ),
     Scenario("evaluate", (("evaluate", "--model", "{begun}@1", "--output", "{run}"),), MADE),
-    Scenario("export", (("export", "{begun}", "--output", "{run}", "--model"),), MADE),
+    Scenario("export", (("export", "{begun}", "--to", "{run}/data", "--model"),), MADE),
     Scenario(
         "rows",
         (
-            ("grade", "--input", "{begun}/rollouts/round-0001", "--output", "{run}/graded.parquet"),
+            (
+                "grade",
+                "--input",
+                "{begun}/rollouts/round-0001/part-00000.parquet",
+                "--output",
+                "{run}/graded.parquet",
+            ),
             ("filter", "--input", "{run}/graded.parquet", "--output", "{run}/kept.parquet"),
         ),
         MADE,
@@ -160,7 +167,7 @@ class Campaign:
             shutil.copytree(begun, run)
         fault = Fault(place, run)
         for words in scenario.commands:
-            told = [word.format(run=run, begun=begun) for word in words]
+            told = filled(words, run, begun)
             while tally.kills < kills and not tally.failures:
                 action, at = drawn(draw)
                 fault.plan(action, at)
@@ -197,9 +204,7 @@ class Campaign:
         self._do_once(whole, scenario.commands, begun, start)
         return whole, begun
 
-    def _do_once(
-        self, place: Path, commands: Any, begun: Path | None, start: Path | None
-    ) -> None:
+    def _do_once(self, place: Path, commands: Any, begun: Path | None, start: Path | None) -> None:
         if place.exists():
             return
         scratch = place.with_name(f"{place.name}-scratch")
@@ -207,12 +212,14 @@ class Campaign:
         if start is not None:
             shutil.copytree(start, scratch)
         for words in commands:
-            told = [word.format(run=scratch, begun=begun) for word in words]
+            told = filled(words, scratch, begun)
             codes, said = self.call(told, None, 1)
             assert codes == [0], f"undisturbed, {told} ends with {codes}: {said}"
         scratch.rename(place)
 
-    def call(self, words: list[str], fault: Fault | None, rivals: int) -> tuple[list[int], list[str]]:
+    def call(
+        self, words: list[str], fault: Fault | None, rivals: int
+    ) -> tuple[list[int], list[str]]:
         """Give a command to so many processes; give their exit codes, and what they said last."""
         env = os.environ | (fault.environment() if fault else {})
         started = [
@@ -223,6 +230,11 @@ class Campaign:
         ]
         said = [each.communicate()[1].decode(errors="replace")[-2000:] for each in started]
         return [each.returncode for each in started], said
+
+
+def filled(words: tuple[str, ...], run: Path, begun: Path | None) -> list[str]:
+    """Put folders in their places."""
+    return [word.replace("{run}", str(run)).replace("{begun}", str(begun)) for word in words]
 
 
 def drawn(draw: random.Random) -> tuple[Action, int]:

@@ -33,12 +33,13 @@ def main() -> None:
     given = words.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     home = Path(tempfile.mkdtemp(prefix="rft-torture-"))
-    campaign, end = Campaign(home), time.monotonic() + 60 * given.minutes
+    campaign = Campaign(home)
     scenarios = [each for each in SCENARIOS if given.only in (None, each.name)]
     print(f"seed {given.seed}, {given.minutes:g} minutes, in {home}", flush=True)
     for scenario in scenarios:
         campaign.undisturbed(scenario)
     print(f"{len(scenarios)} scenarios done in peace", flush=True)
+    end = time.monotonic() + 60 * given.minutes
     by_name = {scenario.name: Tally() for scenario in scenarios}
 
     def keep_on(process: int) -> None:

@@ -136,7 +136,7 @@ def test_work_of_a_stage_that_is_done_goes(tmp_path):
     run = made(tmp_path / "run")
     put(run.path / "work/round-0001-sample/array-0-of-2/00000.parquet")
     put(run.path / "work/round-0001-sft/checkpoints/checkpoint-3/model.safetensors")
-    put(run.path / "work/.round-0001-evaluate.new/pooled.parquet")
+    put(run.path / "work/round-0001-evaluate/next/pooled.parquet")
     put(run.path / "work/digests/abc")
     put(run.path / "work/agreed")
     put(run.path / "work/round-0001-notes/mine")
@@ -144,7 +144,7 @@ def test_work_of_a_stage_that_is_done_goes(tmp_path):
         cleaning.DONE: {
             "work/round-0001-sample",
             "work/round-0001-sft",
-            "work/.round-0001-evaluate.new",
+            "work/round-0001-evaluate",
         }
     }
     assert clean_all(run) == (3, 300)

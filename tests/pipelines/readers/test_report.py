@@ -24,6 +24,7 @@ from tests.small_run import (
     grade,
     new_run,
     prepare,
+    reseal,
     sample,
     solved,
     whole_round,
@@ -218,7 +219,9 @@ def test_engines_and_the_limit_are_told_and_the_forecast_is_held_against_what_ca
 
     def change(stage: str, round: int, /, **fields: object) -> None:
         path = run.manifest_path(stage, round)
-        made = json.loads(path.read_text()) if path.exists() else {}
+        made = {name: {} for name in ("settings", "inputs", "outputs", "counts")}
+        made |= {"stage": stage, "round": round, "key": "k"}
+        made = json.loads(path.read_text()) if path.exists() else made
         atomic_text(path, json.dumps(made | fields))
 
     workers = {
@@ -381,6 +384,7 @@ def test_how_many_problems_of_a_benchmark_are_measured_is_said(tmp_path):
     ).with_columns(question=pl.lit("?"), gold=pl.lit(["1"]), source=pl.lit("x"))
     path = run.folder("set_aside", 0)
     tables.write(path, "set_aside", tables.pad(rows, "set_aside"))
+    reseal(run, "set_aside", 0)
     assert aside.is_empty()
     heads = [line for line in lines_of(run, "Did it work?") if line.startswith("test:")]
     problems = len(measured(0))
@@ -523,4 +527,5 @@ def test_estimates_are_named_as_such(tmp_path):
     tables.write(
         run.folder("graded", 1), "graded", graded.with_columns(stats_origin=pl.lit("topk"))
     )
+    reseal(run, "graded", 1)
     assert "warning: some are estimates" in text_report(run)

@@ -27,7 +27,7 @@ from rft.recipe.selection import ORDERS
 from rft.runs import tables
 from rft.runs.folder import Run, save_recipe
 from rft.runs.stages import is_current
-from tests.small_run import RIGHT, WRONG, do, grade, new_run, prepare, sample, sft
+from tests.small_run import RIGHT, WRONG, do, grade, new_run, prepare, reseal, sample, sft
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[31m[bold]red[/bold]\x00\u202eevil\x9b2J\r" + RIGHT + "\x1b[2Jtail\nmore"
@@ -264,6 +264,7 @@ def test_a_table_without_turns_reads_as_the_plain_ranking(tmp_path):
     for name in ("selected", "passed_over"):
         (path,) = tables.parts(run.folder(name, 1))
         pl.read_parquet(path).drop("stratum", "turn").write_parquet(path)
+        reseal(run, name, 1)
     assert {row["rollout_id"]: why(run, row) for row in listing(run).to_dicts()} == before
 
 
@@ -485,6 +486,7 @@ def test_a_short_id_in_a_list_finds_its_rollout_in_the_whole_run(tmp_path):
     ids = [f"{'a' * 8}{index:08x}" for index in range(2)] + [f"{index:016x}" for index in range(8)]
     rollouts = run.read("rollouts", 1).with_columns(rollout_id=pl.Series(ids))
     tables.write(run.folder("rollouts", 1), "rollouts", rollouts)
+    reseal(run, "rollouts", 1)
     for row in choose(run, problem="p0").iter_rows(named=True):
         assert find(run, row["short_id"])["rollout_id"] == row["rollout_id"]
     assert ids[0] in text_list(run, choose(run), 20)
