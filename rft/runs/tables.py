@@ -147,7 +147,9 @@ def damage_told(path: Path, remedy: str = REMEDY) -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
             raise
-        reason = clipped((str(error).splitlines() or [""])[0], 300)
+        from rft.foreign_text import visible  # here, since most tables are whole
+
+        reason = clipped(visible((str(error).splitlines() or [""])[0]), 300)
         raise RFTError(f"{path}: not a readable Parquet file ({reason}){remedy}") from None
 
 
