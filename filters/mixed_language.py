@@ -12,5 +12,7 @@ def mixed_language(*, characters: str = CJK) -> pl.Expr:
     try:
         pl.Series([""]).str.contains(inside)
     except pl.exceptions.ComputeError:
-        raise ValueError(f"characters: {characters!r} inside [] is no regular expression") from None
+        raise ValueError(
+            f"characters: {characters[:60]!r} inside [] is no regular expression"
+        ) from None
     return pl.col("response").str.contains(inside)

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from filters import RULES
-from rft.errors import RFTError, suggestion
+from rft.errors import RFTError, shown, suggestion
 from rft.runs.folder import Run
 from rft.runs.stages import Job, Stage
 
@@ -44,17 +44,19 @@ def check_rules(rules: Mapping[str, Mapping[str, Any]]) -> None:
     for name, parameters in rules.items():
         if name not in RULES:
             advice = suggestion(name, RULES, otherwise=f"the rules are {', '.join(RULES)}")
-            raise RFTError(f'filter: unknown rule "{name}"; {advice}')
+            raise RFTError(f"filter: unknown rule {shown(name)}; {advice}")
         known = inspect.signature(RULES[name]).parameters
         for given, value in parameters.items():
             if given not in known:
                 takes = ", ".join(known) or "no parameters"
-                raise RFTError(f'filter.{name}: unknown parameter "{given}"; it takes {takes}')
+                raise RFTError(f"filter.{name}: unknown parameter {shown(given)}; it takes {takes}")
             kind = known[given].annotation
             # Python's True is an int and its 1 no float; in a recipe it is the other way round.
             fits = isinstance(value, (int, float) if kind is float else kind)
             if not fits or isinstance(value, bool):
-                raise RFTError(f"filter.{name}.{given}: {value!r} is not of type {kind.__name__}")
+                raise RFTError(
+                    f"filter.{name}.{given}: {shown(value)} is not of type {kind.__name__}"
+                )
         for needed, parameter in known.items():
             if parameter.default is parameter.empty and needed not in parameters:
                 raise RFTError(f"filter.{name}: {needed} is missing; it has no default")

@@ -9,7 +9,7 @@ import polars as pl
 from filters import RULES
 from pipelines.filter import apply_rules
 from pipelines.score import IDS, MEANS, score_row
-from rft.errors import RFTError
+from rft.errors import RFTError, listed
 from rft.grading.answers import answer_box
 from rft.grading.grade import grade, grade_as_given
 from rft.grading.verifiers import open_verifier
@@ -139,7 +139,7 @@ def prompts_of(rows: pl.DataFrame, path: Path, prompts: Prompter) -> list[list[i
     if name is None:
         raise RFTError(
             f"{path}: no column 'prompt' (rendered) or 'question' (it has "
-            f"{', '.join(rows.columns)}); `--column question=NAME` says where it is"
+            f"{listed(rows.columns)}); `--column question=NAME` says where it is"
         )
     if rows.schema[name] != pl.String:
         raise RFTError(

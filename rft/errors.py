@@ -38,6 +38,12 @@ from collections.abc import Iterable
 from typing import Any
 
 LONGEST_SHOWN = 60
+MOST_LISTED = 20
+# What is longer is no misspelled name.
+LONGEST_WORD = 200
+# A line of an error, of which more is read by nobody: what and where at its start, what to do at
+# its end.
+LONGEST_LINE = 1_200
 
 
 class RFTError(Exception):
@@ -54,6 +60,11 @@ class Interrupted(Exception):
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 BROKEN = {errno.EIO, errno.ESTALE}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+# What no path may be, whichever was given.
+NO_PATH = {
+    errno.ENAMETOOLONG: "a name is too long for the file system",
+    errno.ELOOP: "links lead in a circle",
+}
 
 
 def explained(error: BaseException) -> str | None:
@@ -61,7 +72,7 @@ def explained(error: BaseException) -> str | None:
 
     Writers of weights wrap the system's error in exceptions of their own, so their words count too.
     """
-    text = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    text = clipped(str(error).strip().splitlines()[0], 300) if str(error).strip() else ""
     code = error.errno if isinstance(error, OSError) else None
     full = any(words in text for words in ("No space left", "File too large", "Disk quota"))
     if code in FULL or full:
@@ -70,6 +81,8 @@ def explained(error: BaseException) -> str | None:
         return f"the disk failed ({text}); see what is wrong with it and run again"
     if code in FORBIDDEN or "Permission denied" in text:
         return f"no permission ({text}); mend the permissions or choose another folder"
+    if code in NO_PATH:
+        return f"{NO_PATH[code]} ({text}); give another"
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return (
             f"out of memory ({text}); lower engine.args.batch while sampling, "
@@ -88,14 +101,27 @@ def in_one_line(error: Exception) -> tuple[int, str]:
 
 def shown(value: Any) -> str:
     """Show a value as it might be typed, and not too much of it."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+    return clipped(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def clipped(text: str, longest: int = LONGEST_SHOWN) -> str:
+    """Give the beginning of a text, with an ellipsis where it is cut."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def listed(names: Iterable[object]) -> str:
+    """List names, the first of them where there are many, and none of them whole if it is long."""
+    every = [clipped(str(name)) for name in names]
+    more = len(every) - MOST_LISTED
+    return ", ".join(every[:MOST_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """Find the name that a misspelled word most likely stands for."""
     import difflib  # here, since most commands misspell nothing
 
+    if len(word) > LONGEST_WORD:
+        return None
     close = difflib.get_close_matches(word, list(names), n=1)
     return close[0] if close else None
 

@@ -15,7 +15,7 @@ from pipelines.readers.mark import MARK, identity, ids_of_folder, mark_text, rea
 from rft.errors import RFTError
 from rft.licence_ids import complaint
 from rft.runs.atomic import atomic_text
-from rft.runs.folder import Run
+from rft.runs.folder import Run, is_run
 
 
 def export_run(
@@ -54,6 +54,13 @@ def export_run(
 
 def refuse_foreign(target: Path, run: Run) -> None:
     """Refuse a folder with anything in it that no earlier export of this run wrote."""
+    for above in (target, *target.parents):
+        if is_run(above):
+            raise RFTError(
+                f"{target}: in a run folder, {above}, whose files are its own; choose another one"
+            )
+        if above != target and above.exists() and not above.is_dir():
+            raise RFTError(f"{target}: {above} is not a folder; choose another one")
     restore(target)
     if target.exists() and not target.is_dir():
         raise RFTError(f"{target}: not a folder; choose another one")

@@ -8,7 +8,7 @@ import click
 
 from rft.cli.one_stage import stage_command
 from rft.cli.opening import agree, begin, opened, planned
-from rft.cli.options import HERE, Duration, grace_option, set_option
+from rft.cli.options import HERE, ROUND, Duration, as_override, grace_option, set_option
 from rft.cli.terminal import give, say
 from rft.errors import RFTError, suggestion
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("recipe")
 @click.option("--out", type=HERE, help="The run folder; runs/NAME of the recipe by default.")
-@click.option("--rounds", type=click.IntRange(0), help="Rounds in all, in place of the recipe's.")
+@click.option("--rounds", type=ROUND, help="Rounds in all, in place of the recipe's.")
 @click.option(
     "--next", "one_more", is_flag=True, help="Finish the broken round, else make one more."
 )
@@ -125,7 +125,7 @@ def grpo(
         stage_command("grpo", Path(recipe), round, grace)
         return
     if model is not None:
-        overrides = (f"model.path={model}", *overrides)
+        overrides = (as_override("model.path", model), *overrides)
     run, stored = begin(recipe, out, overrides)
     if run.recipe.grpo is None:
         raise RFTError(

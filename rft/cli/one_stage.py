@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rft.cli.opening import refuse_others
 from rft.cli.terminal import say
 from rft.errors import Interrupted, RFTError, in_one_line
 
@@ -25,9 +26,11 @@ def stage_command(name: str, folder: Path, round: int | None, grace: float) -> N
     from pipelines.run import looks_for_problems
     from rft.processes.stopping import Stop, die_with_parent
     from rft.runs import stages
-    from rft.runs.folder import open_run
+    from rft.runs.folder import is_run, open_run
 
     die_with_parent()
+    if is_run(folder):
+        refuse_others(folder)
     stop = Stop(grace).listen()
     run, stage = open_run(folder), STAGES[name]
     check_recipe(run.recipe)

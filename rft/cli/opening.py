@@ -1,13 +1,16 @@
 """Before anything is done: which run is meant, and by which recipe it goes on."""
 
 import contextlib
+import itertools
+import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rft.cli.terminal import say
-from rft.errors import RFTError, explained
+from rft.errors import RFTError, explained, shown
 
 if TYPE_CHECKING:
     from rft.recipe import Recipe
@@ -24,6 +27,7 @@ def opened(
 ) -> "Iterator[tuple[Run, Recipe | None]]":
     """Hold the lock of the run that is meant, and leave no folder where none came about."""
     run, _ = begin(recipe, out, overrides)  # before there is a folder: what is wrong with the call
+    new = [path for path in (run.path, *run.path.parents) if not path.exists()]
     make_folder(run.path)
     try:
         with run.lock():
@@ -31,7 +35,8 @@ def opened(
             yield begin(recipe, out, overrides)
     finally:
         with contextlib.suppress(OSError):  # it holds a run
-            run.path.rmdir()
+            for path in new or [run.path]:
+                path.rmdir()
 
 
 def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[Run, Recipe | None]":
@@ -41,6 +46,7 @@ def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[R
     from rft.runs.folder import Run, is_run, open_run
 
     if is_run(Path(recipe)):
+        refuse_others(Path(recipe))
         if out is not None and out.resolve() != Path(recipe).resolve():
             raise RFTError(f"--out {out}: {recipe} is a run folder already; leave --out away")
         path = Path(recipe)
@@ -53,6 +59,31 @@ def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[R
     if path.exists() and not is_run(path) and not (path.is_dir() and only_begun(path)):
         raise RFTError(f"{path}: not a run folder, and not empty; choose another --out")
     return Run(path, wanted), open_run(path).recipe if is_run(path) else None
+
+
+def refuse_others(folder: Path) -> None:
+    """Refuse to act on a run's own recipe where somebody else wrote it.
+
+    It is trusted as a recipe is that one names: it may have commands run, and keys sent to servers.
+    """
+    import pwd
+
+    from rft.runs.lock import TOKEN
+
+    if TOKEN in os.environ:  # a process of ours, whose driver has looked
+        return
+    owner = (folder / "recipe.yaml").stat().st_uid
+    if owner in (os.geteuid(), 0):
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:  # as on shared file systems, whose users this machine need not know
+        name = f"uid {owner}"
+    raise RFTError(
+        f"{folder}: its recipe.yaml is of {name}, not yours, and may run commands (notify) and "
+        "send your keys (engine.url); copy it, read it, and go on with `rft run COPY.yaml "
+        f"--out {shlex.quote(str(folder))}`"
+    )
 
 
 def folder_for(recipe: str) -> Path:
@@ -174,12 +205,16 @@ def planned(run: "Run", stored: "Recipe | None", steps: list[Any]) -> list[str]:
     lines = [f"{run.path}:"]
     if stored is not None:
         lines += [
-            f"  {key}: {old!r} -> {new!r}"
+            f"  {key}: {shown(old)} -> {shown(new)}"
             for key, old, new in settings_differences(stored, run.recipe)
         ]
-    for round in dict.fromkeys(step.round for step in steps):
-        lines.append(f"  round {round}:" if round else "  base:")
-        lines += [
-            f"    {step.stage:9} {STATES[step.state]}" for step in steps if step.round == round
-        ]
+    rounds: dict[int, list[str]] = {}
+    for step in steps:
+        rounds.setdefault(step.round, []).append(f"    {step.stage:9} {STATES[step.state]}")
+    # Rounds to which the same happens are one entry: there may be thousands.
+    for _, alike in itertools.groupby(rounds, key=lambda round: (round > 0, rounds[round])):
+        numbers = list(alike)
+        first, last = numbers[0], numbers[-1]
+        head = f"round {first}" if first == last else f"rounds {first} to {last}"
+        lines += [f"  {head if first else 'base'}:", *rounds[first]]
     return lines

@@ -1,5 +1,6 @@
 """What several commands take: folders and files, times, settings, a round."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,13 @@ from typing import Any
 
 import click
 
+from rft.errors import clipped
+
 HERE = click.Path(path_type=Path)
+# No process runs for longer, and no timer waits for ever.
+LONGEST_TIME = 366 * 86400
+# As many as a recipe may have.
+ROUND = click.IntRange(0, 9_999)
 
 
 class Duration(click.ParamType[float]):
@@ -21,10 +28,18 @@ class Duration(click.ParamType[float]):
         """Read seconds."""
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value))
+        match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)([smhd]?)", str(value))
         if match is None:
-            self.fail(f"{value!r} is not a time; write 20s, 90m or 3h", param, ctx)
-        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+            self.fail(f"{clipped(ascii(value))} is not a time; write 20s, 90m or 3h", param, ctx)
+        seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+        if seconds > LONGEST_TIME:
+            self.fail(f"{value} is more than a year; write a shorter time", param, ctx)
+        return seconds
+
+
+def as_override(key: str, value: Any) -> str:
+    """Write a setting as --set takes it, whatever the value looks like to YAML."""
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,6 +66,6 @@ def grace_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def round_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --round."""
-    return click.option(
-        "--round", type=click.IntRange(0), help="The round; by default the next one not done."
-    )(command)
+    return click.option("--round", type=ROUND, help="The round; by default the next one not done.")(
+        command
+    )

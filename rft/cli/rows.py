@@ -38,11 +38,8 @@ class Rows:
     def beside(self, kind: str) -> Path:
         """Name the file beside the output for the other rows, which is not the input."""
         path = self.output.with_suffix(f".{kind}.parquet")
-        if path.exists() and self.source.exists() and path.samefile(self.source):
-            words = kind.replace("_", " ")
-            raise RFTError(
-                f"--output {self.output}: the {words} rows would replace the input, {self.source}"
-            )
+        words = kind.replace("_", " ")
+        refuse_place(path, self.source, words)
         return path
 
 
@@ -73,6 +70,9 @@ def rows_stage(stage: str, *more: Callable[..., Any]) -> Callable[[OverRows], cl
 
         def command(run_folder: Path | None, round: int | None, grace: float, **given: Any) -> None:
             if run_folder is None:
+                from rft.processes.stopping import end_on_signals
+
+                end_on_signals(grace)
                 over_rows(rows_of(round, **given))
                 return
             audit = given.pop("audit", None)
@@ -125,14 +125,15 @@ def rows_of(
     if round is not None:
         raise click.UsageError("--round is about a RUN; rows of --input have no rounds")
     from pipelines.perform import check_recipe
+    from rft.problems.reading import refuse_no_file
     from rft.processes.stopping import die_with_parent
     from rft.recipe.loading import load_recipe
 
     die_with_parent()
     if output.suffix != ".parquet":
         raise RFTError(f"--output {output}: write a Parquet file, a name that ends in .parquet")
-    if output.exists() and source.exists() and output.samefile(source):
-        raise RFTError(f"--output {output}: that is the input; name another file")
+    refuse_no_file(source)
+    refuse_place(output, source)
     if any(ranked.values()):
         # Together they are one choice: the recipe's, or the one that the options make.
         overrides += tuple(f"select.{name}={value or 'null'}" for name, value in ranked.items())
@@ -141,11 +142,32 @@ def rows_of(
     return Rows(source, output, columns, settings, model, audit)
 
 
+def refuse_place(output: Path, source: Path, others: str = "") -> None:
+    """Refuse to write where that would fail at the end, or would replace what is no output."""
+    from rft.runs.folder import is_run
+
+    place = f"--output {output}" + (f", where the {others} rows go" if others else "")
+    if output.is_dir():
+        raise RFTError(f"{place}: it is a folder; name a file in it")
+    if output.exists() and output.samefile(source):
+        what = f"the {others} rows would replace the input" if others else "that is the input"
+        raise RFTError(f"{place}: {what}; name another file")
+    if output.exists() and not output.is_file():
+        raise RFTError(f"{place}: it is no file, and would be replaced; name another")
+    for above in output.absolute().parents:
+        if above.exists() and not above.is_dir():
+            raise RFTError(f"{place}: {above} is not a folder; name another file")
+        if is_run(above):
+            raise RFTError(
+                f"{place}: {above} is a run folder, whose files are its own; name another"
+            )
+
+
 @rows_stage(
     "grade",
     click.option(
         "--audit",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, 10**9),
         metavar="N",
         help="Judge N of the answers again by two other ways, and say how many differ.",
     ),

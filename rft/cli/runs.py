@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from rft.cli.options import HERE
+from rft.cli.options import HERE, ROUND
 from rft.cli.terminal import give, give_file, give_json, say
+from rft.errors import RFTError, clipped
 
 # What `--model` without a name stands for: beside the data set. No repository is called so.
 BESIDE = ""
@@ -57,7 +58,7 @@ def status(run_folder: Path, as_json: bool) -> None:
 @click.argument("rollout", metavar="[ID]", required=False)
 @click.option("--problem", metavar="P", help="The samples of one problem; a start of its id does.")
 @click.option("--verdict", help="Only this verdict: correct, wrong, no_answer, ...")
-@click.option("--round", type=click.IntRange(0), help="Only this round.")
+@click.option("--round", type=ROUND, help="Only this round.")
 @click.option("--role", type=click.Choice(["positive", "noise"]), help="Only selected ones.")
 @click.option("--rule", help="Only those that this rule rejected, e.g. redundant.")
 @click.option(
@@ -65,7 +66,9 @@ def status(run_folder: Path, as_json: bool) -> None:
     type=click.Choice(["entropy", "branching", "tokens", "perplexity"]),
     help="Highest first; by default selected ones come first.",
 )
-@click.option("-n", "limit", type=click.IntRange(1), default=20, show_default=True, help="Lines.")
+@click.option(
+    "-n", "limit", type=click.IntRange(1, 10**9), default=20, show_default=True, help="Lines."
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON, a line for each rollout.")
 def show(
     run_folder: Path,
@@ -140,7 +143,6 @@ def trace(run_folder: Path, row: str, as_json: bool) -> None:
 
     from pipelines.readers import tracing as reader
     from pipelines.readers.trail_words import text_trace
-    from rft.errors import RFTError
     from rft.runs.folder import open_run
 
     run = replace(open_run(run_folder), checked=False)  # it says itself what is damaged
@@ -201,6 +203,8 @@ def export(
     from rft.processes.stopping import Stop
     from rft.runs.folder import open_run
 
+    if license_id is not None and (len(license_id) > 100 or not license_id.isprintable()):
+        raise RFTError(f"--license {clipped(ascii(license_id))}: no licence is called so")
     if (to is None) == (repo is None):
         raise click.UsageError("give --to DIR or --repo ORG/NAME, one of them")
     if to is not None:

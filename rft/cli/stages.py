@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from rft.cli.one_stage import errors_noted, stage_command
-from rft.cli.opening import agree, begin, opened
-from rft.cli.options import HERE, grace_option, round_option, set_option
+from rft.cli.opening import agree, begin, opened, refuse_others
+from rft.cli.options import HERE, ROUND, as_override, grace_option, round_option, set_option
 from rft.cli.terminal import give, say
-from rft.errors import RFTError
+from rft.errors import RFTError, clipped
 
 
 @click.command()
@@ -66,10 +66,13 @@ def sample(run_folder: Path, round: int | None, share: str | None, grace: float)
         return
     from pipelines.perform import sampling_job
     from rft.processes.stopping import Stop
+    from rft.runs.folder import is_run
     from rft.runs.stages import is_current
     from rft.sampling.collect import collect_share
 
     index, of = share_of(share)
+    if is_run(run_folder):
+        refuse_others(run_folder)
     stop = Stop(grace).listen()
     if round == 0:
         raise RFTError("--round 0: `sample` has no such round; rounds begin at 1")
@@ -86,9 +89,9 @@ def sample(run_folder: Path, round: int | None, share: str | None, grace: float)
 
 def share_of(text: str) -> tuple[int, int]:
     """Read `I/N`."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
     if match is None or int(match[1]) >= int(match[2]):
-        raise RFTError(f"--worker {text}: write I/N with 0 <= I < N, e.g. 0/8 to 7/8")
+        raise RFTError(f"--worker {clipped(text)}: write I/N with 0 <= I < N, e.g. 0/8 to 7/8")
     return int(match[1]), int(match[2])
 
 
@@ -115,7 +118,7 @@ gate = plain_stage("gate", "Decide whether a round's model is adopted.")
 @click.option("--model", help="Measure this model instead: a folder, a Hub id, RUN or RUN@2.")
 @click.option("--recipe", help="With --model: whose problems and settings (default: quickstart).")
 @click.option("--problems", type=HERE, help="With --model: a file with question and gold.")
-@click.option("--samples", type=click.IntRange(1), help="With --model: samples per problem.")
+@click.option("--samples", type=click.IntRange(1, 9_999), help="With --model: samples per problem.")
 @click.option("--output", type=HERE, help="With --model: the folder to write to.")
 @set_option
 @grace_option
@@ -154,9 +157,9 @@ def evaluate(
     from rft.recipe.loading import load_recipe
 
     wanted = load_recipe(recipe or "quickstart").evaluate
-    changes = [f"model.path={model}", "rounds=0", "gate=null"]
+    changes = [as_override("model.path", model), "rounds=0", "gate=null"]
     if problems is not None:
-        changes += [f"prepare.test={{source: {problems}}}", "prepare.dev=null"]
+        changes += [as_override("prepare.test", {"source": str(problems)}), "prepare.dev=null"]
     if samples is not None:
         k = [each for each in wanted.k if each <= samples]
         changes += [f"evaluate.n={samples}", f"evaluate.k={k}"]
@@ -192,9 +195,9 @@ def preflight(run_folder: Path, grace: float) -> None:
 @click.command(hidden=True)
 @click.argument("run_folder", type=HERE)
 @click.argument("name", type=click.Choice(["sample", "evaluate"]))
-@click.option("--round", type=int, required=True)
-@click.option("--slot", type=int, required=True)
-@click.option("--of", "workers", type=int, required=True)
+@click.option("--round", type=ROUND, required=True)
+@click.option("--slot", type=ROUND, required=True)
+@click.option("--of", "workers", type=ROUND, required=True)
 @grace_option
 def worker(run_folder: Path, name: str, round: int, slot: int, workers: int, grace: float) -> None:
     """Be one of several engines of a sampling stage, which starts this by itself."""

@@ -40,6 +40,7 @@ class Commands(click.Group):
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         """Read the words of a command line."""
         with _complaints_in_one_line():
+            refuse_other_bytes(args[1])
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -90,6 +91,15 @@ class Harmless:
         """Write several texts."""
         for line in lines:
             self.write(line)
+
+
+def refuse_other_bytes(words: list[str]) -> None:
+    """Refuse what is not UTF-8: no table, card or recipe could name it."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"{word!a} is not UTF-8; rename what it names") from None
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import model_validator
 
 from rft.exploration.plugin import Plugin, Tokens
-from rft.recipe.section import Inside
+from rft.recipe.section import Inside, Number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,9 +46,9 @@ class ClipCov(Plugin):
 
     share: Inside = 2e-4
     """Tokens to leave out, as a share of all."""
-    low: float = 1.0
+    low: Number = 1.0
     """Tokens with no more covariance stay."""
-    high: float = 5.0
+    high: Number = 5.0
     """Tokens with no less covariance stay."""
 
     @model_validator(mode="after")

@@ -39,7 +39,7 @@ class EntropyAdvantage(Plugin):
 
     alpha: Amount = 0.4
     """What a nat of entropy adds to the advantage."""
-    kappa: Annotated[float, Field(gt=1)] = 2.0
+    kappa: Annotated[float, Field(gt=1, le=10**6)] = 2.0
     """The bonus is at most |A| / kappa."""
 
     def shape(self, advantages: "Tensor", tokens: Tokens) -> "Tensor":

@@ -1,11 +1,11 @@
 """entropy_target: as much reward for being unsure as holds the entropy."""
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from rft.exploration.preset import Preset
-from rft.recipe.section import Amount
+from rft.recipe.section import Amount, Weight
 
 
 class EntropyTarget(Preset):
@@ -35,7 +35,7 @@ class EntropyTarget(Preset):
     """The entropy to hold, in nats."""
     delta: Amount = 0.005
     """What an update adds to the coefficient, or takes from it."""
-    initial: Annotated[float, Field(ge=0)] = 0.0
+    initial: Weight = 0.0
     """The coefficient at the start."""
     most: Amount = 1.0
     """The largest coefficient."""

@@ -39,7 +39,7 @@ class PassAtK(Plugin):
     needs: ClassVar[frozenset[str]] = frozenset({"verdicts"})
     owns_advantage: ClassVar[bool] = True
 
-    k: Annotated[int, Field(ge=2)]
+    k: Annotated[int, Field(ge=2, le=9_999)]
     """The k of Pass@k."""
 
     def refuse(self, grpo: Any) -> str | None:

@@ -18,11 +18,11 @@ loss is exactly an advantage times that weight. TRL computes the loss; nothing o
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
-from rft.recipe.section import Count, Section
+from rft.recipe.section import Count, Section, Steps
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -112,7 +112,7 @@ class Plugin(Section):
     by_micro_batch: ClassVar[bool] = False
     """Whether TRL averages over a micro-batch, so that its size is part of the method."""
 
-    start: Annotated[int, Field(ge=0)] = 0
+    start: Steps = 0
     """Steps before it becomes active."""
     steps: Count | None = None
     """Steps that it is active for; null is until the end."""

@@ -1,11 +1,9 @@
 """position_advantage: a push along the advantage's sign that depends on where a token stands."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rft.exploration.plugin import Plugin, Tokens
-from rft.recipe.section import Amount, Count
+from rft.recipe.section import Amount, Count, Number, Steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +31,7 @@ class PositionAdvantage(Plugin):
     arxiv: ClassVar[str] = "2508.07534"
     keeps_sign: ClassVar[bool] = True
 
-    start: Annotated[int, Field(ge=0)] = 200
+    start: Steps = 200
     """Steps before it becomes active."""
     steps: Count | None = 100
     """Steps that it is active for; null is until the end."""
@@ -43,7 +41,7 @@ class PositionAdvantage(Plugin):
     """1 pushes late tokens, -1 early ones."""
     m: Amount = 15.0
     """How sharply late and early are told apart."""
-    n: float = 0.5
+    n: Number = 0.5
     """The share of the rollout at which half of the push is reached."""
     cap: Amount | None = 0.5
     """The push is at most this share of |A|; null is no cap."""

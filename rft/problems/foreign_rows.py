@@ -5,11 +5,13 @@ from pathlib import Path
 
 import polars as pl
 
-from rft.errors import RFTError, shown
+from rft.errors import RFTError, clipped, did_you_mean, listed, nearest, shown
 from rft.grading.answers import answer_of, read
 from rft.grading.grade import redundancy
 from rft.grading.verifier import AnswerKey
-from rft.problems.sources import problem_id, read_gold, read_rows
+from rft.problems.reading import read_rows
+from rft.problems.sources import problem_id, read_gold
+from rft.runs.schemas import TABLES
 from rft.runs.tables import empty, write_file
 from rft.seeds import digest
 
@@ -20,6 +22,8 @@ MAKERS = {
     "verdict": "`rft grade` makes it",
 }
 QUESTIONS = ("question", "problem")
+# What is shown, sorted and joined by: ours have 16.
+LONGEST_ID = 1_000
 IDENTITY = ("rollout_id", "problem_id", "round", "sample_index")
 
 
@@ -28,9 +32,6 @@ def read_foreign(path: Path, renames: Sequence[str]) -> pl.DataFrame:
     rows = read_rows(path)
     if rows.is_empty():
         raise RFTError(f"{path}: no rows in it")
-    for name in rows.columns:
-        if "\0" in name:
-            raise RFTError(f"{path}: no table may have a column called {name!r}")
     names: dict[str, str] = {}
     for pair in renames:
         ours, _, theirs = pair.partition("=")
@@ -38,7 +39,12 @@ def read_foreign(path: Path, renames: Sequence[str]) -> pl.DataFrame:
             raise RFTError(f"--column {pair}: write OURS=THEIRS, e.g. --column completion=response")
         if theirs not in rows.columns:
             raise RFTError(
-                f"{path}: no column {theirs!r} (--column {pair}); it has {', '.join(rows.columns)}"
+                f"{path}: no column {theirs!r} (--column {pair}); it has {listed(rows.columns)}"
+            )
+        if guess := misspelled(ours):
+            raise RFTError(
+                f"--column {pair}: no column of ours is called {clipped(ours)!r}; "
+                f"{did_you_mean(guess)} (their_{guess} is free for a column that is in the way)"
             )
         if theirs in names or ours in names.values():
             raise RFTError(f"--column {pair}: {theirs!r} or {ours!r} stands in another --column")
@@ -52,12 +58,20 @@ def read_foreign(path: Path, renames: Sequence[str]) -> pl.DataFrame:
     return rows.rename(names)
 
 
+def misspelled(ours: str) -> str | None:
+    """Find the column of ours that a name of --column was to be, if it only looks like one."""
+    known = {*QUESTIONS, *(name for table in TABLES.values() for name in table.names)}
+    if ours in known or any(ours.endswith(f"_{name}") for name in known):
+        return None
+    return nearest(ours, sorted(known))
+
+
 def need(rows: pl.DataFrame, columns: Sequence[str], path: Path) -> None:
     """Refuse rows without a column, naming what makes it."""
     for name in columns:
         if name not in rows.columns:
             raise RFTError(
-                f"{path}: no column {name!r} (it has {', '.join(rows.columns)}); {MAKERS[name]}"
+                f"{path}: no column {name!r} (it has {listed(rows.columns)}); {MAKERS[name]}"
             )
 
 
@@ -128,6 +142,13 @@ def _checked(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
     for name in IDENTITY:
         if rows[name].null_count():
             raise RFTError(f"{path}: column {name!r} is empty in {rows[name].null_count()} rows")
+        if rows.schema[name] == pl.String:
+            long = rows[name].filter(rows[name].str.len_chars() > LONGEST_ID)
+            if len(long):
+                raise RFTError(
+                    f"{path}: column {name!r} has a value of {len(long[0]):,} characters, and ids "
+                    f"have {LONGEST_ID:,} at most; rename it, e.g. --column their_{name}={name}"
+                )
     twice = rows.filter(pl.col("rollout_id").is_duplicated())["rollout_id"]
     if len(twice):
         raise RFTError(
@@ -166,7 +187,7 @@ def with_given_verdicts(rows: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, l
     need(rows, ["completion"], path)
     if "verdict" not in rows.columns:
         raise RFTError(
-            f"{path}: no column 'verdict' (it has {', '.join(rows.columns)}), which "
+            f"{path}: no column 'verdict' (it has {listed(rows.columns)}), which "
             "grade.verifier: given keeps; `--column verdict=NAME` says where it is"
         )
     both = ["completion", "verdict"]

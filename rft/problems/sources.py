@@ -3,21 +3,32 @@
 import hashlib
 import json
 import math
+import re
+import time
 import unicodedata
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import polars as pl
 
 from rft.bundled import bundled
-from rft.errors import RFTError, shown
+from rft.errors import RFTError, clipped, listed, shown
 from rft.grading.answers import last_answer_of
 from rft.hub import reading
+from rft.problems.reading import from_memory, read_rows, refuse_no_file
 from rft.recipe.prepare import Source
-from rft.runs.tables import file_digest, read_file
+from rft.runs.tables import file_digest
+
+# The most that is downloaded from an address, and how long it may take.
+MOST_BYTES = 2 << 30
+MOST_SECONDS = 1800
+# Longer ones are no problem that a model reads, and tokenising them takes minutes.
+LONGEST_QUESTION = 100_000
+LONGEST_GOLD = 10_000
 
 
 def problem_id(question: str, golds: list[str]) -> str:
@@ -32,14 +43,18 @@ def local_file(source: Source) -> Path | None:
     if name.startswith("bundled:"):
         folder = bundled("data") / name.removeprefix("bundled:")
         path = folder / f"{source.split}.jsonl"
-        if not path.is_file():
+        if "/" in f"{source.split}" or not path.is_file():
             raise RFTError(f"prepare: {name!r} with split {source.split!r} is not bundled")
         return path
     if name.startswith(("hub:", "http://", "https://")):
         return None
+    if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
+        raise RFTError(
+            f"prepare: {name}: no source begins with {scheme[0]}; write the path of a file, "
+            "http://..., https://... or hub:org/name"
+        )
     path = Path(name)
-    if not path.is_file():
-        raise RFTError(f"prepare: {name}: no such file (write hub:{name} for a Hub data set)")
+    refuse_no_file(path, place="prepare: ", advice=f" (write hub:{name} for a Hub data set)")
     return path
 
 
@@ -75,59 +90,43 @@ def read_source(source: Source, key: str = "prepare") -> pl.DataFrame:
     return rows.head(source.limit) if source.limit else rows
 
 
-def read_rows(path: Path) -> pl.DataFrame:
-    """Read anyone's JSONL or Parquet file."""
-    if not path.is_file():
-        raise RFTError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise RFTError(f"{path}: the file is empty")
-    with path.open("rb") as file:
-        parquet = file.read(4) == b"PAR1"
-    if parquet or path.suffix == ".parquet":
-        return read_file(path)
-    return _json_lines(path.read_bytes(), str(path))
-
-
-def _json_lines(content: bytes, name: str) -> pl.DataFrame:
-    """Parse JSON lines, naming the first line that is not an object."""
-    rows = []
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            raise RFTError(
-                f"{name}: line {number} is not a JSON object "
-                f"({line[:40].decode(errors='replace')!r}); give JSON lines or Parquet"
-            )
-        rows.append(row)
-    if not rows:
-        raise RFTError(f"{name}: no rows in it")
-    try:
-        frame = pl.from_dicts(rows, infer_schema_length=None)
-    # A lone surrogate is a ValueError: no table holds such a text.
-    except (pl.exceptions.PolarsError, TypeError, OverflowError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise RFTError(f"{name}: its rows do not make one table ({reason})") from None
-    for column in frame.columns:
-        # polars makes null of a value that is no object where others are.
-        if frame[column].null_count() != sum(row.get(column) is None for row in rows):
-            raise RFTError(f"{name}: its rows do not make one table (column {column!r} is mixed)")
-    return frame
-
-
 def _from_url(url: str) -> pl.DataFrame:
+    """Download a table, within bounds."""
+    began = time.monotonic()
+    content = bytearray()
     try:
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            content = answer.read()
-    except (URLError, OSError) as error:
-        raise RFTError(f"prepare: {url}: cannot be read ({error})") from None
-    if content[:4] == b"PAR1":
-        return pl.read_parquet(content)
-    return _json_lines(content, url)
+        with _opener().open(url, timeout=60) as answer:
+            while part := answer.read1(1 << 20):
+                content += part
+                if len(content) > MOST_BYTES or time.monotonic() - began > MOST_SECONDS:
+                    raise RFTError(
+                        f"prepare: {url}: no end after {len(content) >> 20} MiB and "
+                        f"{time.monotonic() - began:.0f} s; download it, and name the file"
+                    )
+            if answer.length:  # what `read1` passes over: the connection ended before the body
+                raise IncompleteRead(b"", answer.length)
+    except (URLError, OSError, HTTPException, ValueError) as error:
+        reason = clipped(" ".join(str(error).split()), 200)
+        if isinstance(error, HTTPError):
+            error.close()
+        raise RFTError(f"prepare: {url}: cannot be read ({reason})") from None
+    return from_memory(bytes(content), url)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Open addresses of HTTP alone: a redirection may name a file of this machine."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    return opener
 
 
 def hub_commit(source: Source) -> str:
@@ -173,7 +172,7 @@ def _refuse_names(source: Source, key: str) -> None:
         if source.split is None or source.split.partition("[")[0] in there:
             return
         wrong = f"split: {shown(source.split)}"
-    raise RFTError(f"{key}.{wrong} is none of {source.source}; it has {', '.join(there)}")
+    raise RFTError(f"{key}.{wrong} is none of {source.source}; it has {listed(there)}")
 
 
 def _called(source: Source) -> str:
@@ -188,7 +187,7 @@ def problems(rows: pl.DataFrame, source: Source) -> Iterator[dict[str, Any]]:
         if columns[ours] not in rows.columns:
             raise RFTError(
                 f"prepare: {source.source}: no column {columns[ours]!r} for {ours} (it has "
-                f"{', '.join(rows.columns)}); say columns: {{{ours}: NAME}}"
+                f"{listed(rows.columns)}); say columns: {{{ours}: NAME}}"
             )
     rest = [name for name in rows.columns if name not in columns.values()]
     for row in rows.iter_rows(named=True):
@@ -202,19 +201,28 @@ def problems(rows: pl.DataFrame, source: Source) -> Iterator[dict[str, Any]]:
             "source": source.source,
             "difficulty": _number(row.get(columns["difficulty"])),
             "extra": json.dumps({name: row[name] for name in rest}, default=str) if rest else None,
-            "reason": "empty question"
-            if not question.strip()
-            else f"no gold that the {source.gold_reader} reader can read"
-            if not golds
-            else None,
+            "reason": _reason(question.strip(), golds, source),
         }
+
+
+def _reason(question: str, golds: list[str], source: Source) -> str | None:
+    """Say why a problem cannot be used, as far as its texts show."""
+    if not question:
+        return "empty question"
+    if len(question) > LONGEST_QUESTION:
+        return f"question longer than {LONGEST_QUESTION:,} characters"
+    if not golds:
+        return f"no gold that the {source.gold_reader} reader can read"
+    if any(len(gold) > LONGEST_GOLD for gold in golds):
+        return f"gold longer than {LONGEST_GOLD:,} characters"
+    return None
 
 
 def read_gold(value: Any, reader: str) -> list[str]:
     """Read the accepted answers out of a source's gold column."""
     values = value if isinstance(value, list | tuple) else [value]
     golds = []
-    for text in (str(item).strip() for item in values if item is not None):
+    for text in (str(item).strip() for item in values if _is_there(item)):
         if reader == "gsm8k":
             gold = text.rpartition("####")[2].strip().replace(",", "") if "####" in text else None
         elif reader == "boxed":
@@ -224,6 +232,13 @@ def read_gold(value: Any, reader: str) -> list[str]:
         if gold:
             golds.append(gold)
     return list(dict.fromkeys(golds))
+
+
+def _is_there(item: Any) -> bool:
+    """Say whether a gold is one: a text or a number; pandas writes NaN where there is none."""
+    if item is None or isinstance(item, dict | list | bytes):
+        return False
+    return not isinstance(item, float) or math.isfinite(item)
 
 
 def _number(value: Any) -> float | None:

@@ -62,6 +62,18 @@ class Stop:
             raise Interrupted(f"stopped by {self.reason}; what is finished is kept")
 
 
+def end_on_signals(grace: float) -> None:
+    """Have a signal raise Interrupted wherever we are: for work that keeps nothing of itself."""
+    stop = Stop(grace)
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        stop._asked(number, frame)
+        raise Interrupted(f"stopped by {stop.reason}; nothing was written")
+
+    for number in SIGNALS:
+        signal.signal(number, asked)
+
+
 def die_with_parent() -> None:
     """Ask Linux to kill this process when the driver that started it, if one did, is gone."""
     parent = os.environ.get(PARENT)

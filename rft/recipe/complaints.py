@@ -8,7 +8,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from rft.errors import did_you_mean, nearest, shown
+from rft.errors import clipped, did_you_mean, nearest, shown
 from rft.recipe.recipe import Recipe
 
 # pydantic's words -> those of people who write YAML.
@@ -49,6 +49,17 @@ class Override:
         """Give the key as it was typed."""
         return ".".join(self.key)
 
+    @property
+    def place(self) -> str:
+        """Name it as the place of a mistake."""
+        return place_of(self.text)
+
+
+def place_of(override: str) -> str:
+    """Name an override as the place of a mistake, and not all of a long one."""
+    one_line = override[:100].replace("\n", "\\n")
+    return f"--set {clipped(one_line + override[100:], 100)}"
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -65,16 +76,17 @@ class Origin:
         dotted = ".".join(path)
         for override in reversed(self.overrides):
             if dotted == override.dotted or dotted.startswith(f"{override.dotted}."):
-                return f"--set {override.text}"
+                return override.place
         file = self.label
         if self.base_label and path and not _holds(self.own, path) and _holds(self.base, path):
             file = self.base_label
         within = [
-            f"--set {override.text}"
+            override.place
             for override in self.overrides
             if not path or override.dotted.startswith(f"{dotted}.")
         ]
-        return f"{file} with {' '.join(within)}" if within else file
+        more = [f"and {len(within) - 5} more"] if len(within) > 5 else []
+        return f"{file} with {' '.join(within[:5] + more)}" if within else file
 
 
 def complaint(error: ValidationError, settings: Mapping[str, Any], origin: Origin) -> str:
@@ -159,7 +171,7 @@ def _unknown(path: tuple[str, ...], settings: Any) -> tuple[tuple[str, ...], str
     deeper = (next(iter(value)),) if isinstance(value, Mapping) and value else ()
     known = list(dict.fromkeys(_dotted_keys(Recipe)))
     *above, word = path
-    dotted = ".".join(path)
+    dotted = clipped(".".join(path), 300)
     siblings = [name for name in _siblings(path) if name != word]
     guess = nearest(word, siblings)
     if guess:

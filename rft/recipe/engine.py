@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from rft.recipe.section import Auto, Count, Open, Section, Text
+from rft.errors import shown
+from rft.recipe.section import Auto, Few, Name, Open, Section, TokenCount
 
 # Engine arguments that have a place of their own in the recipe.
 ENGINE_SETTINGS = {
@@ -103,17 +104,17 @@ class EngineSettings(Section):
 
     kind: Literal["transformers", "vllm", "server", "replay"] = "transformers"
     """In this process, vLLM, an OpenAI-compatible server, or recorded rollouts."""
-    workers: Count | Auto = "auto"
+    workers: Few | Auto = "auto"
     """How many engines; auto is one per GPU or tensor-parallel group."""
-    max_model_len: Count | None = None
+    max_model_len: TokenCount | None = None
     """The longest prompt plus completion, in tokens; null is what the stage needs."""
     runner: Literal["v1", "v2"] | None = None
     """vLLM's model runner; null chooses the one whose statistics are known to be right."""
-    url: Text | None = None
+    url: Name | None = None
     """The server's address, up to and with /v1."""
-    served_model: Text | None = None
+    served_model: Name | None = None
     """The model's name on the server; null is model.path."""
-    path: Text | None = None
+    path: Name | None = None
     """The recorded rollouts, a Parquet file or folder, for kind: replay."""
     args: Open = Field(default_factory=dict)
     """Further arguments of the engine, such as vLLM's gpu_memory_utilization."""
@@ -130,7 +131,7 @@ class EngineSettings(Section):
             kinds = [kind for kind, traits in KINDS.items() if name in traits.keys]
             if value is not None and self.kind not in kinds:
                 raise ValueError(
-                    f"{name} is {value!r}, for kind: {' or '.join(kinds)} only, and kind is "
+                    f"{name} is {shown(value)}, for kind: {' or '.join(kinds)} only, and kind is "
                     f"{self.kind}; remove {name} or change kind"
                 )
             if value is None and name in self.traits.needs:

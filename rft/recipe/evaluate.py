@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from rft.errors import shown
-from rft.recipe.section import Count, Inside, Section, refuse_equal_samples
+from rft.recipe.section import Few, Inside, Section, Temperature, TokenCount, refuse_equal_samples
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -14,19 +14,19 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 class Evaluate(Section):
     """How each model is measured on the dev and test problems."""
 
-    n: Count | dict[str, Count]
+    n: Few | dict[str, Few]
     """Samples per test problem: a number, or benchmark -> number."""
-    k: Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]
+    k: Annotated[tuple[Few, ...], Field(strict=False, min_length=1)]
     """The k of Pass@k; on dev, those above dev_n are left out."""
-    dev_n: Count = 4
+    dev_n: Few = 4
     """Samples per dev problem."""
     test: Literal["every_round", "end"] = "every_round"
     """Measure the test problems each round, or the base and the last model only."""
-    temperature: Annotated[float, Field(ge=0)] = 1.0
+    temperature: Temperature = 1.0
     """Softmax temperature; 0 is greedy."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Nucleus mass; 1 is no cut."""
-    max_tokens: Count
+    max_tokens: TokenCount
     """The longest completion."""
     reference: dict[str, Percent] = Field(default_factory=dict)
     """Published Pass@1 of the base in percent, by benchmark; a base far off it is warned about."""
@@ -38,7 +38,7 @@ class Evaluate(Section):
     @model_validator(mode="after")
     def _n_suffices(self) -> Self:
         if list(self.k) != sorted(set(self.k)):
-            raise ValueError(f"k is {list(self.k)}; list each k once, rising")
+            raise ValueError(f"k is {shown(self.k)}; list each k once, rising")
         wanted = self.n.items() if isinstance(self.n, dict) else [("", self.n)]
         for benchmark, n in wanted:
             name = f"n.{benchmark}" if benchmark else "n"
@@ -88,8 +88,8 @@ class Gate(Section):
     @classmethod
     def _metrics_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if name != "entropy" and not re.fullmatch(r"pass@[1-9][0-9]*", name):
+            if name != "entropy" and not re.fullmatch(r"pass@[1-9][0-9]{0,3}", name):
                 raise ValueError(f"it names {shown(name)}; a metric is pass@K or entropy")
         if len(set(names)) < len(names):
-            raise ValueError(f"it is {list(names)}; list each metric once")
+            raise ValueError(f"it is {shown(names)}; list each metric once")
         return names

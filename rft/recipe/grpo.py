@@ -5,7 +5,20 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from rft.errors import RFTError, shown
-from rft.recipe.section import Amount, Auto, Count, Open, Section, empty_is_nothing
+from rft.recipe.section import (
+    Amount,
+    Auto,
+    Count,
+    Few,
+    Number,
+    Open,
+    Section,
+    Steps,
+    Temperature,
+    TokenCount,
+    Weight,
+    empty_is_nothing,
+)
 from rft.recipe.sft import Lora, refuse_arguments
 
 # GRPOConfig keys that the grpo stage sets itself -> the recipe key that decides them, if any does.
@@ -88,8 +101,8 @@ UNCHANGED: dict[str, tuple[Any, ...]] = {
 class Length(Section):
     """A penalty for what comes near the limit, as DAPO's (arXiv 2503.14476)."""
 
-    buffer: Count
-    """Tokens before the limit over which the penalty grows from 0 to 1."""
+    buffer: TokenCount
+    """TokenCount before the limit over which the penalty grows from 0 to 1."""
     factor: Amount = 1.0
     """What a penalty of 1 takes from the reward."""
 
@@ -97,11 +110,11 @@ class Length(Section):
 class Reward(Section):
     """What an answer is worth; one that cannot be verified is not trained on."""
 
-    right: float = 1.0
+    right: Number = 1.0
     """For the right answer in the first box."""
-    wrong: float = 0.0
+    wrong: Number = 0.0
     """For any other, and for none."""
-    format: Annotated[float, Field(ge=0)] = 0.0
+    format: Weight = 0.0
     """Added where a completion closes a box and ends by itself."""
     length: Length | None = None
     """The penalty for length; null is none."""
@@ -123,17 +136,17 @@ class Grpo(Section):
     """Steps: each draws answers, grades them, and learns from them."""
     problems: Count
     """Problems per step, without repetition until all were used."""
-    n: Annotated[int, Field(ge=2)] = 8
+    n: Annotated[int, Field(ge=2, le=9_999)] = 8
     """Answers per problem, the group that an answer is compared with."""
-    updates: Count = 1
+    updates: Few = 1
     """Optimizer steps on the answers of one step; the ratio moves away from 1 after the first."""
-    temperature: Amount = 1.0
+    temperature: Annotated[Temperature, Field(gt=0)] = 1.0
     """Softmax temperature, of sampling and of the trained distribution alike."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Nucleus mass; below 1 the probabilities that are trained are not those that were drawn, which
     vllm refuses.
     """
-    max_tokens: Count
+    max_tokens: TokenCount
     """The longest completion."""
     reward: Reward = Reward()
     """What an answer is worth."""
@@ -149,13 +162,13 @@ class Grpo(Section):
     """The ratio to the policy that sampled is clipped this far below and above 1; in cispo only
     above.
     """
-    beta: Annotated[float, Field(ge=0)] = 0.0
+    beta: Weight = 0.0
     """Weight of the KL divergence from the reference, the model that training starts from."""
     learning_rate: Amount
     """The peak learning rate."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """What becomes of the learning rate after the warm-up."""
-    warmup: Annotated[int, Field(ge=0)] = 0
+    warmup: Steps = 0
     """The warm-up, in steps."""
     micro_batch: Count | Auto = "auto"
     """Completions per forward pass; auto fits them into 16k tokens."""

@@ -3,9 +3,10 @@
 import re
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from rft.recipe.section import Amount, Count, Section
+from rft.errors import shown
+from rft.recipe.section import Amount, Few, Section
 
 
 def whole(given: Any) -> Any:
@@ -18,14 +19,16 @@ class Plateau(Section):
 
     metric: str = "pass@1"
     """pass@K on dev, K at most evaluate.dev_n."""
-    rounds: Count = 3
+    rounds: Few = 3
     """How many models in a row have to fail to be surely better than the one before them."""
 
     @field_validator("metric")
     @classmethod
     def _metric_is_pass_at_k(cls, metric: str) -> str:
-        if not re.fullmatch(r"pass@[1-9]\d*", metric):
-            raise ValueError(f"{metric!r} is no metric of a plateau; write pass@1, pass@4, ...")
+        if not re.fullmatch(r"pass@[1-9][0-9]{0,3}", metric):
+            raise ValueError(
+                f"{shown(metric)} is no metric of a plateau; write pass@1, pass@4, ..."
+            )
         return metric
 
     @property
@@ -37,14 +40,14 @@ class Plateau(Section):
 class Limits(Section):
     """When a run ends by itself: at the first of these that is reached."""
 
-    rounds: Count | None = None
+    rounds: Few | None = None
     """Rounds in all, however often --next is called."""
     hours: Amount | None = None
     """Hours of work, of all attempts together."""
-    gpu_hours: Amount | None = None
+    gpu_hours: Annotated[float, Field(gt=0, le=10**9)] | None = None
     """The same, times the GPUs that were visible."""
-    tokens: Annotated[Count, BeforeValidator(whole)] | None = None
-    """Tokens sampled by the run, for training and evaluation."""
+    tokens: Annotated[int, Field(ge=1, le=10**15), BeforeValidator(whole)] | None = None
+    """TokenCount sampled by the run, for training and evaluation."""
     plateau: Plateau | None = None
     """No gain on dev any more."""
 

@@ -8,9 +8,16 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rft.bundled import bundled
-from rft.errors import RFTError, did_you_mean, nearest, shown, suggestion
+from rft.errors import RFTError, clipped, did_you_mean, nearest, shown, suggestion
 from rft.recipe import yaml12
-from rft.recipe.complaints import WRITTEN_BY_0_1, Origin, Override, complaint, section_below
+from rft.recipe.complaints import (
+    WRITTEN_BY_0_1,
+    Origin,
+    Override,
+    complaint,
+    place_of,
+    section_below,
+)
 from rft.recipe.prepare import Prepare, Source
 from rft.recipe.recipe import Recipe
 
@@ -96,11 +103,13 @@ def _find(name_or_path: str, folder: Path = Path(), *, or_run: bool = False) -> 
     Where a run could be named as well, what has no recipe's suffix is taken for one.
     """
     names = recipe_names()
+    if any(not character.isprintable() for character in name_or_path):
+        raise RFTError(f"{clipped(ascii(name_or_path))}: no recipe is called so; mend the name")
     if "/" not in name_or_path and not name_or_path.endswith(SUFFIXES):
         if name_or_path in names:
             return bundled("configs") / f"{name_or_path}.yaml"
         advice = suggestion(name_or_path, names, otherwise=f"there are {', '.join(names)}")
-        raise RFTError(f'no bundled recipe "{name_or_path}"; {advice} (a file ends in .yaml)')
+        raise RFTError(f"no bundled recipe {shown(name_or_path)}; {advice} (a file ends in .yaml)")
     path = folder / name_or_path
     if path.is_file():
         return path
@@ -131,9 +140,10 @@ def _base(own: dict[str, Any], label: str, path: Path) -> tuple[str, dict[str, A
     except RFTError as error:
         raise RFTError(f"{label}: extends: {error}") from None
     if "extends" in base:
+        further = clipped(str(base["extends"]))
         raise RFTError(
-            f"{label}: extends {name}, which itself extends {base['extends']}; one level is "
-            f"allowed, so extend {base['extends']} and copy the settings of {name}"
+            f"{label}: extends {name}, which itself extends {further}; one level is allowed, "
+            f"so extend that one and copy the settings of {name}"
         )
     return name, base
 
@@ -157,17 +167,21 @@ def _laid_over(
 
 def _override(text: str) -> Override:
     """Read `a.b=c`, where c is YAML."""
+    place = place_of(text)
     dotted, equals, value = text.partition("=")
     key = tuple(dotted.strip().split("."))
     if not equals or not all(key):
-        raise RFTError(f"--set {text}: write a key, = and a value, such as --set sample.n=4")
+        raise RFTError(f"{place}: write a key, = and a value, such as --set sample.n=4")
+    for name, seen in (("levels", len(key)), ("key", max(map(len, key)))):
+        if seen > yaml12.LIMITS[name]:
+            raise RFTError(f"{place}: no key is as long as this one; mend it")
     if key == ("extends",):
-        raise RFTError(f"--set {text}: extends is for recipe files; name {value} as the recipe")
-    meant = yaml12.parse(value, f"--set {text}")
+        raise RFTError(f"{place}: extends is for recipe files; name {clipped(value)} as the recipe")
+    meant = yaml12.parse(value, place)
     if meant is None and key[:-1] in (("filter",), ("grpo", "plugins")):
         above = ".".join(key[:-1])
         raise RFTError(
-            f"--set {text}: nothing after {key[-1]} is {key[-1]} without parameters; write {{}} "
+            f"{place}: nothing after {key[-1]} is {key[-1]} without parameters; write {{}} "
             f"for that, or give all of {above} without it, as in '{above}={{}}'"
         )
     return Override(text, key, meant)
@@ -182,8 +196,7 @@ def _changed(settings: Any, key: tuple[str, ...], change: Override) -> Any:
     if not isinstance(settings, Mapping):
         above = ".".join(change.key[: -len(key)])
         raise RFTError(
-            f"--set {change.text}: {above} is {shown(settings)}, which has no keys; "
-            f"set {above} itself"
+            f"{change.place}: {above} is {shown(settings)}, which has no keys; set {above} itself"
         )
     return {**settings, key[0]: _changed(settings.get(key[0]), key[1:], change)}
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Tag, field_validator, model_validator
 
-from rft.recipe.section import Count, Section, Text
+from rft.errors import shown
+from rft.recipe.section import Count, Name, Section
 
-BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 BUNDLED_NAME = re.compile(r"bundled:[\w-]+")
 HUB_NAME = re.compile(r"hub:[\w.-]+(/[\w.-]+)?")
 FILES = (".jsonl", ".json", ".ndjson", ".parquet")
@@ -19,24 +20,24 @@ BARE_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 class Columns(Section):
     """Which of a source's columns hold what we need."""
 
-    question: Text = "question"
+    question: Name = "question"
     """The column with the problem's text."""
-    gold: Text = "gold"
+    gold: Name = "gold"
     """The column with the known answer: a text or a list of texts."""
-    difficulty: Text = "difficulty"
+    difficulty: Name = "difficulty"
     """The column with a number for the difficulty, if there is one."""
 
 
 class Source(Section):
     """One place that problems come from."""
 
-    source: Text
+    source: Name
     """bundled:NAME, hub:org/name, or a JSONL or Parquet file or URL."""
-    config: Text | None = None
+    config: Name | None = None
     """Configuration of a Hub data set."""
-    split: Text | None = None
+    split: Name | None = None
     """Split of a Hub or bundled data set; a file has none."""
-    revision: Text | None = None
+    revision: Name | None = None
     """Commit, tag or branch of a Hub data set."""
     columns: Columns = Columns()
     """Our names -> the source's names."""
@@ -44,7 +45,7 @@ class Source(Section):
     """How the gold column is read: as it is, after ####, or from the last box of a solution."""
     limit: Count | None = None
     """Use the first problems only."""
-    license: Text | None = None
+    license: Name | None = None
     """The licence of its rows, such as apache-2.0; the card of a Hub data set says it by itself."""
 
     @field_validator("source")
@@ -53,7 +54,7 @@ class Source(Section):
         for prefix, form in (("bundled:", BUNDLED_NAME), ("hub:", HUB_NAME)):
             if source.startswith(prefix) and not form.fullmatch(source):
                 wanted = "bundled:NAME" if prefix == "bundled:" else "hub:org/name"
-                raise ValueError(f"{source!r} names no source; write {wanted}")
+                raise ValueError(f"{shown(source)} names no source; write {wanted}")
         if BARE_HUB_NAME.fullmatch(source) and PurePath(source).suffix not in FILES:
             raise ValueError(
                 f"{source!r} has no prefix; write hub:{source}, or ./{source} for a file"
@@ -131,7 +132,9 @@ class Prepare(Section):
     def _names_are_plain(cls, given: object) -> object:
         for name in given if isinstance(given, dict) else ():
             if not BENCHMARK_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no benchmark name; use letters, digits, - and _")
+                raise ValueError(
+                    f"{shown(name)} is no benchmark name; use up to 100 letters, digits, - and _"
+                )
         return given
 
     def benchmarks(self, split: str) -> dict[str, Source]:

@@ -55,9 +55,9 @@ class Keep(Section):
 class Recipe(Section):
     """Every setting of a run."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     """The seed that all others derive from."""
-    rounds: Annotated[int, Field(ge=0)] = 1
+    rounds: Annotated[int, Field(ge=0, le=9_999)] = 1
     """Rounds; 0 measures the base only."""
     model: Model
     """Where the run starts."""

@@ -4,15 +4,29 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rft.recipe.section import Count, Inside, Open, Section, Text, Texts, refuse_equal_samples
+from rft.errors import shown
+from rft.recipe.section import (
+    Count,
+    Few,
+    Inside,
+    Name,
+    Open,
+    Prose,
+    Section,
+    Temperature,
+    Text,
+    Texts,
+    TokenCount,
+    refuse_equal_samples,
+)
 
 
 class Model(Section):
     """The model that the run starts from."""
 
-    path: Text
+    path: Name
     """A folder, a Hub id, bundled:NAME, a run folder (its last adopted model), or RUN@3."""
-    revision: str | None = None
+    revision: Name | None = None
     """Commit, tag or branch of a Hub id."""
     trust_remote_code: bool = False
     """Run the Python code that comes with the model."""
@@ -34,7 +48,7 @@ class Prompt(Section):
 
     style: Literal["chat", "raw"] = "chat"
     """Use the model's chat template, or plain text (base models)."""
-    system: str | None = None
+    system: Prose | None = None
     """The system message."""
     template: Text = "{question}\nPut your final answer within \\boxed{{}}."
     """The user's message: {question} once, and {{ }} for braces."""
@@ -42,7 +56,7 @@ class Prompt(Section):
     """Solved examples to show before the question."""
     stop: Texts = ()
     """Texts that end a completion too."""
-    end: Text = "auto"
+    end: Name = "auto"
     """The token that closes an answer; auto finds it in the chat template or tokenizer."""
     chat_kwargs: Open = Field(default_factory=dict)
     """Further arguments of the chat template, such as enable_thinking."""
@@ -50,7 +64,9 @@ class Prompt(Section):
     @model_validator(mode="after")
     def _template_asks(self) -> Self:
         if self.template.count("{question}") != 1:
-            raise ValueError(f"template must hold {{question}} exactly once; got {self.template!r}")
+            raise ValueError(
+                f"template must hold {{question}} exactly once; got {shown(self.template)}"
+            )
         return self
 
 
@@ -68,11 +84,11 @@ class Statistics(Section):
 class Until(Section):
     """Sampling in waves until a problem is solved often enough."""
 
-    accepted: Count
+    accepted: Few
     """Correct samples wanted for each problem."""
-    max: Count
+    max: Few
     """The most samples to spend on one problem."""
-    wave: Count
+    wave: Few
     """Samples drawn for each unfinished problem before looking again."""
 
     @model_validator(mode="after")
@@ -90,15 +106,15 @@ class Sample(Section):
 
     problems: Count
     """Problems per round, without repetition until all were used."""
-    n: Count
+    n: Few
     """Samples per problem; of no account with until."""
     until: Until | None = None
     """Sample in waves until a problem is solved often enough, in place of n."""
-    temperature: Annotated[float, Field(ge=0)] = 1.0
+    temperature: Temperature = 1.0
     """Softmax temperature; 0 is greedy."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Nucleus mass; 1 is no cut."""
-    max_tokens: Count
+    max_tokens: TokenCount
     """The longest completion."""
     statistics: Statistics = Statistics()
     """What is recorded for every token."""

@@ -1,9 +1,11 @@
-"""What every section of a recipe is made of: strict, frozen, and without unknown keys."""
+"""What every section of a recipe is made of: strict, frozen, bounded, and without unknown keys."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+from rft.errors import clipped
 
 
 class Section(BaseModel):
@@ -12,11 +14,48 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-Text = Annotated[str, Field(min_length=1)]
+def plain(name: str) -> str:
+    """Refuse characters that are no part of any name, path or address, and act on terminals."""
+    for character in name:
+        if not character.isprintable():
+            raise ValueError(
+                f"{clipped(ascii(name))} holds the character U+{ord(character):04X}, which cannot "
+                "be seen; remove it"
+            )
+    return name
+
+
+def not_tiny(temperature: float) -> float:
+    """Refuse a temperature by which logits grow beyond all numbers."""
+    if 0 < temperature < LOWEST_TEMPERATURE:
+        raise ValueError(
+            f"it is {temperature:g}, and above 0 the lowest is {LOWEST_TEMPERATURE}; 0 is greedy"
+        )
+    return temperature
+
+
+LOWEST_TEMPERATURE = 0.001
+
+# The bounds of every setting: far above what anybody means, and below what hangs, fills the memory
+# or is no number to some library below. Other types have bounds of their own where they stand.
+Prose = Annotated[str, Field(max_length=100_000)]
+Text = Annotated[Prose, Field(min_length=1)]
+# Paths have 4,096 bytes at most, and everything else that has a name is shorter.
+Name = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(plain)]
 # YAML knows lists only; a tuple keeps the frozen recipe from being changed in place.
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
-Count = Annotated[int, Field(ge=1)]
-Amount = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+# Of rounds, whose folders have four digits, of samples of one problem, of epochs.
+Few = Annotated[int, Field(ge=1, le=9_999)]
+# No context is longer by far.
+TokenCount = Annotated[int, Field(ge=1, le=10**7)]
+Amount = Annotated[float, Field(gt=0, le=10**6)]
+# An amount, or none of it.
+Weight = Annotated[float, Field(ge=0, le=10**6)]
+Number = Annotated[float, Field(ge=-(10**6), le=10**6)]
+# A number of steps that may be none.
+Steps = Annotated[int, Field(ge=0, le=10**9)]
+Temperature = Annotated[float, Field(ge=0, le=100), AfterValidator(not_tiny)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Inside = Annotated[float, Field(gt=0, lt=1)]
 Auto = Literal["auto"]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from rft.errors import RFTError
-from rft.recipe.section import Amount, Auto, Count, Open, Section, Text
+from rft.recipe.section import Amount, Auto, Count, Few, Name, Open, Section, TokenCount
 
 # SFTConfig keys that the sft stage sets itself -> the recipe key that decides them, if any does.
 OWN_ARGUMENTS = {
@@ -75,11 +75,11 @@ def refuse_arguments(
 class Lora(Section):
     """Low-rank adapters in place of full fine-tuning."""
 
-    r: Count
+    r: Few
     """The rank."""
     alpha: Amount
     """The scale: an update is multiplied by alpha / r."""
-    targets: Text | Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] = "all-linear"
+    targets: Name | Annotated[tuple[Name, ...], Field(strict=False, min_length=1)] = "all-linear"
     """The modules to adapt: all-linear, or their names."""
 
 
@@ -90,7 +90,7 @@ class Sft(Section):
     """Train the model that was sampled from, or the base again."""
     data: Literal["round", "all"] = "round"
     """Train on this round's selection, or on all rounds'."""
-    epochs: Count = 1
+    epochs: Few = 1
     """How often each sample is seen."""
     batch: Count = 32
     """Samples per optimizer step."""
@@ -100,9 +100,9 @@ class Sft(Section):
     """The peak learning rate."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """What becomes of the learning rate after the warm-up."""
-    warmup: Annotated[float, Field(ge=0)] = 0.0
+    warmup: Annotated[float, Field(ge=0, le=10**9)] = 0.0
     """The warm-up: a number of steps, or below 1 a share of them."""
-    max_length: Count
+    max_length: TokenCount
     """The longest prompt + response + end; longer samples are dropped by name, never cut."""
     packing: bool = False
     """Put the samples of a forward pass into one row, none seeing another, in place of padding."""

@@ -20,6 +20,7 @@ from rft.model_folders.reading import read_object, regular_file
 from rft.recipe import Model
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import NotReady, Run, is_run, open_run
+from rft.runs.lock import is_held
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def base_model(run: Run) -> ModelRef:
 def resolve(model: Model, run: Path | None = None) -> ModelRef:
     """Resolve a model section; what is found out of foreign folders is noted in the run folder."""
     origin = follow(model)
-    notes = None if run is None else run / "work" / "digests"
+    # Only while the run's lock is held: to plan, or to begin with another run's model, is to look.
+    notes = run / "work" / "digests" if run is not None and is_held(run / "lock") else None
     if origin.folder is not None:
         refuse_broken(origin.folder, trusted=model.trust_remote_code, pickles=model.allow_pickle)
         path = origin.folder.resolve()
@@ -155,7 +157,7 @@ def _on_the_hub(model: Model, run: Path | None, home: Path | None) -> tuple[Path
         model.path, pinned.get(name) or model.revision, name in pinned, model.allow_pickle
     )
     commit = Path(folder).name
-    if run is not None and run.is_dir() and name not in pinned:
+    if run is not None and is_held(run / "lock") and name not in pinned:
         atomic_text(run / "hub.json", json.dumps(_pins(run) | {name: commit}, indent=1) + "\n")
     return Path(folder), f"hub:{model.path}@{commit}"
 

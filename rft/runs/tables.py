@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rft.errors import RFTError
+from rft.errors import RFTError, clipped
 from rft.runs.atomic import whole_file
 from rft.runs.schemas import TABLES
 
@@ -106,7 +107,7 @@ def read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
     """Read one Parquet file, turning damage into one clear line."""
     # Not read_table, which imports pandas: a quarter of the time of `rft report`.
     with (
-        _damage_told(path),
+        damage_told(path),
         pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=True) as file,
     ):
         _check_names(file.schema_arrow.names, columns or [])
@@ -118,7 +119,7 @@ def read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
 def read_row(path: Path, index: int) -> dict[str, Any]:
     """Read the row of an index out of anybody's Parquet file, and no more than its row group."""
     with (
-        _damage_told(path, remedy=""),
+        damage_told(path, remedy=""),
         pq.ParquetFile(path, page_checksum_verification=True) as file,
     ):
         _check_names(file.schema_arrow.names, [])
@@ -137,23 +138,34 @@ REMEDY = "; move it away and run again, the stage that wrote it is then done aga
 
 
 @contextmanager
-def _damage_told(path: Path, remedy: str = REMEDY) -> Iterator[None]:
+def damage_told(path: Path, remedy: str = REMEDY) -> Iterator[None]:
+    """Turn what a reader of Parquet says of a damaged file into one clear line."""
     try:
         yield
     except FileNotFoundError:
         raise RFTError(f"{path}: no such file") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
             raise
-        reason = str(error).splitlines()[0]
+        from rft.foreign_text import visible  # here, since most tables are whole
+
+        reason = clipped(visible((str(error).splitlines() or [""])[0]), 300)
         raise RFTError(f"{path}: not a readable Parquet file ({reason}){remedy}") from None
 
 
 def _check_names(names: list[str], wanted: list[str]) -> None:
     """Refuse what the reader would pass over: columns that are not there, or there twice."""
-    for name in sorted({*names, *wanted}):
-        if names.count(name) != 1:
-            raise pa.ArrowInvalid(f"{names.count(name) or 'no'} columns {name!r}")
+    refuse_twice(names)
+    for name in wanted:
+        if name not in names:
+            raise pa.ArrowInvalid(f"no columns {name!r}")
+
+
+def refuse_twice(names: list[str]) -> None:
+    """Refuse a column that is there twice."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise pa.ArrowInvalid(f"{count} columns {clipped(name)!r}")
 
 
 def read(folder: Path, name: str, columns: list[str] | None = None) -> pl.DataFrame:
@@ -164,7 +176,7 @@ def read(folder: Path, name: str, columns: list[str] | None = None) -> pl.DataFr
     whole = parts(folder)
     if not whole:
         raise RFTError(f"{folder}: no table here; run the stage that writes it first")
-    with _damage_told(whole[0]):
+    with damage_told(whole[0]):
         there = pq.read_schema(whole[0]).names
     wanted = columns or TABLES[name].names
     later = [column for column in wanted if column not in there]

@@ -86,8 +86,16 @@ class Cron:
         return not self.fields[0].startswith("*") and not self.fields[1].startswith("*")
 
 
+# All minutes, hours and days one by one have fewer characters.
+LONGEST = 1_000
+
+
 def parse(text: str) -> Cron:
     """Read a cron expression, or say in one line what is wrong with it and what to write."""
+    if len(text) > LONGEST:
+        raise RFTError(
+            f"--cron {shown(text)}: has {len(text):,} characters; {LONGEST:,} are the most"
+        )
     words = NICKNAMES.get(text.strip().lower(), text).split()
     if len(words) != len(UNITS):
         if words and words[0].startswith("@"):
@@ -119,7 +127,7 @@ def values_of(word: str, unit: Unit, text: str) -> list[int]:
 
     values: set[int] = set()
     for part in word.split(","):
-        match = re.fullmatch(r"(\*|[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)?)(?:/([0-9]+))?", part)
+        match = re.fullmatch(r"(\*|[a-zA-Z0-9]{1,9}(?:-[a-zA-Z0-9]{1,9})?)(?:/([0-9]{1,4}))?", part)
         example = f"write *, */2, {unit.low + 1}, {unit.low + 1}-{unit.low + 4} or a list of those"
         if match is None or (match[1] == "*" and part != word):
             raise refuse(part, f"cannot be read; {example}")

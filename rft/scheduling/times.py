@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-from rft.errors import RFTError, suggestion
+from rft.errors import RFTError, shown, suggestion
 from rft.scheduling.cron import DAYS, Cron, ranged
 
 # No clock is changed by more than this.
@@ -101,7 +101,7 @@ def zone_named(name: str) -> tzinfo:
     except (KeyError, OSError, ValueError):
         known, example = available_timezones(), "write one such as Europe/Berlin"
         advice = suggestion(name, known, otherwise=example)
-        raise RFTError(f'--time-zone: there is no "{name}"; {advice}') from None
+        raise RFTError(f"--time-zone: there is no {shown(name)}; {advice}") from None
 
 
 def local_zone() -> tzinfo:

@@ -26,12 +26,12 @@ STAGES = ["grade", "filter", "select"]
     [
         (b"", "the file is empty"),
         (b" \n\n", "no rows in it"),
-        (b"{}\n", "no rows in it"),
+        (b"{}\n", "its rows have no columns"),
         (b"completion,gold\n1,2\n", "line 1 is not a JSON object"),
         (b'{"completion": "x"}\n{"completion": ', "line 2 is not a JSON object"),
         (b'["completion"]\n', "line 1 is not a JSON object"),
         (b'{"completion": "\\ud800", "gold": "1"}', "do not make one table"),
-        (b"\x89PNG\r\n\x1a\n", "line 1 is not a JSON object"),
+        (b"\x89PNG\r\n\x1a\n", "line 1 is not UTF-8 text (byte 0)"),
         (b"PAR1" + b"\x00" * 50, "not a readable Parquet file"),
     ],
 )
@@ -43,7 +43,7 @@ def test_what_is_no_table_is_refused(tmp_path, stage, content, says):
 def test_a_missing_file_and_a_folder_are_refused(tmp_path, stage):
     assert "none.jsonl: no such file" in refused(tmp_path, stage, tmp_path / "none.jsonl")
     (tmp_path / "folder").mkdir()
-    assert "no such file" in refused(tmp_path, stage, tmp_path / "folder")
+    assert "it is a folder" in refused(tmp_path, stage, tmp_path / "folder")
 
 
 @pytest.mark.parametrize("stage", STAGES)

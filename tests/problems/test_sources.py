@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from rft.errors import RFTError
+from rft.problems.reading import read_rows
 from rft.problems.sources import (
     problem_id,
     problems,
     read_gold,
-    read_rows,
     read_source,
     source_digest,
 )
@@ -254,8 +254,8 @@ def test_rows_may_lack_columns_that_come_late(tmp_path):
         (b"question,gold\n1,2\n", "line 1 is not a JSON object"),
         (b'{"a": 1}\n{"a": 2', "line 2 is not a JSON object"),
         (b'[{"a": 1}]', "line 1 is not a JSON object"),
-        (b"[" * 100_000, "line 1 is not a JSON object"),
-        (b"\xff\xfe\x00\x01", "line 1 is not a JSON object"),
+        (b"[" * 100_000, "line 1: nested too deeply"),
+        (b"\xff\xfe\x00\x01", "it is UTF-16, not UTF-8"),
         (b'{"a": "\\ud800"}', "do not make one table"),
         (b'{"a": [1, "x"]}', "do not make one table"),
         (b'{"a": {"b": 1}}\n{"a": 3}', "do not make one table"),

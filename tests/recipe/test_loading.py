@@ -245,10 +245,10 @@ def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
         (b"model: {path: \x00}\n", "not valid YAML"),
         (b"a: &a {b: *a}\nc: 1\n", "an alias that contains itself"),
         (b"a: *nothing\nb: 1\n", "mine.yaml:1: not valid YAML: found undefined alias"),
-        (b"a: !!python/object:x.Y {}\nb: 1\n", "not valid YAML"),
+        (b"a: !!python/object:x.Y {}\nb: 1\n", "mine.yaml:1: the tag"),
         (b"a: !!timestamp x\nb: 1\n", "mine.yaml:1: the tag"),
         (b"a: 1e999\nb: 1\n", "mine.yaml:1: 1e999 is too large"),
-        (b"[" * 5000, "nested too deeply"),
+        (b"[" * 5000, "more than 32 levels"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused_with_its_line(

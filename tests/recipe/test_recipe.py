@@ -114,7 +114,7 @@ def test_benchmarks_may_be_called_source_or_holdout() -> None:
             "{sorce: a.jsonl}",
             'unknown key "prepare.train.sorce"; did you mean "prepare.train.source"?',
         ),
-        ("{a.b: {source: x.jsonl}}", "'a.b' is no benchmark name"),
+        ("{a.b: {source: x.jsonl}}", '"a.b" is no benchmark name'),
         ("{}", "prepare.train.source is missing"),
         ("[a]", 'prepare.train is ["a"], and should be a source or name -> source'),
         ("null", "prepare.train is null, and should be a source or name -> source"),
@@ -369,7 +369,7 @@ def test_what_nothing_reads_is_an_unknown_key_even_where_it_would_change_nothing
         ("stop={hours: 0}", "stop.hours is 0, and should be greater than 0"),
         ("stop={tokens: 2.5}", "stop.tokens is 2.5, and should be a whole number"),
         ("stop={token: 9}", 'unknown key "stop.token"; did you mean "stop.tokens"?'),
-        ("stop={plateau: {metric: entropy}}", "stop.plateau.metric: 'entropy' is no metric"),
+        ("stop={plateau: {metric: entropy}}", 'stop.plateau.metric: "entropy" is no metric'),
         ("stop={plateau: {metric: pass@8}}", "stop.plateau.metric is pass@8 and evaluate.dev_n is"),
     ],
 )

@@ -4,6 +4,7 @@ Run: python -m pytest tests/runs/test_hub_models.py
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from rft.bundled import bundled
 from rft.errors import RFTError
 from rft.recipe import Model
 from rft.runs import models
+from rft.runs.lock import hold
 from rft.runs.models import resolve
 from tests.fake_hub import DROP, FakeHub
 from tests.hub_client import connect
@@ -33,9 +35,12 @@ def put(hub, note=b"", **about):
 
 
 def fresh(model, run):
-    """Resolve as a new process would."""
+    """Resolve as a new process would that works on the run."""
     models._snapshot.cache_clear()
-    return resolve(model, run)
+    if run is None:
+        return resolve(model)
+    with hold(run / "lock"):
+        return resolve(model, run)
 
 
 def test_a_run_stays_with_its_commit_when_the_branch_moves(hub, tmp_path):
@@ -54,6 +59,19 @@ def test_a_run_stays_with_its_commit_when_the_branch_moves(hub, tmp_path):
     hub.fault("", DROP, times=100)
     assert fresh(model, tmp_path / "run") == ref
     assert len(hub.requests) == asked, "what is here already needs no network"
+
+
+def test_who_only_looks_at_a_run_leaves_nothing_in_it(hub, tmp_path):
+    put(hub)
+    shutil.copytree(bundled("data") / "tiny", tmp_path / "base")
+    (tmp_path / "base" / "rft.json").unlink(missing_ok=True)
+    for path, left in (("org/tiny", "hub.json"), (str(tmp_path / "base"), "work/digests/*")):
+        run = tmp_path / f"run-of-{Path(path).name}"
+        run.mkdir()
+        resolve(Model(path=path), run)
+        assert list(run.iterdir()) == []
+        fresh(Model(path=path), run)
+        assert len(list(run.glob(left))) == 1
 
 
 def test_a_revision_is_read_and_named_by_its_commit(hub, tmp_path):

@@ -121,8 +121,9 @@ def test_what_no_export_wrote_is_not_touched(tmp_path):
     with pytest.raises(RFTError, match="not empty, and not an export"):
         export(run, foreign)
     assert content(foreign).keys() == {"thesis.txt"}
-    with pytest.raises(RFTError, match="not empty"):
-        export(run, run.path)
+    for inside in (run.path, run.path / "export", run.path / "a" / "b"):
+        with pytest.raises(RFTError, match="in a run folder"):
+            export(run, inside)
     (tmp_path / "file").write_text("")
     with pytest.raises(RFTError, match="not a folder"):
         export(run, tmp_path / "file")
