@@ -41,9 +41,6 @@ LONGEST_SHOWN = 60
 MOST_LISTED = 20
 # What is longer is no misspelled name.
 LONGEST_WORD = 200
-# A line of an error, of which more is read by nobody: what and where at its start, what to do at
-# its end.
-LONGEST_LINE = 1_200
 
 
 class RFTError(Exception):
