@@ -35,7 +35,7 @@ def opened(
             yield begin(recipe, out, overrides)
     finally:
         with contextlib.suppress(OSError):  # it holds a run
-            for path in new or [run.path]:
+            for path in new:
                 path.rmdir()
 
 

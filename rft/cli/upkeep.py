@@ -93,10 +93,13 @@ def unlock(run_folder: Path) -> None:
     Example:
       rft unlock runs/quickstart
     """
+    from rft.cli.opening import only_begun
     from rft.runs.folder import open_run
     from rft.runs.lock import unlock as remove
 
-    give(remove(open_run(run_folder).path / "lock"))
+    # Who was killed at once has left no recipe yet.
+    begun = run_folder.is_dir() and only_begun(run_folder)
+    give(remove((run_folder if begun else open_run(run_folder).path) / "lock"))
 
 
 def agreed(question: str) -> bool:

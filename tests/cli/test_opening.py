@@ -1,15 +1,18 @@
-"""Whose recipe a run folder has, before it is acted on; and how a plan of many rounds reads."""
+"""Whose recipe a run folder has before it is acted on, how a run begins, and how a plan reads."""
 
+import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from pipelines import run as loop
+from rft.cli import opening
 from rft.cli.opening import planned, refuse_others
 from rft.errors import RFTError
 from rft.recipe.loading import load_recipe
-from rft.runs.folder import Run
+from rft.runs.folder import Run, open_run
 from rft.runs.lock import TOKEN
 from tests.command import invoke
 
@@ -75,7 +78,7 @@ def test_what_is_ours_or_the_system_s_is_trusted(tmp_path, monkeypatch):
 
 def test_rounds_to_which_the_same_happens_are_one_entry(tmp_path):
     run = Run(tmp_path / "run", load_recipe("smoke", ["rounds=9999"]))
-    text = planned(run, None, loop.plan(run, 9999))
+    text = "\n".join(planned(run, None, loop.plan(run, 9999)))
     assert "  rounds 1 to 9999:\n" in text
     assert len(text.splitlines()) < 20
     one = Run(tmp_path / "run", load_recipe("smoke"))
@@ -91,3 +94,39 @@ def test_a_refused_run_leaves_none_of_the_folders_that_it_made(tmp_path, monkeyp
     assert invoke("run", "smoke", "--out", "a/b/c", *words).exit_code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     shutil.rmtree(tmp_path / "a")
+
+
+def test_a_run_that_was_killed_before_it_had_a_recipe_begins(tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".lock.here.abc").write_text("")
+    (out / "lock").write_text('{"host": "elsewhere", "pid"')
+    (out / ".recipe.yaml.4194305.tmp").write_text("seed: 0")
+    event = {"time": "2026-01-01T00:00:00+00:00", "event": "recipe", "new": True, "id": "a"}
+    (out / "events.jsonl").write_text(json.dumps(event) + "\n" + '{"time": "20')
+    assert "not a lock file of ours" in invoke("prepare", "smoke", "--out", out).stderr
+    assert invoke("unlock", out).exit_code == 0
+    done = invoke("prepare", "smoke", "--out", out)
+    assert done.exit_code == 0, done.output
+    assert [event["id"] for event in open_run(out).events() if "id" in event][0] == "a"
+
+
+def test_who_looked_before_another_began_deletes_nothing_of_it(tmp_path, monkeypatch, finished):
+    out = tmp_path / "run"
+
+    def slow(path: Path) -> None:
+        """Let another have done the whole run between the first look and the lock."""
+        shutil.copytree(finished, path)
+
+    monkeypatch.setattr(opening, "make_folder", slow)
+    done = invoke("run", "smoke", "--out", out, "--set", f"model.path={tmp_path / 'absent'}")
+    assert done.exit_code == 2, done.output
+    assert "absent" in done.stderr
+    assert {path.name for path in finished.iterdir()} == {path.name for path in out.iterdir()}
+
+
+def test_what_cannot_begin_leaves_no_folder(tmp_path):
+    out = tmp_path / "runs" / "mine"
+    done = invoke("run", "smoke", "--out", out, "--set", f"model.path={tmp_path / 'absent'}")
+    assert done.exit_code == 2, done.output
+    assert list(tmp_path.iterdir()) == []

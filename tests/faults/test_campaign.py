@@ -1,0 +1,46 @@
+"""Kills and faults of the disk at operations drawn from a seed; `make torture` does it for an hour.
+
+Whatever is struck, the same command goes on, and what comes of it equals an undisturbed run's.
+"""
+
+import errno
+import random
+
+import pytest
+
+from tests.faults import campaign
+from tests.faults.campaign import FAULTS, SCENARIOS, Campaign, Strike
+from tests.faults.shim import FOREVER, Action
+
+pytestmark = pytest.mark.slow
+
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+@pytest.fixture(scope="module")
+def struck(tmp_path_factory) -> Campaign:
+    return Campaign(tmp_path_factory.mktemp("campaign"))
+
+
+@pytest.mark.parametrize(("name", "kills"), [("run", 12), ("more n", 8)])
+def test_twenty_kills_change_nothing(struck, name, kills):
+    tally = struck.torment(BY_NAME[name], "ci", kills)
+    assert tally.failures == []
+    assert tally.kills >= kills / 2, "it was hardly killed"
+
+
+def test_a_disk_that_refuses_is_told_in_a_line_and_what_is_finished_is_used(struck, monkeypatch):
+    errors = iter([*FAULTS] * 2)
+
+    def drawn(draw: random.Random) -> Strike:
+        lasts = draw.choice([1, FOREVER])
+        at = int(2 ** draw.uniform(3, 9))
+        return Strike(Action.FAIL, at, next(errors, errno.ENOSPC), lasts)
+
+    monkeypatch.setattr(campaign, "drawn", drawn)
+    monkeypatch.setattr(
+        campaign, "KILLING", {Action.FAIL: 1}
+    )  # each counts, so that there is an end
+    tally = struck.torment(BY_NAME["run"], "disk", 6)
+    assert tally.failures == []
+    assert tally.faults >= 3

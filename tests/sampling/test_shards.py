@@ -1,0 +1,88 @@
+"""A new plan's pool is made whole or not at all: no kill loses a rollout or wedges the stage."""
+
+import polars as pl
+import pytest
+
+from pipelines import sample
+from rft.processes.stopping import Stop
+from rft.runs import atomic, tables
+from rft.runs.folder import Run
+from rft.runs.stages import MARK, Job
+from rft.sampling import shards
+from rft.sampling.plan import Plan
+from rft.sampling.shards import POOL, renew
+from tests.small_run import RIGHT, new_run, prepare
+from tests.small_run import sample as write_rollouts
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing that it passes may clean up."""
+
+
+@pytest.fixture
+def begun(tmp_path) -> tuple[Job, Plan]:
+    """Begin a round whose rollouts are there already, by an earlier plan."""
+    run = new_run(tmp_path / "run")
+    prepare(run, answers={})
+    write_rollouts(run, 1, [("p0", f"a{index} {RIGHT}", "stop", 0.5) for index in range(4)])
+    return Job(run, sample.STAGE, 1, Stop(), lambda _: None), sample.STAGE.plan(run, 1)
+
+
+def pool(job: Job) -> list[str]:
+    return sorted(tables.read_file(job.work / POOL, ["rollout_id"])["rollout_id"])
+
+
+def test_a_kill_between_any_two_steps_of_a_new_plan_is_gone_on_from(begun, monkeypatch):
+    job, plan = begun
+    names = sorted(each.name(index) for each in plan.asked for index in range(each.n))
+    rows = job.run.read("rollouts", 1).head(len(names))
+    few = pl.lit([0.5], pl.List(pl.Float32))
+    renamed = rows.with_columns(
+        rollout_id=pl.Series(names[: len(rows)]),
+        entropies=few,
+        branching=pl.lit([1], pl.List(pl.Int32)),
+        stats_mass=pl.lit(plan.sampling.mass, pl.Float32),
+    )
+    tables.write_file(job.work / "worker-0" / "00000.parquet", renamed.to_arrow())
+    wanted = sorted(renamed["rollout_id"])
+    left = 0
+
+    def dying(operation):
+        def act(*args, **options):
+            nonlocal left
+            if left == 0:
+                raise Killed
+            left -= 1
+            return operation(*args, **options)
+
+        return act
+
+    steps = 0
+    while True:
+        with monkeypatch.context() as patch:
+            left = steps
+            patch.setattr(atomic.Path, "rename", dying(atomic.Path.rename))
+            patch.setattr(Run, "put_away", dying(Run.put_away))
+            patch.setattr(shards, "atomic_text", dying(shards.atomic_text))
+            patch.setattr(shards, "write_pool", dying(shards.write_pool))
+            patch.setattr(shards.shutil, "rmtree", dying(shards.shutil.rmtree))
+            try:
+                renew(job, plan, 1)
+                break
+            except Killed:
+                steps += 1
+        # The next attempt is not killed, and finds all of it; then it begins once more.
+        renew(job, plan, 1)
+        assert pool(job) == wanted
+        assert not (job.work / shards.NEXT).exists()
+        (job.work / MARK).unlink()
+    assert steps >= 4, "it was hardly killed"
+    assert pool(job) == wanted
+
+
+def test_a_pool_of_which_the_mark_is_missing_is_made_again(begun):
+    job, plan = begun
+    renew(job, plan, 1)
+    (job.work / MARK).unlink()
+    renew(job, plan, 1)
+    assert (job.work / POOL).is_file()
