@@ -38,9 +38,7 @@ def test_a_disk_that_refuses_is_told_in_a_line_and_what_is_finished_is_used(stru
         return Strike(Action.FAIL, at, next(errors, errno.ENOSPC), lasts)
 
     monkeypatch.setattr(campaign, "drawn", drawn)
-    monkeypatch.setattr(
-        campaign, "KILLING", {Action.FAIL: 1}
-    )  # each counts, so that there is an end
+    monkeypatch.setattr(campaign, "KILLING", {Action.FAIL: 1})  # each of them counts
     tally = struck.torment(BY_NAME["run"], "disk", 6)
     assert tally.failures == []
     assert tally.faults >= 3

@@ -1,10 +1,12 @@
 """What a run measures at its end, what an update remembers, and what a removal leaves."""
 
+import shutil
 from pathlib import Path
 
 from pipelines.evaluate import ended_with, splits
 from rft.problems.order import problems_of_round
 from rft.runs.retention import prune
+from tests import small_loop
 from tests.small_run import RIGHT, WRONG, evaluate, new_run, prepare, solved, whole_round
 
 SAMPLES = [("p0", "a1 " + RIGHT, "stop", 0.5), ("p1", "b2 " + RIGHT, "stop", 0.75)]
@@ -67,3 +69,14 @@ def test_an_agreement_holds_for_its_recipe_until_the_update_is_through(tmp_path)
 
 def test_a_round_never_asks_for_more_problems_than_there_are():
     assert sorted(problems_of_round(["a", "b"], 5, 3, 0)) == ["a", "b"]
+
+
+def test_what_is_on_disk_depends_on_the_state_not_on_how_it_came_about(tmp_path, monkeypatch):
+    run = small_loop.gated(tmp_path / "run", "rounds=2", "keep.models=last")
+    small_loop.stand_in(monkeypatch, 20, 25, 30)
+    small_loop.follow(run)
+    assert [path.name for path in (run.path / "models").iterdir()] == ["model-0002"]
+    # As if a kill had come between the last decision and the removal of the model before it.
+    shutil.copytree(run.model_folder(2), run.model_folder(1))
+    small_loop.follow(run)
+    assert [path.name for path in (run.path / "models").iterdir()] == ["model-0002"]
