@@ -14,7 +14,7 @@ VLLM_READY := $(VLLM_VENV)/.ready-$(VLLM)
 # In the order of the folders: by their number of tests, the longest ones would come last.
 TWICE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help quickstart test test-slow test-vllm lint bench bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-plateau bench-controls wheel clean
+.PHONY: help quickstart test test-slow torture test-vllm lint bench bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-plateau bench-controls wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ test: $(READY)  ## Install, then run the fast tests
 
 test-slow: $(READY)  ## Run the slow tests: real kills, real training, the built wheel
 	$(BIN)/python -m pytest -m slow $(TWICE)
+
+torture: $(READY)  ## Kill runs of every kind for an hour (MINUTES=60 SEED=0), and hold them against undisturbed ones
+	$(BIN)/python tests/faults/torture.py --minutes $(or $(MINUTES),60) --seed $(or $(SEED),0)
 
 test-vllm: $(VLLM_READY)  ## Install vLLM for the CPU apart, then run its tests (VLLM=0.29.0 for an older one)
 	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/token_stats/test_kernels.py tests/engines/test_capture.py tests/engines/test_vllm.py tests/engines/test_vllm_start.py tests/engines/test_vllm_server.py tests/engines/test_vllm_loop.py

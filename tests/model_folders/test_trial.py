@@ -13,6 +13,7 @@ from rft.model_folders import trial
 from rft.processes.hook import Failure
 from rft.prompt import open_prompter
 from rft.recipe import Model, Prompt
+from rft.runs import lock
 from rft.runs.models import ModelRef, resolve
 
 
@@ -29,7 +30,8 @@ def asked(monkeypatch):
 def foreign(tmp_path):
     shutil.copytree(bundled("data") / "tiny", tmp_path / "model")
     (tmp_path / "run").mkdir()
-    return resolve(Model(path=str(tmp_path / "model")), tmp_path / "run")
+    with lock.hold(tmp_path / "run" / "lock"):  # without it nothing is noted
+        yield resolve(Model(path=str(tmp_path / "model")), tmp_path / "run")
 
 
 def test_a_foreign_tokenizer_is_tried_once_a_run_and_prompt(asked, foreign, monkeypatch):
