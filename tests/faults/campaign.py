@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,10 +75,14 @@ class Scenario:
     commands: tuple[tuple[str, ...], ...]
     begin: tuple[str, ...] | None = None
     """What is done before, undisturbed."""
+    on_copy: bool = False
+    """Whether it goes on with a copy of that, in place of reading it."""
     rivals: int = 1
     """How many processes are given each command at the same time."""
 
 
+UPDATE = ("run", "{run}", "--set", "sft.learning_rate=1e-4", "--update")
+FEW = ("--samples", "2", "--set", "prepare.test.limit=4", "--set", "evaluate.max_tokens=64")
 ROLLOUTS = "{begun}/rollouts/round-0001/part-00000.parquet"
 MADE = small("keep.models=all")
 SCENARIOS = [
@@ -88,10 +93,10 @@ SCENARIOS = [
     Scenario("workers", (small("engine.workers=2"),)),
     Scenario("rivals", (small(),), rivals=2),
     Scenario("gate", (small(*GATED, "keep.models=last"),)),
-    Scenario("more rounds", (("run", "{run}", "--rounds", "2"),), MADE),
-    Scenario("next", (("run", "{run}", "--next"),), MADE),
-    Scenario("more n", (("run", "{run}", "--set", "sample.n=4", "--update"),), MADE),
-    Scenario("update", (("run", "{run}", "--set", "sft.learning_rate=1e-4", "--update"),), MADE),
+    Scenario("more rounds", (("run", "{run}", "--rounds", "2"),), MADE, on_copy=True),
+    Scenario("next", (("run", "{run}", "--next"),), MADE, on_copy=True),
+    Scenario("more n", (("run", "{run}", "--set", "sample.n=4", "--update"),), MADE, on_copy=True),
+    Scenario("update", (UPDATE,), MADE, on_copy=True),
     Scenario(
         "changes of mind",
         (
@@ -99,6 +104,7 @@ SCENARIOS = [
             ("run", "{run}", "--set", "sample.temperature=1.0", "--update"),
         ),
         MADE,
+        on_copy=True,
     ),
     Scenario(
         "array",
@@ -109,7 +115,11 @@ SCENARIOS = [
             small(),
         ),
     ),
-    Scenario("evaluate", (("evaluate", "--model", "{begun}@1", "--output", "{run}"),), MADE),
+    Scenario(
+        "evaluate",
+        (("evaluate", "--model", "{begun}@1", "--recipe", "smoke", "--output", "{run}", *FEW),),
+        MADE,
+    ),
     Scenario("export", (("export", "{begun}", "--to", "{run}/data", "--model"),), MADE),
     Scenario(
         "rows",
@@ -117,7 +127,7 @@ SCENARIOS = [
             (
                 "grade",
                 "--input",
-                "{begun}/rollouts/round-0001/part-00000.parquet",
+                ROLLOUTS,
                 "--output",
                 "{run}/graded.parquet",
             ),
@@ -125,7 +135,7 @@ SCENARIOS = [
         ),
         MADE,
     ),
-    Scenario("clean", (("clean", "{run}", "--yes"),), MADE),
+    Scenario("clean", (UPDATE, ("clean", "{run}", "--yes")), MADE, on_copy=True),
 ]
 
 
@@ -156,6 +166,7 @@ class Campaign:
     def __init__(self, home: Path):
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
+        self.turn = threading.Lock()
 
     def torment(self, scenario: Scenario, seed: str, kills: int) -> Tally:
         """Do a scenario while killing it so many times at most, and hold it against its like."""
@@ -166,7 +177,7 @@ class Campaign:
         shutil.rmtree(place, ignore_errors=True)
         run = place / "run"
         run.parent.mkdir(parents=True)
-        if begun is not None and "{run}" in scenario.commands[0]:
+        if scenario.on_copy:
             shutil.copytree(begun, run)
         fault = Fault(place, run)
         for words in scenario.commands:
@@ -204,12 +215,13 @@ class Campaign:
     def undisturbed(self, scenario: Scenario) -> tuple[Path, Path | None]:
         """Do a scenario in peace, once; give its run, and what it began with."""
         begun = None
-        if scenario.begin is not None:
-            begun = self.home / "undisturbed" / "begun"
-            self._do_once(begun, [scenario.begin], begun, None)
         whole = self.home / "undisturbed" / scenario.name.replace(" ", "-")
-        start = begun if begun is not None and "{run}" in scenario.commands[0] else None
-        self._do_once(whole, scenario.commands, begun, start)
+        with self.turn:
+            if scenario.begin is not None:
+                begun = self.home / "undisturbed" / "begun"
+                self._do_once(begun, [scenario.begin], begun, None)
+        # Each scenario is done by one process at a time, so that this needs no turn.
+        self._do_once(whole, scenario.commands, begun, begun if scenario.on_copy else None)
         return whole, begun
 
     def _do_once(self, place: Path, commands: Any, begun: Path | None, start: Path | None) -> None:

@@ -36,9 +36,6 @@ def main() -> None:
     campaign = Campaign(home)
     scenarios = [each for each in SCENARIOS if given.only in (None, each.name)]
     print(f"seed {given.seed}, {given.minutes:g} minutes, in {home}", flush=True)
-    for scenario in scenarios:
-        campaign.undisturbed(scenario)
-    print(f"{len(scenarios)} scenarios done in peace", flush=True)
     end = time.monotonic() + 60 * given.minutes
     by_name = {scenario.name: Tally() for scenario in scenarios}
 
