@@ -74,6 +74,11 @@ def explained(error: BaseException) -> str | None:
     full = any(words in text for words in ("No space left", "File too large", "Disk quota"))
     if code in FULL or full:
         return f"the disk is full or a size limit is reached ({text}); make room and run again"
+    if "PytorchStreamWriter" in text or "inline_container" in text:
+        return (
+            f"torch could not write a file whole ({text}); see whether the disk is full, and run "
+            "again"
+        )
     if code in BROKEN or "Input/output error" in text:
         return f"the disk failed ({text}); see what is wrong with it and run again"
     if code in FORBIDDEN or "Permission denied" in text:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.faults.campaign import SCENARIOS, Campaign, Tally
 
 # A scenario is killed so often at most before it is left to end.
-KILLS = 25
+KILLS = 40
 
 
 def main() -> None:
