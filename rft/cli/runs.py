@@ -200,7 +200,7 @@ def export(
       rft export runs/quickstart --to exports/quickstart --license apache-2.0 --model
       rft export runs/quickstart --repo my-org/quickstart --license apache-2.0 --model
     """
-    from rft.processes.stopping import Stop
+    from rft.processes.stopping import Stop, end_on_signals
     from rft.runs.folder import open_run
 
     if license_id is not None and (len(license_id) > 100 or not license_id.isprintable()):
@@ -212,6 +212,7 @@ def export(
 
         if public or model not in (None, BESIDE):
             raise click.UsageError("--public and a model's name go with --repo")
+        end_on_signals(grace=3, left="an earlier export is as it was")
         made: list[Path] | list[str] = export_run(
             open_run(run_folder),
             to=to,

@@ -62,8 +62,10 @@ def clean(run_folder: Path, yes: bool, unfinished: bool) -> None:
     from rich.filesize import decimal
 
     from pipelines import cleaning
+    from rft.processes.stopping import end_on_signals
     from rft.runs.folder import open_run
 
+    end_on_signals(grace=3, left="what is removed is removed")
     run = open_run(run_folder)
     with run.lock():
         goes, stays = cleaning.plan(run, unfinished=unfinished)

@@ -62,13 +62,13 @@ class Stop:
             raise Interrupted(f"stopped by {self.reason}; what is finished is kept")
 
 
-def end_on_signals(grace: float) -> None:
-    """Have a signal raise Interrupted wherever we are: for work that keeps nothing of itself."""
+def end_on_signals(grace: float, left: str = "nothing was written") -> None:
+    """Have a signal raise Interrupted wherever we are: for work that can be left anywhere."""
     stop = Stop(grace)
 
     def asked(number: int, frame: FrameType | None) -> None:
         stop._asked(number, frame)
-        raise Interrupted(f"stopped by {stop.reason}; nothing was written")
+        raise Interrupted(f"stopped by {stop.reason}; {left}")
 
     for number in SIGNALS:
         signal.signal(number, asked)
