@@ -70,6 +70,7 @@ def run_all(
     anything, ended = False, None
     for round, stage in walk(run, rounds):
         if stages.is_current(stage, run, round):
+            stages.remove_work(stage, run, round)
             continue
         did, ended = go_on(stage, run, round, ending(run, round), stop, say)
         anything |= did

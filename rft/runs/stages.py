@@ -157,7 +157,12 @@ def _commit(job: Job, about: dict[str, Any], seconds: float) -> None:
         **harmless(job.notes),
     }
     run.write_manifest(stage, round, manifest)
-    shutil.rmtree(job.work, ignore_errors=True)
+    remove_work(job.stage, run, round)
+
+
+def remove_work(stage: Stage, run: Run, round: int) -> None:
+    """Remove what a stage kept while it was not done; a kill may have come before that."""
+    shutil.rmtree(run.work(stage.name, round), ignore_errors=True)
 
 
 def tenths(seconds: float) -> float:

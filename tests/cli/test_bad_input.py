@@ -199,7 +199,7 @@ def test_a_corrupt_shard_is_named_and_moving_it_away_mends_the_run(run):
     content[middle : middle + 40] = b"\xff" * 40
     shard.write_bytes(content)
     (run / "manifest/round-0001/filter.json").unlink()
-    refused("filter", run, "--round", "1", says="graded/round-0001/part-00000.parquet")
+    refused("filter", run, "--round", "1", says="graded/round-0001: damaged")
     shard.unlink()
     code, output = rft("run", run)
     assert code == 0, output

@@ -83,6 +83,7 @@ class Scenario:
 
 UPDATE = ("run", "{run}", "--set", "sft.learning_rate=1e-4", "--update")
 FEW = ("--samples", "2", "--set", "prepare.test.limit=4", "--set", "evaluate.max_tokens=64")
+GOLD = ("--column", "gold=completion")
 ROLLOUTS = "{begun}/rollouts/round-0001/part-00000.parquet"
 MADE = small("keep.models=all")
 SCENARIOS = [
@@ -124,13 +125,7 @@ SCENARIOS = [
     Scenario(
         "rows",
         (
-            (
-                "grade",
-                "--input",
-                ROLLOUTS,
-                "--output",
-                "{run}/graded.parquet",
-            ),
+            ("grade", "--input", ROLLOUTS, *GOLD, "--output", "{run}/graded.parquet"),
             ("filter", "--input", "{run}/graded.parquet", "--output", "{run}/kept.parquet"),
         ),
         MADE,
@@ -291,7 +286,7 @@ def drawn(draw: random.Random) -> Strike:
     """Draw what is done to a call: early operations are struck more often than late ones."""
     actions = [*KILLING, Action.TERM_PARENT, Action.FAIL]
     action = draw.choices(actions, [*KILLING.values(), 1, 2])[0]
-    at = int(2 ** draw.uniform(0, 7)) - 1
+    at = int(2 ** draw.uniform(0, 6)) - 1
     return Strike(action, at, draw.choice([*FAULTS]), draw.choice([1, FOREVER]))
 
 

@@ -80,3 +80,15 @@ def test_what_is_on_disk_depends_on_the_state_not_on_how_it_came_about(tmp_path,
     shutil.copytree(run.model_folder(2), run.model_folder(1))
     small_loop.follow(run)
     assert [path.name for path in (run.path / "models").iterdir()] == ["model-0002"]
+
+
+def test_work_of_a_stage_that_is_done_goes_with_the_next_run(tmp_path, monkeypatch):
+    run = small_loop.gated(tmp_path / "run", "rounds=1")
+    small_loop.stand_in(monkeypatch, 20, 25)
+    small_loop.follow(run)
+    # As if a kill had come between the manifest and the removal.
+    left = run.work("sample", 1) / "worker-0" / "00000.json"
+    left.parent.mkdir(parents=True)
+    left.write_text("{}")
+    small_loop.follow(run)
+    assert not run.work("sample", 1).exists()
