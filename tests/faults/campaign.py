@@ -325,6 +325,6 @@ def said_by(path: Path) -> str:
     told = {name: manifest.get(name) for name in same}
     workers = manifest.get("workers", {}).values()
     # The table itself is looked at without its times.
-    told["outputs"].get("dynamics", {}).pop("digest", None)
+    told["outputs"].pop("dynamics", None)
     told["sampled"] = sum(worker["rollouts"] for worker in workers)
     return json.dumps(told, sort_keys=True)
