@@ -32,9 +32,9 @@ def test_twenty_kills_change_nothing(struck, name, kills):
 def test_a_disk_that_refuses_is_told_in_a_line_and_what_is_finished_is_used(struck, monkeypatch):
     errors = iter([*FAULTS] * 2)
 
-    def drawn(draw: random.Random) -> Strike:
+    def drawn(draw: random.Random, _reach: int) -> Strike:
         lasts = draw.choice([1, FOREVER])
-        at = int(2 ** draw.uniform(3, 9))
+        at = int(2 ** draw.uniform(3, 8))
         return Strike(Action.FAIL, at, next(errors, errno.ENOSPC), lasts)
 
     monkeypatch.setattr(campaign, "drawn", drawn)
