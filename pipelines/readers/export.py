@@ -16,6 +16,7 @@ from rft.errors import RFTError
 from rft.licence_ids import complaint
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run, is_run
+from rft.runs.leftovers import take_apart
 
 
 def export_run(
@@ -87,8 +88,8 @@ def refuse_foreign(target: Path, run: Run) -> None:
 def new_folder(target: Path, run: Run) -> Iterator[Path]:
     """Yield a scratch folder beside the target, whose place it takes when the block ends well."""
     scratch, aside = (target.with_name(f".{target.name}.rft-{end}") for end in ("new", "old"))
-    shutil.rmtree(scratch, ignore_errors=True)
-    shutil.rmtree(aside, ignore_errors=True)
+    take_apart(scratch)
+    take_apart(aside)
     scratch.mkdir(parents=True)
     try:
         yield scratch

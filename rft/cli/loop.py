@@ -71,7 +71,7 @@ def run(
     if plan_only:
         tell_plan(run, stored, stop)
         return
-    with opened(recipe, out, overrides) as (run, stored):
+    with opened(run, recipe, out, overrides) as (run, stored):
         drive(run, stored, stop, one_more=one_more, update=update)
 
 
@@ -136,7 +136,7 @@ def grpo(
     if plan_only:
         tell_plan(run, stored, stop)
         return
-    with opened(recipe, out, overrides) as (run, stored):
+    with opened(run, recipe, out, overrides) as (run, stored):
         drive(run, stored, stop, one_more=False, update=update)
 
 

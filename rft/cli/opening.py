@@ -23,15 +23,14 @@ BEGINNING = ("lock", ".lock.*", "events.jsonl", ".recipe.yaml.*.tmp")
 
 @contextlib.contextmanager
 def opened(
-    recipe: str, out: Path | None, overrides: tuple[str, ...]
+    run: "Run", recipe: str, out: Path | None, overrides: tuple[str, ...]
 ) -> "Iterator[tuple[Run, Recipe | None]]":
-    """Hold the lock of the run that is meant, and leave no folder where none came about."""
-    run, _ = begin(recipe, out, overrides)  # before there is a folder: what is wrong with the call
+    """Hold the lock of a run that `begin` has found, and leave no folder where none came about."""
     new = [path for path in (run.path, *run.path.parents) if not path.exists()]
     make_folder(run.path)
     try:
         with run.lock():
-            # Again: what is there counts from here on, and another may have been at work till now.
+            # Looked at again: it counts from here on, and another may have been at work till now.
             yield begin(recipe, out, overrides)
     finally:
         with contextlib.suppress(OSError):  # it holds a run

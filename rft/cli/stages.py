@@ -33,8 +33,11 @@ def prepare(
       rft prepare quickstart --out runs/mine
     """
     from pipelines.run import plan
+    from rft.processes.stopping import end_on_signals
 
-    with opened(recipe, out, overrides) as (run, stored):
+    end_on_signals(grace, left="what is finished is kept")  # until the stage itself listens
+    looked_at, _ = begin(recipe, out, overrides)
+    with opened(looked_at, recipe, out, overrides) as (run, stored):
         if stored != run.recipe:
             agree(run, stored, update=False, plan_of=plan)
         stage_command("prepare", run.path, round or 0, grace)
@@ -167,7 +170,7 @@ def evaluate(
     run, _ = begin(recipe or "quickstart", output, tuple(changes))
     refuse_missing(run.recipe.engine.kind)
     stop = Stop(grace).listen()
-    with opened(recipe or "quickstart", output, tuple(changes)) as (run, stored):
+    with opened(run, recipe or "quickstart", output, tuple(changes)) as (run, stored):
         run = agree(run, stored, update=False, plan_of=loop.plan)
         try:
             loop.run_all(run, 0, stop, say)

@@ -20,6 +20,7 @@ from rft.model_folders.reading import read_object, regular_file
 from rft.recipe import Model
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import NotReady, Run, is_run, open_run
+from rft.runs.leftovers import take_apart
 from rft.runs.lock import is_held
 
 
@@ -199,7 +200,7 @@ def _snapshot(name: str, revision: str | None, known: bool, pickles: bool) -> st
 def new_model_folder(folder: Path, **about: object) -> Iterator[Path]:
     """Yield a scratch folder which becomes the model, mark and all, when the block ends well."""
     scratch = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(scratch, ignore_errors=True)
+    take_apart(scratch)
     scratch.mkdir(parents=True)
     try:
         yield scratch

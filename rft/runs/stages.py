@@ -38,6 +38,7 @@ from rft.processes.stopping import Stop
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import NotReady, Run, key_of, now, versions
+from rft.runs.leftovers import take_apart
 
 # From rollouts, all of some problems, to the names of those that are correct and pass the rules.
 Accept = Callable[[pl.DataFrame], Collection[str]]
@@ -106,7 +107,7 @@ class Job:
     def write(self, table: str, frame: pl.DataFrame) -> None:
         """Write an output table; it takes its place when the whole stage is done."""
         folder = self.work / "out" / table
-        shutil.rmtree(folder, ignore_errors=True)
+        take_apart(folder)  # a part of an earlier attempt must not stay among the new ones
         tables.write(folder, table, frame)
         self.outputs[table] = folder
 
@@ -140,7 +141,7 @@ def _commit(job: Job, about: dict[str, Any], seconds: float) -> None:
     for name, source in job.outputs.items():
         place = places[name]
         if source != place:
-            shutil.rmtree(place, ignore_errors=True)
+            take_apart(place)
             place.parent.mkdir(parents=True, exist_ok=True)
             source.rename(place)
         outputs[name] = _describe(run, name, place)

@@ -83,7 +83,7 @@ class Scenario:
 
 UPDATE = ("run", "{run}", "--set", "sft.learning_rate=1e-4", "--update")
 FEW = ("--samples", "2", "--set", "prepare.test.limit=4", "--set", "evaluate.max_tokens=64")
-GOLD = ("--column", "gold=completion")
+GOLD = ("--column", "gold=problem_id")
 ROLLOUTS = "{begun}/rollouts/round-0001/part-00000.parquet"
 MADE = small("keep.models=all")
 SCENARIOS = [
