@@ -12,10 +12,9 @@ from rft.errors import RFTError
 from rft.grading.audit import audit, in_words
 from rft.grading.grade import keys_of
 from rft.grading.verifier import AnswerKey
-from rft.problems.foreign_rows import rollouts_of
+from rft.problems.foreign_rows import rollouts_of, write_rows
 from rft.recipe import Recipe
 from rft.runs.folder import Run
-from rft.runs.tables import write_file
 from rft.seeds import derive
 
 
@@ -61,8 +60,7 @@ def told(
     seed = derive(recipe.seed, "audit")
     deadline = recipe.grade.deadline
     audited = audit(graded, completions, keys, number=number, seed=seed, deadline=deadline)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_file(output, audited.to_arrow())
+    write_rows(output, audited)
     for line in in_words(audited):
         say(line)
     say(f"{len(audited)} audited -> {output}")

@@ -11,6 +11,7 @@ from rft.grading.grade import redundancy
 from rft.grading.verifier import AnswerKey
 from rft.problems.reading import read_rows
 from rft.problems.sources import problem_id, read_gold
+from rft.runs.leftovers import remove_left_beside
 from rft.runs.schemas import TABLES
 from rft.runs.tables import empty, write_file
 from rft.seeds import digest
@@ -295,4 +296,5 @@ def typed(rows: pl.DataFrame, table: str, path: Path) -> pl.DataFrame:
 
 def write_rows(path: Path, rows: pl.DataFrame) -> None:
     """Write rows to one Parquet file, whole or not at all."""
+    remove_left_beside(path)
     write_file(path, rows.to_arrow())

@@ -36,6 +36,16 @@ def remove_left_over(run: Path) -> None:
         take_apart(path)
 
 
+def remove_left_beside(path: Path) -> None:
+    """Remove what killed processes left that were writing this file; no run may own its folder."""
+    if not path.parent.is_dir():
+        return
+    for other in list(path.parent.iterdir()):
+        owner = SCRATCH.fullmatch(other.name)
+        if owner and other.name == f".{path.name}.{owner[1]}.tmp" and not _alive(owner[1]):
+            take_apart(other)
+
+
 def take_apart(path: Path) -> None:
     """Remove a file, or a folder with all that is in it."""
     if path.is_dir():

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,7 +161,7 @@ class Campaign:
     def __init__(self, home: Path):
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
-        self.turn = threading.Lock()
+        self.turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def torment(self, scenario: Scenario, seed: str, kills: int) -> Tally:
         """Do a scenario while killing it so many times at most, and hold it against its like."""
@@ -212,12 +213,12 @@ class Campaign:
         """Do a scenario in peace, once; give its run, and what it began with."""
         begun = None
         whole = self.home / "undisturbed" / scenario.name.replace(" ", "-")
-        with self.turn:
-            if scenario.begin is not None:
-                begun = self.home / "undisturbed" / "begun"
+        if scenario.begin is not None:
+            begun = self.home / "undisturbed" / "begun"
+            with self.turns["begun"]:
                 self._do_once(begun, [scenario.begin], begun, None)
-        # Each scenario is done by one process at a time, so that this needs no turn.
-        self._do_once(whole, scenario.commands, begun, begun if scenario.on_copy else None)
+        with self.turns[scenario.name]:
+            self._do_once(whole, scenario.commands, begun, begun if scenario.on_copy else None)
         return whole, begun
 
     def _do_once(self, place: Path, commands: Any, begun: Path | None, start: Path | None) -> None:
@@ -286,7 +287,7 @@ class Strike:
 def drawn(draw: random.Random, reach: int) -> Strike:
     """Draw what is done to a call: early operations are struck more often than late ones."""
     actions = [*KILLING, Action.TERM_PARENT, Action.FAIL]
-    action = draw.choices(actions, [*KILLING.values(), 1, 2])[0]
+    action = draw.choices(actions, [*KILLING.values(), 1, 1])[0]
     at = int(2 ** draw.uniform(0, reach)) - 1
     return Strike(action, at, draw.choice([*FAULTS]), draw.choice([1, FOREVER]))
 

@@ -2,6 +2,9 @@
 
 import os
 
+import polars as pl
+
+from rft.problems.foreign_rows import write_rows
 from rft.runs.leftovers import left_over
 from tests.small_run import new_run
 
@@ -35,6 +38,14 @@ def test_the_next_owner_removes_what_killed_ones_left(tmp_path):
         assert [name for name in stay if not (run.path / name).exists()] == []
         assert sorted(path.name for path in (run.path / "models").iterdir()) == ["model-0001"]
     assert [path.name for path in run.path.glob(".lock*")] == []
+
+
+def test_rows_written_again_remove_what_a_killed_writer_of_them_left(tmp_path):
+    stay = [".kept.parquet.1.tmp", f".other.parquet.{DEAD}.tmp", ".kept.parquet.tmp"]
+    for name in [f".kept.parquet.{DEAD}.tmp", *stay]:
+        (tmp_path / name).write_text("x")
+    write_rows(tmp_path / "kept.parquet", pl.DataFrame({"a": [1]}))
+    assert {path.name for path in tmp_path.iterdir()} == {"kept.parquet", *stay}
 
 
 def test_a_lock_that_was_being_written_goes_with_the_next_owner(tmp_path):
