@@ -8,7 +8,7 @@ opening.py finds the run and settles its recipe.
 
 import click
 
-from rft.cli import loop, rows, runs, schedule, stages, upkeep
+from rft.cli import compare, loop, rows, runs, schedule, stages, upkeep
 from rft.cli.terminal import Commands
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -27,6 +27,7 @@ COMMANDS = [
     stages.gate,
     loop.grpo,
     schedule.schedule,
+    compare.compare,
     runs.report,
     runs.status,
     runs.show,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from rft.cli.one_stage import stage_command
-from rft.cli.opening import agree, begin, opened, planned
+from rft.cli.opening import agree, begin, listening, opened, refuse_lacking
 from rft.cli.options import HERE, ROUND, Duration, as_override, grace_option, set_option
+from rft.cli.planning import tell_plan
 from rft.cli.terminal import give, say
 from rft.errors import RFTError, suggestion
 
@@ -67,7 +68,9 @@ def run(
     run, stored = begin(recipe, out, overrides)
     if run.recipe.grpo is not None:
         raise RFTError(f"{recipe}: it trains online (grpo); `rft grpo {recipe}` runs it")
-    stop = ready(run, plan_only, stop_after, grace)
+    if not plan_only:
+        refuse_lacking(run.recipe)
+    stop = listening(stop_after, grace)
     if plan_only:
         tell_plan(run, stored, stop)
         return
@@ -132,7 +135,9 @@ def grpo(
             f"{recipe}: it has no section `grpo`; `rft recipes grpo-quickstart` shows one "
             f"(`rft run {recipe}` runs its rounds)"
         )
-    stop = ready(run, plan_only, stop_after, grace)
+    if not plan_only:
+        refuse_lacking(run.recipe)
+    stop = listening(stop_after, grace)
     if plan_only:
         tell_plan(run, stored, stop)
         return
@@ -155,28 +160,6 @@ def described_plugin(name: str) -> str:
         default = "required" if field.is_required() else f"default {json.dumps(field.default)}"
         lines.append(f"  {key} ({default})  {field.description or ''}".rstrip())
     return "\n".join(lines)
-
-
-def ready(run: "Run", plan_only: bool, stop_after: float | None, grace: float) -> "Stop":
-    """Refuse what cannot be done on this machine, and listen to whoever wants it to stop."""
-    import threading
-
-    from rft.engines import refuse_missing
-    from rft.processes.stopping import Stop, die_with_parent
-    from rft.trackers import refuse_missing_tracker
-
-    die_with_parent()
-    if not plan_only:
-        refuse_missing_tracker(run.recipe.track)
-        refuse_missing(run.recipe.engine.kind)
-        if run.recipe.grpo and run.recipe.grpo.vllm == "colocate":
-            refuse_missing("vllm", "grpo.vllm: colocate", "grpo.vllm: null")
-    stop = Stop(grace).listen()
-    if stop_after is not None:
-        timer = threading.Timer(stop_after, stop.ask, ["--stop-after"])
-        timer.daemon = True
-        timer.start()
-    return stop
 
 
 def drive(
@@ -211,24 +194,6 @@ def what_is_done(run: "Run", upto: int) -> str:
     return "the training is done" if run.recipe.grpo else f"{rounds} done"
 
 
-def tell_plan(run: "Run", stored: "Recipe | None", stop: "Stop") -> None:
-    """Say what would be done, what the gate can see, and what it will take."""
-    from pipelines import run as loop
-    from pipelines.children import ChildFailed
-    from pipelines.gate import seen_by_gate
-    from pipelines.perform import STAGES
-
-    if stored is None:
-        STAGES["prepare"].inputs(run, 0)
-    give("\n".join(planned(run, stored, loop.plan(run, run.recipe.rounds))))
-    for line in seen_by_gate(run):
-        give(f"  gate: {line}")
-    try:
-        give(foreseen(run, stop))
-    except ChildFailed as failed:
-        raise SystemExit(failed.code) from None
-
-
 def with_rounds(run: "Run", rounds: int) -> "Run":
     """Raise a run's number of rounds."""
     from rft.runs.folder import Run, save_recipe
@@ -238,32 +203,3 @@ def with_rounds(run: "Run", rounds: int) -> "Run":
     raised = Run(run.path, run.recipe.model_copy(update={"rounds": rounds}))
     save_recipe(raised)
     return raised
-
-
-def foreseen(run: "Run", stop: "Stop") -> str:
-    """Write what the whole run will take: as its preflight run, else by probes made for this."""
-    from pipelines.perform import probe
-    from rft.engines import refuse_missing
-    from rft.estimates.forecast import at_most, described
-    from rft.sampling.preflight import is_current, recorded
-
-    if (grpo := run.recipe.grpo) is not None:
-        drawn = grpo.steps * grpo.problems * grpo.n
-        most = f"at most {drawn:,} answers and {drawn * grpo.max_tokens:,} tokens to learn from"
-        return f"  {most}; what that takes is not forecast"
-    if not run.recipe.rounds or not run.recipe.engine.traits.draws:
-        return "  nothing is sampled to learn from, so there is nothing to forecast"
-    if is_current(run):
-        ahead, how = recorded(run), "from its preflight"
-    else:
-        try:
-            refuse_missing(run.recipe.engine.kind)
-        except RFTError as error:
-            return at_most(run.recipe, str(error))
-        say("sampling a few probes, for a forecast")
-        ahead, how = probe(run.recipe, stop), "from probes made just now"
-    head = (
-        f"  forecast for the whole run, what is done included, {how} ({ahead.probes} rollouts, "
-        "95% intervals):"
-    )
-    return "\n".join([head, *(f"    {what:11}{text}" for what, text in described(ahead))])

@@ -13,6 +13,7 @@ from rft.cli.terminal import say
 from rft.errors import RFTError, explained, shown
 
 if TYPE_CHECKING:
+    from rft.processes.stopping import Stop
     from rft.recipe import Recipe
     from rft.runs.folder import Run
 
@@ -54,14 +55,45 @@ def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[R
         wanted = load_recipe(recipe, overrides)
         path = out or folder_for(recipe)
     check_recipe(wanted)
+    if wanted.compare is not None:
+        raise RFTError(
+            f"{recipe}: it has arms (compare), and `rft compare {shlex.quote(recipe)}` runs them; "
+            "for a run of the recipe itself add --set compare=null"
+        )
     wanted = rooted(wanted)
     if path.exists() and not is_run(path) and not (path.is_dir() and only_begun(path)):
         raise RFTError(f"{path}: not a run folder, and not empty; choose another --out")
     return Run(path, wanted), open_run(path).recipe if is_run(path) else None
 
 
-def refuse_others(folder: Path) -> None:
-    """Refuse to act on a run's own recipe where somebody else wrote it.
+def refuse_lacking(recipe: "Recipe") -> None:
+    """Refuse a recipe that needs a package which is not here."""
+    from rft.engines import refuse_missing
+    from rft.trackers import refuse_missing_tracker
+
+    refuse_missing_tracker(recipe.track)
+    refuse_missing(recipe.engine.kind)
+    if recipe.grpo and recipe.grpo.vllm == "colocate":
+        refuse_missing("vllm", "grpo.vllm: colocate", "grpo.vllm: null")
+
+
+def listening(stop_after: float | None, grace: float) -> "Stop":
+    """Listen to whoever wants the work to stop, the clock included."""
+    import threading
+
+    from rft.processes.stopping import Stop, die_with_parent
+
+    die_with_parent()
+    stop = Stop(grace).listen()
+    if stop_after is not None:
+        timer = threading.Timer(stop_after, stop.ask, ["--stop-after"])
+        timer.daemon = True
+        timer.start()
+    return stop
+
+
+def refuse_others(folder: Path, recipe: str = "recipe.yaml", command: str = "run") -> None:
+    """Refuse to act on a folder's own recipe where somebody else wrote it.
 
     It is trusted as a recipe is that one names: it may have commands run, and keys sent to servers.
     """
@@ -71,7 +103,7 @@ def refuse_others(folder: Path) -> None:
 
     if TOKEN in os.environ:  # a process of ours, whose driver has looked
         return
-    owner = (folder / "recipe.yaml").stat().st_uid
+    owner = (folder / recipe).stat().st_uid
     if owner in (os.geteuid(), 0):
         return
     try:
@@ -79,8 +111,8 @@ def refuse_others(folder: Path) -> None:
     except KeyError:  # as on shared file systems, whose users this machine need not know
         name = f"uid {owner}"
     raise RFTError(
-        f"{folder}: its recipe.yaml is of {name}, not yours, and may run commands (notify) and "
-        "send your keys (engine.url); copy it, read it, and go on with `rft run COPY.yaml "
+        f"{folder}: its {recipe} is of {name}, not yours, and may run commands (notify) and "
+        f"send your keys (engine.url); copy it, read it, and go on with `rft {command} COPY.yaml "
         f"--out {shlex.quote(str(folder))}`"
     )
 
@@ -155,14 +187,10 @@ def is_outdated(steps: list[Any]) -> bool:
 
 def begin_anew(run: "Run") -> None:
     """Make a folder that holds nothing a run, unless its model or problems are not there."""
-    from uuid import uuid4
-
     from pipelines import prepare as stage
-    from rft.runs.folder import save_recipe
+    from rft.runs.folder import begin_run
 
-    # By its id an export tells the run from others, wherever it is moved.
-    run.event("recipe", new=True, id=uuid4().hex)
-    save_recipe(run)
+    begin_run(run)
     try:
         stage.inputs(run, 0)
     except RFTError:

@@ -160,7 +160,7 @@ def evaluate(
     from rft.recipe.loading import load_recipe
 
     wanted = load_recipe(recipe or "quickstart").evaluate
-    changes = [as_override("model.path", model), "rounds=0", "gate=null"]
+    changes = [as_override("model.path", model), "rounds=0", "gate=null", "compare=null"]
     if problems is not None:
         changes += [as_override("prepare.test", {"source": str(problems)}), "prepare.dev=null"]
     if samples is not None:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from rft.processes.stopping import PARENT, Stop
 
@@ -15,7 +15,10 @@ GLANCE = 0.2
 
 
 class Child:
-    """A process that we started, in a session of its own: Ctrl-C reaches us alone."""
+    """A process that we started, in a session of its own: Ctrl-C reaches us alone.
+
+    What it says goes where ours does, or into a log.
+    """
 
     def __init__(
         self,
@@ -24,13 +27,14 @@ class Child:
         env: Mapping[str, str],
         piped: bool = False,
         silent: bool = False,
+        log: BinaryIO | None = None,
     ):
         pipe = subprocess.PIPE if piped else None
         self.process = subprocess.Popen(
             command,
             stdin=pipe,
-            stdout=pipe,
-            stderr=subprocess.DEVNULL if silent else None,
+            stdout=pipe or log,
+            stderr=subprocess.DEVNULL if silent else log,
             env={**env, PARENT: str(os.getpid())},
             start_new_session=True,
         )

@@ -1,5 +1,6 @@
 """Every setting of a run, strict: a module for each section, and how recipes are loaded."""
 
+from rft.recipe.compare import Claim, Compare
 from rft.recipe.engine import EngineSettings
 from rft.recipe.evaluate import Evaluate, Gate
 from rft.recipe.grpo import Grpo, Length, Reward
@@ -10,7 +11,9 @@ from rft.recipe.selection import Select
 from rft.recipe.sft import Lora, Sft
 
 __all__ = [
+    "Claim",
     "Columns",
+    "Compare",
     "EngineSettings",
     "Evaluate",
     "Example",

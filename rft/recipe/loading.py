@@ -1,5 +1,6 @@
 """Recipes as files: looked up by name or path, extended once, overridden, and written back."""
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,23 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """Load a bundled recipe (`smoke`) or a file, with `a.b=c` overrides, or say what is wrong."""
     path = _find(name_or_path, or_run=True)
     return _overridden(yaml12.read(path, name_or_path), name_or_path, path, overrides)
+
+
+def load_arms(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[Recipe, dict[str, Recipe]]:
+    """Load a recipe to compare, and the recipe of each of its arms, or say which cannot be."""
+    whole = load_recipe(name_or_path, overrides)
+    if whole.compare is None:
+        raise RFTError(
+            f"{name_or_path}: it has no section `compare`; `rft recipes table3-mini` shows one"
+        )
+    arms = {}
+    for arm, changes in whole.compare.arms.items():
+        texts = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+        try:
+            arms[arm] = load_recipe(name_or_path, (*overrides, "compare=null", *texts))
+        except RFTError as error:
+            raise RFTError(f"compare.arms.{arm}: {error}") from None
+    return whole, arms
 
 
 def load_stored(folder: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from rft.recipe.compare import Compare
 from rft.recipe.engine import EngineSettings
 from rft.recipe.evaluate import Evaluate, Gate
 from rft.recipe.grpo import Grpo
@@ -85,6 +86,8 @@ class Recipe(Section):
     """How models are measured."""
     gate: Gate | None = None
     """When a new model is adopted; null is always."""
+    compare: Compare | None = None
+    """The arms that `rft compare` makes of this recipe; null in the recipe of a run."""
     keep: Keep = Keep()
     """What stays on disk."""
     track: Literal["none", "trackio", "wandb", "tensorboard"] = "none"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
 
 import polars as pl
 
@@ -301,6 +302,13 @@ def open_run(path: Path) -> Run:
             f"`rft run RECIPE --out {path}` makes one"
         )
     return Run(path, load_stored(path))
+
+
+def begin_run(run: Run) -> None:
+    """Make a run of a folder that holds nothing, or has only begun."""
+    # By its id an export tells the run from others, wherever it is moved.
+    run.event("recipe", new=True, id=uuid4().hex)
+    save_recipe(run)
 
 
 def save_recipe(run: Run) -> None:

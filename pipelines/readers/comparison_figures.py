@@ -1,0 +1,175 @@
+"""The figures of a comparison: Pass@k, the way of each arm over the rounds, and what none solves."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pipelines.readers.comparison import (
+    COLUMNS,
+    Comparison,
+    Measured,
+    OnBenchmark,
+    mean_entropy,
+    scaled_interval,
+)
+from pipelines.readers.comparison_text import notes
+from pipelines.readers.current import sound
+from rft.charts import Axis, Series, curve, overlaps, points, refuse_missing_charts, write
+from rft.errors import RFTError
+from rft.measuring.pass_at_k import Numbers, passes, solved
+from rft.recipe.compare import BASE
+from rft.seeds import derive
+
+
+def write_figures(comparison: Comparison, folder: Path) -> list[str]:
+    """Write every figure that the runs have data for; say what was written, or why nothing was."""
+    try:
+        refuse_missing_charts()
+    except RFTError as error:
+        return [str(error)]
+    names = []
+    for name, chart in figures(comparison):
+        write(chart, folder, name)
+        names.append(name)
+    return [f"figures ({', '.join(names)}) are in {folder}"] if names else []
+
+
+def figures(comparison: Comparison) -> Iterator[tuple[str, Any]]:
+    """Draw the figures of a comparison."""
+    for benchmark in comparison.benchmarks:
+        here = comparison.on(benchmark)
+        yield f"pass-at-k-{slug(benchmark)}", pass_curves(here)
+        yield f"unsolved-{slug(benchmark)}", unsolved_overlaps(here)
+    way = by_round(comparison)
+    if not way.is_empty() and way["round"].n_unique() > 1:
+        yield "rounds", rounds_chart(comparison, way)
+        if way["entropy"].null_count() == 0:
+            yield "entropy", entropy_chart(comparison, way)
+
+
+def slug(name: str) -> str:
+    """Make a part of a file's name of a benchmark's."""
+    return "".join(each if each.isalnum() else "-" for each in name.lower()) or "test"
+
+
+def arms_of(comparison: Comparison, base: bool) -> Series:
+    """Tell arms apart in the same way in all figures."""
+    order = (BASE, *comparison.arms)
+    return Series("arm", "", order if base else order[1:])
+
+
+def pass_curves(here: OnBenchmark) -> Any:
+    """Draw Pass@k of each arm and of the base."""
+    lines = [
+        {
+            "arm": row.arm,
+            "k": k,
+            "value": row.mean.value,
+            "low": row.mean.low,
+            "high": row.mean.high,
+        }
+        for k in here.ks
+        for row in here.rows(here.metric(f"pass@{k}"))
+    ]
+    return curve(
+        pl.DataFrame(lines),
+        Axis("k", "k, samples of a problem", "log2"),
+        Axis("value", "problems solved by at least one of k", "share"),
+        series=arms_of(here.whole, here.has_one_base),
+        band=("low", "high"),
+        title=f"Pass@k, {here.problems} problems x {here.samples} samples",
+        note=notes(here.whole)[-1],
+    )
+
+
+def unsolved_overlaps(here: OnBenchmark) -> Any:
+    """Draw which problems no sample of an arm solves, of all its seeds, and which arms share."""
+    arms = ([BASE] if here.has_one_base else []) + [*here.whole.arms]
+    sets, sizes = {}, set()
+    for arm in arms:
+        counts = solved(here.pooled(arm))
+        sets[arm] = counts.filter(pl.col("c") == 0)["problem_id"].to_list()
+        sizes |= {int(each) for each in counts["n"].unique()}
+    spread = " to ".join(str(each) for each in dict.fromkeys([min(sizes), max(sizes)]))
+    return overlaps(
+        sets,
+        members="problems",
+        title=f"Problems of {here.problems} that no sample solves",
+        note=f"{spread} samples of each problem, all seeds together",
+    )
+
+
+def by_round(comparison: Comparison) -> pl.DataFrame:
+    """Follow each arm over its rounds, on dev where it has that: a row for each arm and round."""
+    lines = []
+    for arm, runs in comparison.arms.items():
+        ways = [way_of(one) for one in runs]
+        rounds = set.intersection(*(set(way) for way in ways))
+        for round in sorted(rounds):
+            frames = [way[round] for way in ways]
+            k = min(int(solved(frame)["n"].to_numpy().min()) for frame in frames)
+            line: dict[str, Any] = {"arm": arm, "round": round, "k": k}
+            for name, values in over_seeds(frames, k).items():
+                source = derive(comparison.seed, "compare", "rounds", arm, round, name)
+                mean = None if values is None else scaled_interval(values, source)
+                line |= {
+                    name: mean and mean.value,
+                    f"{name} low": mean and mean.low,
+                    f"{name} high": mean and mean.high,
+                }
+            lines.append(line)
+    return pl.DataFrame(lines, infer_schema_length=None)
+
+
+def over_seeds(frames: list[pl.DataFrame], k: int) -> dict[str, Numbers | None]:
+    """Give what is followed: a row for each seed, a column for each problem; None where unknown."""
+    known = not any(frame["mean_entropy"].null_count() for frame in frames)
+    return {
+        "first": np.array([passes(frame, 1) for frame in frames]),
+        "last": np.array([passes(frame, k) for frame in frames]),
+        "entropy": np.array([mean_entropy(frame) for frame in frames]) if known else None,
+    }
+
+
+def way_of(one: Measured) -> dict[int, pl.DataFrame]:
+    """Read a run's measurements by round, of one split: dev, or else test."""
+    frames = {
+        round: one.run.read("evaluations", round, COLUMNS)
+        for round in range(one.run.recipe.rounds + 1)
+        if sound(one.run, "evaluate", round)
+    }
+    split = "dev" if all((frame["split"] == "dev").any() for frame in frames.values()) else "test"
+    here = {round: frame.filter(pl.col("split") == split) for round, frame in frames.items()}
+    return {round: frame for round, frame in here.items() if not frame.is_empty()}
+
+
+def rounds_chart(comparison: Comparison, way: pl.DataFrame) -> Any:
+    """Draw Pass@1 against Pass@k, a way over the rounds for each arm."""
+    ks = sorted(set(way["k"]))
+    k = " to ".join(str(each) for each in dict.fromkeys([ks[0], ks[-1]]))
+    return points(
+        way,
+        Axis("first", "Pass@1", "share"),
+        Axis("last", f"Pass@{k}", "share"),
+        series=arms_of(comparison, False),
+        trail="round",
+        title="Pass@1 against Pass@k by round, on the dev problems",
+        note="numbers are rounds, 0 is the base; means over seeds",
+    )
+
+
+def entropy_chart(comparison: Comparison, way: pl.DataFrame) -> Any:
+    """Draw the entropy of each arm's answers by round."""
+    return curve(
+        way,
+        Axis("round", "round", "count"),
+        Axis("entropy", "mean entropy of a token, nats"),
+        series=arms_of(comparison, False),
+        band=("entropy low", "entropy high"),
+        title="Entropy by round, of the answers to the dev problems",
+        note=notes(comparison)[-1],
+    )
+

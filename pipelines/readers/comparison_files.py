@@ -1,0 +1,99 @@
+"""A comparison as files: CSV and JSON for programs, Markdown and figures for people."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pipelines.readers.comparison import Comparison, OnBenchmark, Row
+from pipelines.readers.comparison_text import heading, markdown_of, notes
+from rft.foreign_text import harmless
+from rft.measuring.pass_at_k import Interval
+from rft.runs.atomic import atomic_text
+
+BOUNDS = ("value", "low", "high")
+SORTS = ("mean", "change", "difference", "joint")
+
+
+def write_files(comparison: Comparison, folder: Path) -> list[str]:
+    """Write tables and figures, and say what was written."""
+    from pipelines.readers.comparison_figures import write_figures
+
+    atomic_text(folder / "comparison.md", markdown_of(comparison))
+    atomic_text(folder / "comparison.csv", csv_of(comparison))
+    atomic_text(folder / "comparison.json", json.dumps(as_tree(comparison), indent=1) + "\n")
+    written = [f"comparison.md, .csv and .json are in {folder}"]
+    return [*written, *write_figures(comparison, folder / "figures")]
+
+
+def as_tree(comparison: Comparison) -> dict[str, Any]:
+    """Give all numbers of a comparison, and what they are about."""
+    return harmless(
+        {
+            "name": comparison.name,
+            "about": [heading(comparison), *notes(comparison)],
+            "control": comparison.control,
+            "runs": {"done": comparison.runs, "wanted": comparison.wanted or comparison.runs},
+            "arms": {
+                arm: [
+                    {"seed": one.seed, "model": one.model, "run": str(one.run.path)}
+                    for one in runs
+                ]
+                for arm, runs in comparison.arms.items()
+            },
+            "benchmarks": {
+                name: benchmark_tree(comparison.on(name)) for name in comparison.benchmarks
+            },
+        }
+    )
+
+
+def benchmark_tree(here: OnBenchmark) -> dict[str, Any]:
+    """Give the numbers of a benchmark."""
+    return {
+        "problems": here.problems,
+        "samples": here.samples,
+        "rows": [line for row in all_rows(here) for line in [as_line(row)]],
+        "claims": [
+            {
+                "claim": each.name,
+                **each.claim.model_dump(),
+                "against": each.against,
+                "difference": bounds(each.difference),
+                "verdict": each.verdict,
+            }
+            for each in here.judged()
+        ],
+    }
+
+
+def all_rows(here: OnBenchmark) -> list[Row]:
+    """List every arm on every metric."""
+    return [row for metric in here.metrics for row in here.rows(metric)]
+
+
+def as_line(row: Row) -> dict[str, Any]:
+    """Give a row's numbers by name; what is a share stays one."""
+    line: dict[str, Any] = {"arm": row.arm, "metric": row.metric.name, "seeds": row.seeds}
+    for sort in SORTS:
+        for name, value in zip(BOUNDS, bounds(getattr(row, sort)) or [None] * 3, strict=True):
+            line[f"{sort}_{name}"] = value
+    return line | {"p_holm": row.p}
+
+
+def bounds(interval: Interval | None) -> list[float] | None:
+    """Give an interval as a list."""
+    return None if interval is None else [interval.value, interval.low, interval.high]
+
+
+def csv_of(comparison: Comparison) -> str:
+    """Write every arm on every metric, a line each."""
+    lines = [
+        {"benchmark": name, **as_line(row)}
+        for name in comparison.benchmarks
+        for row in all_rows(comparison.on(name))
+    ]
+    if not lines:
+        return ""
+    return pl.DataFrame(lines, infer_schema_length=None).write_csv()

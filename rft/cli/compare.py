@@ -1,0 +1,156 @@
+"""Arms against each other: `rft compare` makes the runs of a recipe's arms, and compares runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rft.cli.opening import folder_for, listening, refuse_lacking, refuse_others
+from rft.cli.options import HERE, Duration, grace_option, set_option
+from rft.cli.planning import foreseen
+from rft.cli.terminal import give, give_json, say
+from rft.errors import RFTError
+
+if TYPE_CHECKING:
+    from pipelines.compare import ArmRun
+    from pipelines.readers.comparison import Comparison
+    from rft.recipe import Recipe
+
+
+@click.command()
+@click.argument("targets", metavar="RECIPE | RUN RUN...", nargs=-1, required=True)
+@click.option(
+    "--out", type=HERE, help="The folder of the runs; runs/NAME of the recipe by default."
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Runs at a time."
+)
+@set_option
+@click.option("--update", is_flag=True, help="Redo what changed settings make out of date.")
+@click.option(
+    "--plan", "plan_only", is_flag=True, help="Only say what it could show, and its cost."
+)
+@click.option("--stop-after", type=Duration(), help="Wind down after this time, e.g. 3h.")
+@grace_option
+@click.option("--to", type=HERE, help="Where tables and figures go; by default the folder.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
+def compare(
+    targets: tuple[str, ...],
+    out: Path | None,
+    jobs: int,
+    overrides: tuple[str, ...],
+    update: bool,
+    plan_only: bool,
+    stop_after: float | None,
+    grace: float,
+    to: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare the arms of RECIPE over seeds, or runs that are there.
+
+    RECIPE has a section `compare`: arms, which differ in some settings, and seeds. Each arm is run
+    with each seed; what runs of a seed have in common is done once. Goes on where an earlier call
+    ended; a folder of an earlier call stands for its recipe. Intervals are over problems and seeds.
+
+    With two or more RUNs (RUN@2 is its model 2) nothing is run: their models are compared on the
+    test problems that they were measured on.
+
+    \b
+    Example:
+      rft compare table3-mini --plan
+      rft compare table3-mini --jobs 2
+      rft compare runs/one runs/two runs/two@1
+    """
+    from pipelines.readers.comparison import of_arms, of_runs
+
+    if len(targets) > 1:
+        if out or overrides or update or plan_only or stop_after is not None or jobs > 1:
+            raise click.UsageError("runs that are there are only read: give --to and --json alone")
+        give_comparison(of_runs(targets), to, as_json)
+        return
+    folder, whole, runs = arms_of(targets[0], out, overrides)
+    if plan_only:
+        tell_comparison(whole, runs, grace)
+        return
+    do_arms(folder, whole, runs, jobs=jobs, update=update, stop_after=stop_after, grace=grace)
+    give_comparison(of_arms(folder, whole, runs), to or folder, as_json)
+
+
+def arms_of(
+    target: str, out: Path | None, overrides: tuple[str, ...]
+) -> "tuple[Path, Recipe, list[ArmRun]]":
+    """Find the comparison that a RECIPE argument means, with the recipe of each of its runs."""
+    from pipelines.compare import RECIPE, arm_runs
+    from pipelines.perform import check_recipe
+    from rft.recipe.loading import load_arms, rooted
+    from rft.runs.folder import is_run
+
+    path = Path(target)
+    if (path / RECIPE).is_file():
+        refuse_others(path, RECIPE, "compare")
+        if out is not None and out.resolve() != path.resolve():
+            raise RFTError(f"--out {out}: {target} is a comparison already; leave --out away")
+        folder, target = path, str(path / RECIPE)
+    elif is_run(path):
+        raise RFTError(f"{target}: a run alone; name another one to compare it with")
+    else:
+        folder = out or folder_for(target)
+    whole, arms = load_arms(target, overrides)
+    for name, recipe in arms.items():
+        try:
+            check_recipe(recipe)
+        except RFTError as error:
+            raise RFTError(f"compare.arms.{name}: {error}") from None
+    if is_run(folder):
+        raise RFTError(f"{folder}: a run folder, and no comparison; choose another --out")
+    if folder.exists() and not (folder / RECIPE).is_file() and any(folder.iterdir()):
+        raise RFTError(f"{folder}: not a comparison, and not empty; choose another --out")
+    return folder, whole, arm_runs(folder, whole, {name: rooted(arms[name]) for name in arms})
+
+
+def do_arms(
+    folder: Path,
+    whole: "Recipe",
+    runs: "list[ArmRun]",
+    *,
+    jobs: int,
+    update: bool,
+    stop_after: float | None,
+    grace: float,
+) -> None:
+    """Make the runs of a comparison that are not done."""
+    from pipelines.compare import note_recipes, run_arms
+
+    for each in runs:
+        refuse_lacking(each.run.recipe)
+    stop = listening(stop_after, grace)
+    note_recipes(folder, whole, runs)
+    if not run_arms(runs, jobs=jobs, stop=stop, say=say, update=update):
+        say(f"{folder}: nothing to do, all {len(runs)} runs are done")
+
+
+def tell_comparison(whole: "Recipe", runs: "list[ArmRun]", grace: float) -> None:
+    """Say what would be run, which differences it could show, and what one run will take."""
+    from pipelines.children import ChildFailed
+    from pipelines.readers.comparison_plan import plan_lines
+
+    give("\n".join(plan_lines(whole, runs)))
+    try:
+        give(f"  one run of {runs[0].arm}, the control:")
+        give(foreseen(runs[0].run, listening(None, grace)))
+    except ChildFailed as failed:
+        raise SystemExit(failed.code) from None
+
+
+def give_comparison(comparison: "Comparison", to: Path | None, as_json: bool) -> None:
+    """Print a comparison, and write its tables and figures where that is asked for."""
+    from pipelines.readers.comparison_files import as_tree, write_files
+    from pipelines.readers.comparison_text import text_of
+
+    if as_json:
+        give_json(as_tree(comparison))
+    else:
+        give(text_of(comparison))
+    if to is not None:
+        for line in write_files(comparison, to):
+            say(line)
