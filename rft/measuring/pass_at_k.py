@@ -32,7 +32,7 @@ def pass_at_k(
     """Estimate each problem's Pass@k from c correct of n samples: 1 - C(n-c, k) / C(n, k).
 
     The ratio is taken as the product of 1 - k/i for i in n-c+1..n (Chen et al., arXiv 2107.03374),
-    which neither overflows nor cancels.
+    which neither overflows nor cancels. Pass@1 is the mean over samples, avg@n in other papers.
     """
     total, correct = np.asarray(n, np.int64), np.asarray(c, np.int64)
     assert np.all((correct >= 0) & (correct <= total)), "more correct samples than samples"
