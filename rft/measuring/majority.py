@@ -1,4 +1,4 @@
-"""Majority votes: how often the answer that most samples give is right, and how many they give.
+"""Majority votes: how often the answer that most of k samples give is right.
 
 maj@k is the expectation over all subsets of k samples, without replacement, as Pass@k is (the paper
 of that estimator, Chen et al., arXiv 2107.03374, has none for votes). Subsets of k samples are what
@@ -40,39 +40,7 @@ def majority(evaluations: pl.DataFrame, k: int | None = None) -> Numbers:
     votes = counts.filter(pl.col("answer_class").is_not_null())
     most = pl.col("len") == pl.col("len").max().over(keys)
     right = votes.filter(most).group_by(keys).agg(share=(pl.col("answer_class") == 0).mean())
-    return _by_problem(evaluations, right, "share")
-
-
-def distinct_answers(evaluations: pl.DataFrame) -> Numbers:
-    """Count each problem's distinct answers, in the order of `solved`; all right ones are one."""
-    counts = (
-        evaluations.filter(pl.col("answer_class").is_not_null())
-        .group_by("benchmark", "problem_id")
-        .agg(count=pl.col("answer_class").n_unique())
-    )
-    return _by_problem(evaluations, counts, "count")
-
-
-def answer_entropy(evaluations: pl.DataFrame) -> Numbers:
-    """Give the entropy of each problem's answers, in nats, in the order of `solved`.
-
-    It is that of the frequencies of their classes (Invisible Leash, arXiv 2507.14843), by which all
-    right answers are one; what is no answer is left out, as it is no opinion, and where there is
-    nothing else it is 0. Of n samples it is too low by about (classes - 1) / 2n (Miller and Madow,
-    1955). That is not added: it supposes that all classes were seen, which long tails of wrong
-    answers never are. Models that are compared have the same n, and so much the same bias.
-    """
-    keys = ["benchmark", "problem_id"]
-    share = pl.col("len") / pl.col("len").sum()
-    entropies = (
-        evaluations.filter(pl.col("answer_class").is_not_null())
-        .group_by(*keys, "answer_class")
-        .len()
-        .sort(*keys, "answer_class")  # sums of floats depend on their order
-        .group_by(keys)
-        .agg(entropy=(share * -share.log()).sum().abs())
-    )
-    return _by_problem(evaluations, entropies, "entropy")
+    return by_problem(evaluations, right, "share")
 
 
 def _share_of_votes(classes: list[int | None], counts: list[int], k: int) -> float:
@@ -123,7 +91,7 @@ def _heads(of: int, most: int, coin: float) -> Numbers:
     )
 
 
-def _by_problem(evaluations: pl.DataFrame, known: pl.DataFrame, column: str) -> Numbers:
+def by_problem(evaluations: pl.DataFrame, known: pl.DataFrame, column: str) -> Numbers:
     """Give a column for every problem, 0 where nothing is known of it."""
     keys = ["benchmark", "problem_id"]
     problems = evaluations.select(keys).unique().sort(keys)
