@@ -31,7 +31,7 @@ LEAST = 1e-12  # p-values below this are all alike
 
 
 @dataclass(frozen=True)
-class _Estimate:
+class Estimate:
     """A mean, pulled a little towards the middle as pseudo-problems do, and how sure it is."""
 
     centre: float
@@ -63,21 +63,25 @@ def crossed_interval(
         if change:
             return paired_interval(np.zeros(values.shape[1]), values[0], seed=seed, level=level)
         return mean_interval(values[0], seed=seed, level=level)
-    estimate, mean = _estimated(values, change), float(values.mean())
+    estimate, mean = estimated(values, change), float(values.mean())
     far = estimate.reach(level) * estimate.error
     low, high = estimate.centre - far, estimate.centre + far
     return Interval(mean, max(min(low, mean), -float(change)), min(max(high, mean), 1.0))
 
 
+def simultaneous(level: float, comparisons: int) -> float:
+    """Give the level of each of so many comparisons that hold all at once (Sidak, JASA 62, 1967).
+
+    Arms that share a control differ from it alike, which only makes wrong intervals coincide.
+    """
+    return float(1 - (1 - level) ** (1 / comparisons))
+
+
 def crossed_intervals(
     differences: Sequence[Numbers], *, seed: int, level: float = 0.05
 ) -> list[Interval]:
-    """Average each arm's differences to one control, with intervals that hold all at once.
-
-    Each is made at Sidak's level, 1 - (1 - level)^(1/arms): arms that share a control differ from
-    it alike, which only makes wrong intervals coincide (Sidak, JASA 62, 1967).
-    """
-    each = 1 - (1 - level) ** (1 / len(differences)) if differences else level
+    """Average each arm's differences to one control, with intervals that hold all at once."""
+    each = simultaneous(level, max(len(differences), 1))
     return [crossed_interval(rows, seed=seed, level=each, change=True) for rows in differences]
 
 
@@ -88,7 +92,7 @@ def p_value(differences: Numbers) -> float:
     Student's interval over problems does, which is the bootstrap's but for rounding.
     """
     _check(differences, change=True)
-    estimate = _estimated(differences, change=True)
+    estimate = estimated(differences, change=True)
     errors = abs(estimate.centre) / estimate.error
     if not errors:
         return 1.0
@@ -110,16 +114,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _check(values: Numbers, change: bool) -> None:
-    assert values.ndim == 2, "a row for each seed, a column for each problem"
-    assert values.size, "at least one seed and one problem"
-    low, high = (-1 if change else 0) - SAME, 1 + SAME
-    assert np.all((values >= low) & (values <= high)), (
-        "shares, or (change=True) differences of them"
-    )
-
-
-def _estimated(values: Numbers, change: bool) -> _Estimate:
+def estimated(values: Numbers, change: bool) -> Estimate:
     """Estimate the mean with two pseudo-problems, as `mean_interval` and `paired_interval` have.
 
     They are alike with every seed, so what seeds do is told by the problems that there are.
@@ -139,4 +134,13 @@ def _estimated(values: Numbers, change: bool) -> _Estimate:
         of_rest = float((rest**2).sum()) / left / values.size
         weight = of_seeds / (of_seeds + of_problems)
         variance = max(of_seeds + of_problems - of_rest, of_problems, of_seeds)
-    return _Estimate(float(more.mean()), variance**0.5, weight, seeds, len(more))
+    return Estimate(float(more.mean()), variance**0.5, weight, seeds, len(more))
+
+
+def _check(values: Numbers, change: bool) -> None:
+    assert values.ndim == 2, "a row for each seed, a column for each problem"
+    assert values.size, "at least one seed and one problem"
+    low, high = (-1 if change else 0) - SAME, 1 + SAME
+    assert np.all((values >= low) & (values <= high)), (
+        "shares, or (change=True) differences of them"
+    )
