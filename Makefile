@@ -14,7 +14,7 @@ VLLM_READY := $(VLLM_VENV)/.ready-$(VLLM)
 # In the order of the folders: by their number of tests, the longest ones would come last.
 TWICE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help quickstart test test-slow torture test-vllm lint bench bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-plateau bench-controls wheel clean
+.PHONY: help quickstart test test-slow torture test-vllm lint bench bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-coverage bench-plateau bench-controls wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,9 @@ bench-grpo: $(READY)  ## Measure what plug-ins cost in online training, against 
 
 bench-gate: $(READY)  ## Measure in simulated runs what the gate sees, and what it refuses wrongly
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/gate.py
+
+bench-coverage: $(READY)  ## Count how often intervals over seeds and problems hold, and how often equal arms differ
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/coverage.py
 
 bench-plateau: $(READY)  ## Simulate how long a run that gains a known amount goes on under stop.plateau
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/plateau.py

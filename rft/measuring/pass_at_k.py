@@ -19,7 +19,7 @@ SAME = 1e-9  # Pass@k of equal shares of different n differs by rounding
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95% interval."""
+    """A value with its interval, of 95% where nothing else is said."""
 
     value: float
     low: float
@@ -32,7 +32,7 @@ def pass_at_k(
     """Estimate each problem's Pass@k from c correct of n samples: 1 - C(n-c, k) / C(n, k).
 
     The ratio is taken as the product of 1 - k/i for i in n-c+1..n (Chen et al., arXiv 2107.03374),
-    which neither overflows nor cancels.
+    which neither overflows nor cancels. Pass@1 is the mean over samples, avg@n in other papers.
     """
     total, correct = np.asarray(n, np.int64), np.asarray(c, np.int64)
     assert np.all((correct >= 0) & (correct <= total)), "more correct samples than samples"
@@ -45,19 +45,19 @@ def pass_at_k(
     return result
 
 
-def mean_interval(values: Numbers, *, seed: int) -> Interval:
+def mean_interval(values: Numbers, *, seed: int, level: float = 0.05) -> Interval:
     """Average over problems, with a bootstrap interval.
 
     One solved and one unsolved pseudo-problem are added before resampling: where all problems are
     solved the plain percentile bootstrap has width 0 and covers nothing.
     """
     assert len(values) > 0, "no problem to average over"
-    low, high = _bootstrap(np.concatenate([values, [0.0, 1.0]]), seed)
+    low, high = _bootstrap(np.concatenate([values, [0.0, 1.0]]), seed, level)
     mean = float(values.mean())
     return Interval(mean, min(low, mean), max(high, mean))
 
 
-def paired_interval(before: Numbers, after: Numbers, *, seed: int) -> Interval:
+def paired_interval(before: Numbers, after: Numbers, *, seed: int, level: float = 0.05) -> Interval:
     """Average the change of each problem, with a bootstrap interval.
 
     Two pseudo-problems are added before resampling: one gained and one lost as much as the problem
@@ -68,12 +68,12 @@ def paired_interval(before: Numbers, after: Numbers, *, seed: int) -> Interval:
     # Always adding -1 and 1 doubles the width at 100 problems whose Pass@1 moves by little.
     most = float(np.abs(change).max())
     most = most if most > SAME else 1.0
-    low, high = _bootstrap(np.concatenate([change, [-most, most]]), seed)
+    low, high = _bootstrap(np.concatenate([change, [-most, most]]), seed, level)
     mean = float(change.mean())
     return Interval(mean, min(low, mean), max(high, mean))
 
 
-def _bootstrap(values: Numbers, seed: int) -> tuple[float, float]:
+def _bootstrap(values: Numbers, seed: int, level: float) -> tuple[float, float]:
     source = np.random.default_rng(seed)
     means = np.concatenate(
         [
@@ -81,7 +81,7 @@ def _bootstrap(values: Numbers, seed: int) -> tuple[float, float]:
             for _ in range(RESAMPLES // CHUNK)
         ]
     )
-    low, high = np.percentile(means, [TAIL, 100 - TAIL])
+    low, high = np.percentile(means, [50 * level, 100 - 50 * level])
     return float(low), float(high)
 
 

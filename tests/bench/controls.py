@@ -15,8 +15,9 @@ from pathlib import Path
 
 import polars as pl
 
+from rft.measuring.diversity import distinct_answers
 from rft.measuring.gain import gain_of
-from rft.measuring.majority import distinct_answers, majority
+from rft.measuring.majority import majority
 from rft.measuring.pass_at_k import paired_difference_of, passes
 from rft.runs.folder import Run, open_run
 

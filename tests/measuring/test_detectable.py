@@ -1,0 +1,68 @@
+"""Pins which difference a comparison shows against comparisons of arms that really differ."""
+
+import numpy as np
+import pytest
+
+from rft.measuring.detectable import SPREAD, assumed_counts, detectable
+from rft.measuring.pass_at_k import pass_at_k
+from rft.measuring.power import fallen
+from rft.measuring.two_level import crossed_interval, simultaneous
+
+TRIALS = 100
+
+
+def share_shown(
+    difference: float, *, problems: int, n: int, k: int, seeds: int, comparisons: int
+) -> float:
+    """Compare arms that are worse by so much at all seeds on average: how often it shows."""
+    source, shown = np.random.default_rng(5), 0
+    passed = pass_at_k([n] * (n + 1), list(range(n + 1)), k)
+    level = simultaneous(0.05, comparisons)
+    for _ in range(TRIALS):
+        rates = source.beta(0.6, 1.4, problems)
+        rows = []
+        for by_seed in source.normal(difference, SPREAD, seeds):
+            lower = fallen(rates[None], k, by_seed)[0] if by_seed > 0 else rates
+            rows.append(passed[source.binomial(n, lower)] - passed[source.binomial(n, rates)])
+        interval = crossed_interval(np.array(rows), seed=0, level=level, change=True)
+        shown += interval.high < 0
+    return shown / TRIALS
+
+
+@pytest.mark.parametrize(
+    ("problems", "n", "k", "seeds", "comparisons"),
+    [(100, 16, 1, 3, 1), (200, 16, 1, 5, 3), (100, 16, 8, 4, 3)],
+)
+def test_the_difference_that_is_told_shows_about_as_often(problems, n, k, seeds, comparisons):
+    setting = {"k": k, "seeds": seeds, "comparisons": comparisons}
+    told = [detectable(assumed_counts(problems, n, seed=s), n, **setting, seed=s) for s in range(3)]
+    shown = share_shown(float(np.mean(told)), problems=problems, n=n, **setting)
+    # The same shift in log-odds changes the problems unevenly, which is left out beforehand.
+    assert 0.65 <= shown <= 0.9
+
+
+def test_more_problems_samples_and_seeds_show_less_and_more_arms_need_more():
+    def told(problems=100, n=16, seeds=3, comparisons=4, k=1, **more):
+        counts = assumed_counts(problems, n)
+        return detectable(counts, n, k=k, seeds=seeds, comparisons=comparisons, **more)
+
+    usual = told()
+    assert told(problems=400) < usual
+    assert told(n=64) < usual
+    assert told(seeds=5) < usual
+    assert told(comparisons=1) < usual
+    assert told(k=8) > usual
+    assert told(spread=0.0) < usual
+    assert told(power=0.9) > usual
+    assert told() == usual
+
+
+def test_a_base_that_solves_nothing_shows_no_less_than_luck_could_make():
+    assert detectable(np.zeros(100), 16, k=1, seeds=3, comparisons=1) > 0.005
+
+
+def test_assumed_counts_are_like_the_quickstarts():
+    counts = assumed_counts(5000, 16)
+    assert counts.mean() / 16 == pytest.approx(0.3, abs=0.01)
+    with pytest.raises(AssertionError, match="Pass@32 needs 32 samples"):
+        detectable(counts, 16, k=32, seeds=3, comparisons=1)
