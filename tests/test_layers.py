@@ -25,7 +25,7 @@ HEAVY = {
 # The modules that need them all the time; they are imported where a model is loaded.
 LOADED_LATE = ("rft/engines/transformers.py", "rft/training/grpo_trainer.py")
 # Too slow for `rft --help`, which answers in 0.3 seconds.
-SLOW = {*HEAVY, "polars", "pyarrow", "pydantic", "numpy", "pandas", "yaml", "rich"}
+SLOW = {*HEAVY, "polars", "pyarrow", "pydantic", "numpy", "pandas", "yaml", "rich", "altair"}
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,7 @@ def statistics(run: Run, round: int) -> Iterator[tuple[str, pl.DataFrame]]:
         kept = _scored(run, round, run.read("kept", round, ["rollout_id", *columns]))
         yield "pool", kept.filter(pl.col("verdict") == "correct")
     if sound(run, "select", round):
-        chosen = run.read("selected", round, [*columns, "role"])
+        chosen = run.read("selected", round, ["rollout_id", *columns, "role"])
         yield "positive", chosen.filter(pl.col("role") == "positive")
 
 

@@ -15,17 +15,39 @@ BESIDE = ""
 
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=HERE)
-def report(run_folder: Path) -> None:
+@click.option("--tokens", is_flag=True, help="Entropy by position, word and perplexity, instead.")
+@click.option("--figures", type=HERE, metavar="DIR", help="Write figures, as SVG and PNG, instead.")
+@click.option("--round", type=ROUND, help="The round of tokens; else the last that is graded.")
+def report(run_folder: Path, tokens: bool, figures: Path | None, round: int | None) -> None:
     """Say what a run did to Pass@1 and Pass@k, and why.
+
+    With --tokens, say where in an answer, and in which words, the policy was unsure. With
+    --figures, draw that and Pass@k; each figure has its data beside it, as Vega-Lite JSON. Other
+    files in DIR stay.
 
     \b
     Example:
       rft report runs/quickstart
+      rft report runs/quickstart --tokens --round 1
+      rft report runs/quickstart --figures figures
     """
-    from pipelines.readers.report import text_report
     from rft.runs.folder import open_run
 
-    give(text_report(open_run(run_folder)))
+    if round is not None and not tokens and figures is None:
+        raise click.UsageError("--round goes with --tokens or --figures")
+    run = open_run(run_folder)
+    if tokens:
+        from pipelines.readers.report_tokens import text_tokens
+
+        give(text_tokens(run, round))
+    if figures is not None:
+        from pipelines.readers.pictures import write_pictures
+
+        give("\n".join(str(path) for path in write_pictures(run, figures, round)))
+    if not tokens and figures is None:
+        from pipelines.readers.report import text_report
+
+        give(text_report(run))
 
 
 @click.command()

@@ -1,0 +1,1 @@
+"""What kind of word a token belongs to, and where in its answer it stands."""
