@@ -13,7 +13,7 @@ from rft.errors import RFTError
 
 if TYPE_CHECKING:
     from pipelines.compare import ArmRun
-    from pipelines.readers.comparison import Comparison
+    from pipelines.readers.comparison.side_by_side import SideBySide
     from rft.recipe import Recipe
 
 
@@ -61,7 +61,7 @@ def compare(
       rft compare table3-mini --jobs 2
       rft compare runs/one runs/two runs/two@1
     """
-    from pipelines.readers.comparison import of_arms, of_runs
+    from pipelines.readers.comparison.sources import of_arms, of_runs
 
     if len(targets) > 1:
         if out or overrides or update or plan_only or stop_after is not None or jobs > 1:
@@ -132,7 +132,7 @@ def do_arms(
 def tell_comparison(whole: "Recipe", runs: "list[ArmRun]", grace: float) -> None:
     """Say what would be run, which differences it could show, and what one run will take."""
     from pipelines.children import ChildFailed
-    from pipelines.readers.comparison_plan import plan_lines
+    from pipelines.readers.comparison.plan import plan_lines
 
     give("\n".join(plan_lines(whole, runs)))
     try:
@@ -142,10 +142,10 @@ def tell_comparison(whole: "Recipe", runs: "list[ArmRun]", grace: float) -> None
         raise SystemExit(failed.code) from None
 
 
-def give_comparison(comparison: "Comparison", to: Path | None, as_json: bool) -> None:
+def give_comparison(comparison: "SideBySide", to: Path | None, as_json: bool) -> None:
     """Print a comparison, and write its tables and figures where that is asked for."""
-    from pipelines.readers.comparison_files import as_tree, write_files
-    from pipelines.readers.comparison_text import text_of
+    from pipelines.readers.comparison.files import as_tree, write_files
+    from pipelines.readers.comparison.text import text_of
 
     if as_json:
         give_json(as_tree(comparison))

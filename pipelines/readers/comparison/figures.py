@@ -1,4 +1,4 @@
-"""The figures of a comparison: Pass@k, the way of each arm over the rounds, and what none solves."""
+"""A comparison's figures: Pass@k, differences, the way of each arm by round, what none solves."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,24 +7,27 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipelines.readers.comparison import (
-    COLUMNS,
-    Comparison,
+from pipelines.readers.comparison.side_by_side import (
     Measured,
     OnBenchmark,
+    SideBySide,
     mean_entropy,
     scaled_interval,
 )
-from pipelines.readers.comparison_text import notes
+from pipelines.readers.comparison.sources import COLUMNS
+from pipelines.readers.comparison.text import framed, notes, title
 from pipelines.readers.current import sound
-from rft.charts import Axis, Series, curve, overlaps, points, refuse_missing_charts, write
+from rft.charts import Axis, Series, bars, curve, overlaps, points, refuse_missing_charts, write
 from rft.errors import RFTError
 from rft.measuring.pass_at_k import Numbers, passes, solved
 from rft.recipe.compare import BASE
 from rft.seeds import derive
 
+# Arms whose bands can be told apart.
+FEW = 4
 
-def write_figures(comparison: Comparison, folder: Path) -> list[str]:
+
+def write_figures(comparison: SideBySide, folder: Path) -> list[str]:
     """Write every figure that the runs have data for; say what was written, or why nothing was."""
     try:
         refuse_missing_charts()
@@ -37,11 +40,13 @@ def write_figures(comparison: Comparison, folder: Path) -> list[str]:
     return [f"figures ({', '.join(names)}) are in {folder}"] if names else []
 
 
-def figures(comparison: Comparison) -> Iterator[tuple[str, Any]]:
+def figures(comparison: SideBySide) -> Iterator[tuple[str, Any]]:
     """Draw the figures of a comparison."""
     for benchmark in comparison.benchmarks:
-        here = comparison.on(benchmark)
+        here = comparison.on[benchmark]
         yield f"pass-at-k-{slug(benchmark)}", pass_curves(here)
+        if len(here.whole.arms) > 1:
+            yield f"differences-{slug(benchmark)}", forest(here)
         yield f"unsolved-{slug(benchmark)}", unsolved_overlaps(here)
     way = by_round(comparison)
     if not way.is_empty() and way["round"].n_unique() > 1:
@@ -55,10 +60,9 @@ def slug(name: str) -> str:
     return "".join(each if each.isalnum() else "-" for each in name.lower()) or "test"
 
 
-def arms_of(comparison: Comparison, base: bool) -> Series:
-    """Tell arms apart in the same way in all figures."""
-    order = (BASE, *comparison.arms)
-    return Series("arm", "", order if base else order[1:])
+def series_of(comparison: SideBySide) -> Series:
+    """Tell arms apart in the same way in all figures, the base among them."""
+    return Series("arm", "", (BASE, *comparison.arms))
 
 
 def pass_curves(here: OnBenchmark) -> Any:
@@ -78,10 +82,37 @@ def pass_curves(here: OnBenchmark) -> Any:
         pl.DataFrame(lines),
         Axis("k", "k, samples of a problem", "log2"),
         Axis("value", "problems solved by at least one of k", "share"),
-        series=arms_of(here.whole, here.has_one_base),
-        band=("low", "high"),
+        series=series_of(here.whole),
+        # More bands than a few hide each other; the differences have a figure of their own.
+        band=("low", "high") if len(here.whole.arms) <= FEW else None,
         title=f"Pass@k, {here.problems} problems x {here.samples} samples",
         note=notes(here.whole)[-1],
+    )
+
+
+def forest(here: OnBenchmark) -> Any:
+    """Draw each arm's difference to the control, with the intervals that hold for all at once."""
+    names = [*framed(here), f"maj@{here.samples}"]
+    lines = [
+        {
+            "arm": row.arm,
+            "metric": title(name),
+            "value": 100 * row.joint.value,
+            "low": 100 * row.joint.low,
+            "high": 100 * row.joint.high,
+        }
+        for name in names
+        for row in here.rows(here.metric(name))
+        if row.joint is not None
+    ]
+    return bars(
+        pl.DataFrame(lines),
+        Axis("arm", "", "category"),
+        Axis("value", f"difference to {here.whole.control}, points"),
+        series=Series("metric", "", tuple(title(name) for name in names)),
+        band=("low", "high"),
+        title=f"Difference to the control, {here.whole.control}",
+        note=f"{notes(here.whole)[-1]}\nthe intervals of a metric hold for all arms at once",
     )
 
 
@@ -102,7 +133,7 @@ def unsolved_overlaps(here: OnBenchmark) -> Any:
     )
 
 
-def by_round(comparison: Comparison) -> pl.DataFrame:
+def by_round(comparison: SideBySide) -> pl.DataFrame:
     """Follow each arm over its rounds, on dev where it has that: a row for each arm and round."""
     lines = []
     for arm, runs in comparison.arms.items():
@@ -146,7 +177,7 @@ def way_of(one: Measured) -> dict[int, pl.DataFrame]:
     return {round: frame for round, frame in here.items() if not frame.is_empty()}
 
 
-def rounds_chart(comparison: Comparison, way: pl.DataFrame) -> Any:
+def rounds_chart(comparison: SideBySide, way: pl.DataFrame) -> Any:
     """Draw Pass@1 against Pass@k, a way over the rounds for each arm."""
     ks = sorted(set(way["k"]))
     k = " to ".join(str(each) for each in dict.fromkeys([ks[0], ks[-1]]))
@@ -154,22 +185,21 @@ def rounds_chart(comparison: Comparison, way: pl.DataFrame) -> Any:
         way,
         Axis("first", "Pass@1", "share"),
         Axis("last", f"Pass@{k}", "share"),
-        series=arms_of(comparison, False),
+        series=series_of(comparison),
         trail="round",
         title="Pass@1 against Pass@k by round, on the dev problems",
         note="numbers are rounds, 0 is the base; means over seeds",
     )
 
 
-def entropy_chart(comparison: Comparison, way: pl.DataFrame) -> Any:
+def entropy_chart(comparison: SideBySide, way: pl.DataFrame) -> Any:
     """Draw the entropy of each arm's answers by round."""
     return curve(
         way,
         Axis("round", "round", "count"),
         Axis("entropy", "mean entropy of a token, nats"),
-        series=arms_of(comparison, False),
+        series=series_of(comparison),
         band=("entropy low", "entropy high"),
         title="Entropy by round, of the answers to the dev problems",
         note=notes(comparison)[-1],
     )
-

@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.readers.comparison import Comparison, OnBenchmark, Row
-from pipelines.readers.comparison_text import heading, markdown_of, notes
+from pipelines.readers.comparison.side_by_side import OnBenchmark, Row, SideBySide
+from pipelines.readers.comparison.text import heading, markdown_of, notes
 from rft.foreign_text import harmless
 from rft.measuring.pass_at_k import Interval
 from rft.runs.atomic import atomic_text
@@ -16,9 +16,9 @@ BOUNDS = ("value", "low", "high")
 SORTS = ("mean", "change", "difference", "joint")
 
 
-def write_files(comparison: Comparison, folder: Path) -> list[str]:
+def write_files(comparison: SideBySide, folder: Path) -> list[str]:
     """Write tables and figures, and say what was written."""
-    from pipelines.readers.comparison_figures import write_figures
+    from pipelines.readers.comparison.figures import write_figures
 
     atomic_text(folder / "comparison.md", markdown_of(comparison))
     atomic_text(folder / "comparison.csv", csv_of(comparison))
@@ -27,9 +27,9 @@ def write_files(comparison: Comparison, folder: Path) -> list[str]:
     return [*written, *write_figures(comparison, folder / "figures")]
 
 
-def as_tree(comparison: Comparison) -> dict[str, Any]:
+def as_tree(comparison: SideBySide) -> dict[str, Any]:
     """Give all numbers of a comparison, and what they are about."""
-    return harmless(
+    tree: dict[str, Any] = harmless(
         {
             "name": comparison.name,
             "about": [heading(comparison), *notes(comparison)],
@@ -37,16 +37,16 @@ def as_tree(comparison: Comparison) -> dict[str, Any]:
             "runs": {"done": comparison.runs, "wanted": comparison.wanted or comparison.runs},
             "arms": {
                 arm: [
-                    {"seed": one.seed, "model": one.model, "run": str(one.run.path)}
-                    for one in runs
+                    {"seed": one.seed, "model": one.model, "run": str(one.run.path)} for one in runs
                 ]
                 for arm, runs in comparison.arms.items()
             },
             "benchmarks": {
-                name: benchmark_tree(comparison.on(name)) for name in comparison.benchmarks
+                name: benchmark_tree(comparison.on[name]) for name in comparison.benchmarks
             },
         }
     )
+    return tree
 
 
 def benchmark_tree(here: OnBenchmark) -> dict[str, Any]:
@@ -77,8 +77,8 @@ def as_line(row: Row) -> dict[str, Any]:
     """Give a row's numbers by name; what is a share stays one."""
     line: dict[str, Any] = {"arm": row.arm, "metric": row.metric.name, "seeds": row.seeds}
     for sort in SORTS:
-        for name, value in zip(BOUNDS, bounds(getattr(row, sort)) or [None] * 3, strict=True):
-            line[f"{sort}_{name}"] = value
+        known = bounds(getattr(row, sort))
+        line |= {f"{sort}_{name}": known and known[place] for place, name in enumerate(BOUNDS)}
     return line | {"p_holm": row.p}
 
 
@@ -87,12 +87,12 @@ def bounds(interval: Interval | None) -> list[float] | None:
     return None if interval is None else [interval.value, interval.low, interval.high]
 
 
-def csv_of(comparison: Comparison) -> str:
+def csv_of(comparison: SideBySide) -> str:
     """Write every arm on every metric, a line each."""
     lines = [
         {"benchmark": name, **as_line(row)}
         for name in comparison.benchmarks
-        for row in all_rows(comparison.on(name))
+        for row in all_rows(comparison.on[name])
     ]
     if not lines:
         return ""

@@ -9,28 +9,20 @@ problem, which the two arms have sampled with the same random numbers.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from pipelines.compare import ArmRun
-from pipelines.evaluate import ended_with
-from pipelines.readers.current import sound
-from rft.errors import RFTError, listed
+from rft.errors import RFTError
+from rft.measuring.diversity import answer_entropy, distinct_answers
 from rft.measuring.gain import boxed_share
-from rft.measuring.majority import distinct_answers, majority
+from rft.measuring.majority import majority
 from rft.measuring.pass_at_k import Interval, Numbers, passes, solved
 from rft.measuring.two_level import crossed_interval, crossed_intervals, holm, p_value
-from rft.recipe import Claim, Recipe
+from rft.recipe import Claim
 from rft.recipe.compare import BASE
-from rft.runs.folder import Run, open_run
+from rft.runs.folder import Run
 from rft.seeds import derive
-
-COLUMNS = ["split", "benchmark", "problem_id", "sample_index", "answer", "answer_class"]
-COLUMNS += ["verdict", "verdict_lenient", "mean_entropy", "finish_reason"]
-# What decides how a model is asked; models that were asked otherwise are not alike.
-ASKED = ("temperature", "top_p", "max_tokens")
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,6 @@ class Metric:
 
     name: str
     of: Callable[[pl.DataFrame], Numbers]
-    percent: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,7 +81,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SideBySide:
     """What is compared, as far as it is measured."""
 
     name: str
@@ -114,17 +105,19 @@ class Comparison:
         """Count the runs that are measured."""
         return sum(len(runs) for runs in self.arms.values())
 
-    def on(self, benchmark: str) -> "OnBenchmark":
-        """Look at one benchmark."""
-        return OnBenchmark(self, benchmark)
+    @cached_property
+    def on(self) -> "dict[str, OnBenchmark]":
+        """Look at each benchmark."""
+        return {name: OnBenchmark(self, name) for name in self.benchmarks}
 
 
 class OnBenchmark:
     """A comparison on one benchmark."""
 
-    def __init__(self, comparison: Comparison, benchmark: str):
+    def __init__(self, comparison: SideBySide, benchmark: str):
         self.whole, self.name = comparison, benchmark
         self.answers: dict[tuple[str, int], pl.DataFrame] = {}
+        self._rows: dict[str, list[Row]] = {}
         for arm, runs in comparison.arms.items():
             for one in runs:
                 self.answers[arm, one.seed] = self._here(one.answers)
@@ -172,9 +165,10 @@ class OnBenchmark:
         metrics.append(self.metric(f"maj@{self.samples}"))
         metrics.append(Metric("lenient", lambda frame: passes(lenient(frame), 1)))
         metrics.append(Metric("boxed", boxed_share))
-        metrics.append(Metric("distinct", distinct_answers, percent=False))
+        metrics.append(Metric("distinct", distinct_answers))
+        metrics.append(Metric("answer entropy", answer_entropy))
         if not any(frame["mean_entropy"].null_count() for frame in self.answers.values()):
-            metrics.append(Metric("entropy", mean_entropy, percent=False))
+            metrics.append(Metric("entropy", mean_entropy))
         return metrics
 
     def metric(self, name: str) -> Metric:
@@ -182,7 +176,7 @@ class OnBenchmark:
         kind, _, number = name.partition("@")
         if kind == "pass":
             return Metric(name, lambda frame: passes(frame, int(number)))
-        return Metric(name, lambda frame: majority(frame))
+        return Metric(name, lambda frame: majority(frame, int(number)))
 
     def values(self, arm: str, metric: Metric) -> Numbers:
         """Give an arm's metric: a row for each seed, a column for each problem."""
@@ -212,6 +206,11 @@ class OnBenchmark:
 
     def rows(self, metric: Metric) -> list[Row]:
         """Compare all arms on a metric; the base comes first if they have one in common."""
+        if metric.name not in self._rows:
+            self._rows[metric.name] = self._compared(metric)
+        return self._rows[metric.name]
+
+    def _compared(self, metric: Metric) -> list[Row]:
         source = derive(self.whole.seed, "compare", self.name, metric.name)
         others = {
             arm: rows
@@ -266,6 +265,10 @@ class OnBenchmark:
         name = f"{BASE} of {self.whole.control}" if arm == BASE else arm
         return pl.concat([self.answers[name, seed] for seed in self.seeds(arm)])
 
+    def base_of(self, arm: str) -> pl.DataFrame:
+        """Give the answers of the model that an arm began with, of all its seeds."""
+        return self.pooled(f"{BASE} of {arm}")
+
 
 def lenient(frame: pl.DataFrame) -> pl.DataFrame:
     """Read answers leniently."""
@@ -301,74 +304,6 @@ def scaled_intervals(differences: Sequence[Numbers], source: int) -> list[Interv
 def times(interval: Interval, scale: float) -> Interval:
     """Multiply an interval."""
     return Interval(interval.value * scale, interval.low * scale, interval.high * scale)
-
-
-# Where they come from -----------------------------------------------------------------------------
-
-
-def of_arms(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> Comparison:
-    """Compare what is measured of a recipe's arms."""
-    assert whole.compare is not None, "a recipe without arms"
-    arms: dict[str, list[Measured]] = {}
-    for name in whole.compare.arms:
-        each = (final(one.run, one.seed) for one in runs if one.arm == name)
-        if measured := [one for one in each if one is not None]:
-            arms[name] = measured
-    control = whole.compare.control
-    return Comparison(folder.name, control, arms, whole.seed, len(runs), whole.compare.claims)
-
-
-def of_runs(targets: Sequence[str]) -> Comparison:
-    """Compare the models of runs that are there: RUN is its last, RUN@2 its second."""
-    arms: dict[str, list[Measured]] = {}
-    for target in targets:
-        path, at, number = target.rpartition("@")
-        run = open_run(Path(path if at else target))
-        if at and not number.isdecimal():
-            raise RFTError(f"{target}: after @ comes the number of a model, such as {path}@2")
-        measured = measured_model(run, 0, int(number)) if at else final(run, 0)
-        if measured is None:
-            what = f"model {number}" if at else "its last model"
-            raise RFTError(
-                f"{target}: {what} was not measured on test problems; `rft run {path or target}` "
-                "goes on with it, and `rft evaluate` measures any model"
-            )
-        if target in arms:
-            raise RFTError(f"{target}: named twice; name another run to compare it with")
-        arms[target] = [measured]
-    refuse_asked_otherwise(arms)
-    return Comparison("runs", targets[0], arms, next(iter(arms.values()))[0].run.recipe.seed)
-
-
-def refuse_asked_otherwise(arms: Mapping[str, Sequence[Measured]]) -> None:
-    """Refuse to compare models that were asked in different ways."""
-    for name in ASKED:
-        seen = {arm: getattr(one.run.recipe.evaluate, name) for arm, (one, *_) in arms.items()}
-        if len(set(seen.values())) > 1:
-            told = listed(f"{value} ({arm})" for arm, value in seen.items())
-            raise RFTError(
-                f"evaluate.{name} differs: {told}; evaluate them in one way, by "
-                "`rft evaluate --model`, to compare them"
-            )
-
-
-def final(run: Run, seed: int) -> Measured | None:
-    """Read the answers of the model that a run leaves behind; None while it is not measured."""
-    last = ended_with(run) if (run.path / "recipe.yaml").is_file() else None
-    return None if last is None else measured_model(run, seed, last)
-
-
-def measured_model(run: Run, seed: int, model: int) -> Measured | None:
-    """Read a model's answers to the test problems; None where there are none."""
-    frames = []
-    for number in (model, 0):
-        if sound(run, "evaluate", number) is None:
-            return None
-        frame = run.read("evaluations", number, COLUMNS).filter(pl.col("split") == "test")
-        if frame.is_empty():
-            return None
-        frames.append(frame)
-    return Measured(run, seed, model, *frames)
 
 
 def base_of(run: Run) -> str:

@@ -4,15 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.readers.cards.markdown import markdown, plain
-from pipelines.readers.comparison import Comparison, Judged, OnBenchmark, Row
+from pipelines.readers.comparison.side_by_side import Judged, OnBenchmark, Row, SideBySide
 from pipelines.readers.layout import NOTHING, table
-from rft.measuring.pass_at_k import Interval
+from rft.measuring.crossover import Crossover, crossover
+from rft.measuring.pass_at_k import Interval, solved
+from rft.measuring.support import support
+from rft.measuring.unsolved import unsolved
 from rft.recipe.compare import BASE
+from rft.seeds import derive
 
 # Told of each arm beside Pass@k, where all were measured with it: metric -> the head of a column.
 BESIDE = {"lenient": "lenient", "boxed": "in a box", "distinct": "distinct", "entropy": "entropy"}
 # Metrics that are no share of problems.
-PLAIN = ("distinct", "entropy")
+PLAIN = ("distinct", "answer entropy", "entropy")
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Sheet:
     rows: Sequence[Sequence[str]]
 
 
-def text_of(comparison: Comparison) -> str:
+def text_of(comparison: SideBySide) -> str:
     """Write a comparison for a terminal."""
     lines = [heading(comparison), *(f"  {note}" for note in notes(comparison))]
     for sheet in sheets_of(comparison):
@@ -32,7 +36,7 @@ def text_of(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def markdown_of(comparison: Comparison) -> str:
+def markdown_of(comparison: SideBySide) -> str:
     """Write a comparison as Markdown."""
     lines = [f"# {plain(heading(comparison))}", ""]
     lines += [f"{plain(note)}  " for note in notes(comparison)]
@@ -43,14 +47,12 @@ def markdown_of(comparison: Comparison) -> str:
     return "\n".join(lines) + "\n"
 
 
-def sheets_of(comparison: Comparison) -> list[Sheet]:
+def sheets_of(comparison: SideBySide) -> list[Sheet]:
     """Make the tables of all benchmarks."""
-    return [
-        sheet for name in comparison.benchmarks for sheet in on_benchmark(comparison.on(name))
-    ]
+    return [sheet for name in comparison.benchmarks for sheet in on_benchmark(comparison.on[name])]
 
 
-def heading(comparison: Comparison) -> str:
+def heading(comparison: SideBySide) -> str:
     """Say what is compared."""
     what = "arms" if comparison.wanted else "models"
     return (
@@ -59,7 +61,7 @@ def heading(comparison: Comparison) -> str:
     )
 
 
-def notes(comparison: Comparison) -> list[str]:
+def notes(comparison: SideBySide) -> list[str]:
     """Say how far it is, and what the intervals are about."""
     if not comparison.arms:
         return [f"none of {comparison.wanted} runs is done yet"]
@@ -84,7 +86,7 @@ def on_benchmark(here: OnBenchmark) -> list[Sheet]:
     made = [means(here, rows), differences(here, rows)]
     if judged := here.judged():
         made.append(claims(judged))
-    return made
+    return [*made, reach(here)]
 
 
 def framed(here: OnBenchmark) -> list[str]:
@@ -128,6 +130,40 @@ def differences(here: OnBenchmark, rows: dict[str, list[Row]]) -> Sheet:
             label = named(here, row.arm) if name == known[0] else ""
             lines.append([label, title(name), *cells, chance])
     return Sheet("changes in points [95% interval]", "llrrrr", [head, *lines])
+
+
+def reach(here: OnBenchmark) -> Sheet:
+    """Make the table of what is solved at all, beside what luck would move, and of crossovers."""
+    head = ["arm", "samples", "never solved", "newly solved (luck)", "newly lost (luck)"]
+    head += ["base overtakes at k [low; high]"]
+    lines = []
+    for arm in here.whole.arms:
+        after, before = here.pooled(arm), here.base_of(arm)
+        moved = support(before, after)
+        counts = sorted(set(solved(after)["n"]))
+        source = derive(here.whole.seed, "compare", "crossover", here.name, arm)
+        lines.append(
+            [
+                named(here, arm),
+                " to ".join(str(n) for n in dict.fromkeys([counts[0], counts[-1]])),
+                str(len(unsolved(after))),
+                f"{moved.expanded} ({moved.expanded_by_luck:.1f})",
+                f"{moved.shrunk} ({moved.shrunk_by_luck:.1f})",
+                crossing(crossover(before, after, most=here.samples, seed=source)),
+            ]
+        )
+    title = "problems solved at all, against the base, of all seeds together"
+    return Sheet(title, "lrrrrr", [head, *lines])
+
+
+def crossing(of: Crossover) -> str:
+    """Write from which k on the base is ahead."""
+    if of.k is None and of.low is None:
+        return f"none up to {of.most}"
+    k, low, high = (
+        f">{of.most}" if each is None else str(each) for each in (of.k, of.low, of.high)
+    )
+    return f"{k} [{low}; {high}]"
 
 
 def claims(judged: Sequence[Judged]) -> Sheet:
