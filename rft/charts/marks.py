@@ -251,7 +251,7 @@ def _axis(alt: Any, axis: Axis, values: list[float]) -> Any:
     whole = [*map(int, values)] if all(float(each).is_integer() for each in values) else []
     if whole and max(whole) - min(whole) <= 12:  # rounds: no ticks between two of them
         return alt.Axis(values=[*range(min(whole), max(whole) + 1)], format="d")
-    return alt.Axis(format=",~r" if axis.scale == "count" else ",~g", tickCount=6)
+    return alt.Axis(format=",~r", tickCount=6)
 
 
 def _scale(alt: Any, axis: Axis, *, zero: bool) -> Any:
