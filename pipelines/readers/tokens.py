@@ -29,7 +29,7 @@ from rft.token_kinds.answer import NO_SENTENCE, Places, Texts, anatomy, position
 from rft.token_kinds.words import CLASSES
 
 ANSWERS = 2_000  # that are looked at, of a round
-TOKENS = 2_000_000  # that these have, at most
+TOKENS = 1_000_000  # that these have, or one answer more
 BINS = 20
 GROUPS = ("all", "right", "wrong")
 # Parts of an answer, whose differences say whether the curve is U-shaped.
