@@ -17,7 +17,12 @@ import polars as pl
 from pipelines.readers.current import sound
 from pipelines.selection import rates_of, with_scores
 from rft.errors import RFTError
-from rft.measuring.clustered import clustered_difference, clustered_means, gathered
+from rft.measuring.clustered import (
+    clustered_difference,
+    clustered_means,
+    clustered_shares,
+    gathered,
+)
 from rft.measuring.pass_at_k import Interval, Numbers
 from rft.measuring.strata import FIFTHS, by_difficulty, fifths
 from rft.prompt import open_prompter
@@ -306,7 +311,8 @@ def _strata(known: pl.DataFrame) -> pl.DataFrame:
     for what, column in zip(STRATA, ("correct", "better", "mean_entropy"), strict=True):
         values = rows[column].cast(pl.Float64).to_numpy()
         sums, counts = gathered(values, problem, place, FIFTHS)
-        for fifth, each in enumerate(clustered_means(sums, counts)):
+        averaged = clustered_shares if what == "accuracy" else clustered_means
+        for fifth, each in enumerate(averaged(sums, counts)):
             here = np.exp(nll[place == fifth])
             told.append(
                 {
