@@ -17,7 +17,12 @@ import polars as pl
 from pipelines.readers.current import sound
 from pipelines.selection import rates_of, with_scores
 from rft.errors import RFTError
-from rft.measuring.clustered import clustered_difference, clustered_means, gathered
+from rft.measuring.clustered import (
+    clustered_difference,
+    clustered_means,
+    clustered_shares,
+    gathered,
+)
 from rft.measuring.pass_at_k import Interval, Numbers
 from rft.measuring.strata import FIFTHS, by_difficulty, fifths
 from rft.prompt import open_prompter
@@ -29,7 +34,7 @@ from rft.token_kinds.answer import NO_SENTENCE, Places, Texts, anatomy, position
 from rft.token_kinds.words import CLASSES
 
 ANSWERS = 2_000  # that are looked at, of a round
-TOKENS = 2_000_000  # that these have, at most
+TOKENS = 1_000_000  # that these have, or one answer more
 BINS = 20
 GROUPS = ("all", "right", "wrong")
 # Parts of an answer, whose differences say whether the curve is U-shaped.
@@ -306,7 +311,8 @@ def _strata(known: pl.DataFrame) -> pl.DataFrame:
     for what, column in zip(STRATA, ("correct", "better", "mean_entropy"), strict=True):
         values = rows[column].cast(pl.Float64).to_numpy()
         sums, counts = gathered(values, problem, place, FIFTHS)
-        for fifth, each in enumerate(clustered_means(sums, counts)):
+        averaged = clustered_shares if what == "accuracy" else clustered_means
+        for fifth, each in enumerate(averaged(sums, counts)):
             here = np.exp(nll[place == fifth])
             told.append(
                 {

@@ -33,6 +33,25 @@ def clustered_means(sums: Numbers, counts: Numbers) -> list[Interval]:
     return [_interval(*_influence(sums[:, i], counts[:, i]), counts[:, i] > 0) for i in columns]
 
 
+def clustered_shares(sums: Numbers, counts: Numbers) -> list[Interval]:
+    """Average columns of zeros and ones, with intervals that have a width at none and at all too.
+
+    As for Pass@k, one cluster of ones and one of zeros, of the usual size, are added for them.
+    """
+    usual = counts.sum(0) / np.maximum(1, (counts > 0).sum(0))
+    more = np.stack([usual, usual])
+    ends = clustered_means(np.vstack([sums, usual, 0 * usual]), np.vstack([counts, more]))
+    means = clustered_means(sums, counts)
+    return [
+        Interval(
+            mean.value, max(0.0, min(end.low, mean.value)), min(1.0, max(end.high, mean.value))
+        )
+        if np.isfinite(mean.low)
+        else mean
+        for mean, end in zip(means, ends, strict=True)
+    ]
+
+
 def clustered_difference(sums: Numbers, counts: Numbers, first: int, second: int) -> Interval:
     """Take the mean of one column from that of another, of the same clusters."""
     one, ones = _influence(sums[:, first], counts[:, first])

@@ -12,6 +12,7 @@ from rft.measuring.clustered import (
     FEWEST,
     clustered_difference,
     clustered_means,
+    clustered_shares,
     gathered,
     student,
 )
@@ -95,3 +96,25 @@ def test_intervals_hold_the_true_mean_in_some_95_percent_of_cases(clusters):
         ignoring += abs(values.mean()) <= 1.96 * values.std() / len(values) ** 0.5
     assert 0.92 <= held / 400 <= 0.985
     assert ignoring / 400 < 0.85, "were the clusters ignored, it would not hold"
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.02, 0.5, 1.0])
+def test_intervals_of_shares_hold_at_none_and_at_all_and_stay_between_0_and_1(chance):
+    held = 0
+    for seed in range(200):
+        source = np.random.default_rng(seed)
+        owner = np.repeat(np.arange(25), source.integers(1, 9, size=25))
+        right = (source.random(len(owner)) < chance).astype(float)
+        made = gathered(right, owner, np.zeros_like(owner), 1)
+        (each,) = clustered_shares(*made)
+        assert each.value == pytest.approx(right.mean())
+        assert 0 <= each.low <= each.value <= each.high <= 1
+        assert each.high > each.low
+        held += each.low <= chance <= each.high
+    assert held / 200 >= 0.93
+
+
+def test_a_share_of_too_few_clusters_has_no_interval():
+    (few,) = clustered_shares(np.ones((FEWEST - 1, 1)), np.ones((FEWEST - 1, 1)))
+    assert few.value == 1
+    assert math.isnan(few.low)

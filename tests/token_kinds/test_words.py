@@ -5,6 +5,7 @@ Run: python -m pytest tests/token_kinds/test_words.py
 
 import pytest
 
+from rft.bundled import bundled
 from rft.token_kinds.words import (
     CLASSES,
     PIVOTAL,
@@ -96,6 +97,12 @@ def test_pivotal_words_are_whole_words():
         "THEREFORE",
     ]
     assert len(set(PIVOTAL)) == len(PIVOTAL)
+
+
+def test_the_page_of_methods_lists_the_pivotal_words():
+    page = (bundled("configs").parent / "METHODS.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith("| pivotal words")]
+    assert row.split("*")[1].split(", ") == PIVOTAL
 
 
 def test_sentences_end_at_points_before_space_and_at_lines_and_hold_something():
