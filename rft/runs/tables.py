@@ -80,8 +80,10 @@ def write_file(path: Path, table: pa.Table, *, chunked: bool = False) -> None:
 
 def _round(column: pa.ChunkedArray) -> pa.ChunkedArray:
     def chunk(lists: pa.LargeListArray) -> pa.LargeListArray:
-        # Offsets of a slice do not start at zero, while `flatten` drops what lies outside it.
-        offsets = pc.subtract(lists.offsets, lists.offsets[0])
+        # Not the offsets that there are: those of a slice do not start at zero, and a null may hide
+        # values, all of which `flatten` drops.
+        lengths = pc.fill_null(pc.list_value_length(lists), 0)
+        offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(lengths)])
         values = pc.divide(pc.round(pc.multiply(lists.flatten(), STEP)), STEP)
         return pa.LargeListArray.from_arrays(
             offsets, values.cast(pa.float32()), mask=lists.is_null() if lists.null_count else None

@@ -53,6 +53,17 @@ def test_a_table_reads_back_as_it_was_but_for_rounding(tmp_path):
                 assert all((value * 2**14).is_integer() for value in found)
 
 
+def test_a_null_that_hides_values_is_rounded_as_a_null(tmp_path):
+    lists = pl.DataFrame({"id": [1, 2, 3], "entropies": [[0.1, 0.2], [0.3], [0.5]]})
+    hidden = lists.with_columns(entropies=pl.when(pl.col("id") != 2).then("entropies"))
+    table = hidden.cast({"entropies": pl.List(pl.Float32)}).to_arrow()
+    tables.write_file(tmp_path / "a.parquet", table)
+    back = pl.read_parquet(tmp_path / "a.parquet")["entropies"].to_list()
+    assert back[1] is None
+    assert [len(each) for each in (back[0], back[2])] == [2, 1]
+    assert abs(back[2][0] - 0.5) < 2**-14
+
+
 def test_a_slice_with_nulls_is_rounded_like_the_whole(tmp_path):
     whole = tables.conform(rollouts(6), "rollouts")
     tables.write_file(tmp_path / "a.parquet", whole)
