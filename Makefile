@@ -84,7 +84,8 @@ bench-plateau: $(READY)  ## Simulate how long a run that gains a known amount go
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/plateau.py
 
 bench-controls: $(READY)  ## What the quickstarts gain, and what their parts add: control arms over seeds (50 min)
-	$(BIN)/python tests/bench/controls.py
+	$(BIN)/rft compare tests/bench/controls.yaml
+	$(BIN)/rft compare grpo-quickstart --out runs/controls-online --set "compare={seeds: [0, 1, 2], control: as-shipped, arms: {as-shipped: {}, plain: {grpo.plugins: {}}}}"
 
 wheel: $(READY)  ## Build the wheel into dist/
 	$(BIN)/python -m build --outdir dist .
