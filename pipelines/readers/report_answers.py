@@ -81,15 +81,15 @@ def solvable(run: Run, name: str, answers: Answers) -> list[str]:
     if not last or 0 not in known:
         return []
     both = known[0], known[last]
-    found = support(*both)
+    change = support(*both)
     most = min(size for frame in both for size in solved(frame)["n"])
     seed = derive(run.recipe.seed, "report", "crossover", name, last)
     text = (
-        f"newly solved: {found.expanded}, newly lost: {found.shrunk} (were the models equal, by "
-        f"luck alone {found.expanded_by_luck:.1f} and {found.shrunk_by_luck:.1f}); "
+        f"newly solved: {change.expanded}, newly lost: {change.shrunk} (were the models equal, by "
+        f"luck alone {change.expanded_by_luck:.1f} and {change.shrunk_by_luck:.1f}); "
     )
-    if found.retained is not None:
-        text += f"{percent(found.retained)} of what the base solves at all is kept; "
+    if change.retained is not None:
+        text += f"{percent(change.retained)} of what the base solves at all is kept; "
     return entry(
         f"model {last}:", text + ahead_in_words(crossover(*both, most=most, seed=seed)), 4, 10
     )

@@ -182,9 +182,9 @@ def test_no_problems_are_a_mistake_of_ours():
 
 def test_the_curve_of_a_problem_is_its_pass_at_each_k():
     frame = solved_of([(0, 6), (1, 6), (4, 8), (6, 6), (7, 9)])
-    found = pass_curves(frame, 6)
+    curves = pass_curves(frame, 6)
     for k in range(1, 7):
-        assert found[:, k - 1] == pytest.approx(passes(frame, k), abs=1e-15)
+        assert curves[:, k - 1] == pytest.approx(passes(frame, k), abs=1e-15)
     with pytest.raises(AssertionError, match="needs 7 samples"):
         pass_curves(frame, 7)
 
