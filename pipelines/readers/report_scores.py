@@ -1,4 +1,4 @@
-"""The report's section about scores: Pass@k, what a gain consists of, what the gate decided."""
+"""The report's section about scores: Pass@k, its change to the base, what the gate decided."""
 
 import shlex
 
@@ -6,9 +6,9 @@ import polars as pl
 
 from pipelines.gate import seen_by_gate
 from pipelines.readers.current import sound
-from pipelines.readers.layout import NOTHING, WIDTH, entry, number, percent, table, width_of
+from pipelines.readers.layout import NOTHING, WIDTH, entry, number, table, width_of
+from pipelines.readers.report_answers import Answers, model_name, readings, solvable, variety
 from rft.measuring.adoption import noted_comparisons, told
-from rft.measuring.gain import boxed_share, gain_of, in_words
 from rft.measuring.pass_at_k import Interval, paired_difference_of, pass_interval, passes, solved
 from rft.runs.folder import Run
 from rft.seeds import derive
@@ -16,13 +16,10 @@ from rft.seeds import derive
 # How many points a base may differ from the published figure before the prompt is suspected.
 FAR = 5
 
-# Model -> its answers on one benchmark, None where it was not measured there.
-Answers = dict[int, pl.DataFrame | None]
-
 
 def scores(run: Run) -> list[str]:
     """Compare the models on dev and on each benchmark, and say what the gate decided."""
-    columns = ["split", "benchmark", "problem_id", "answer"]
+    columns = ["split", "benchmark", "problem_id", "answer", "answer_class"]
     columns += ["verdict", "verdict_last_box", "verdict_lenient"]
     frames = {
         round: run.read("evaluations", round, columns)
@@ -66,6 +63,8 @@ def on_benchmark(run: Run, split: str, benchmark: str | None, answers: Answers) 
         *changes(run, name, answers, sorted({1, ks[-1]})),
         *far_from_reference(run, split, benchmark, answers.get(0)),
         *readings(run, name, answers),
+        *variety(run, answers),
+        *solvable(run, name, answers),
     ]
 
 
@@ -122,14 +121,6 @@ def change_of(
     return paired_difference_of(*answers, k=k, seed=seed)
 
 
-def model_name(run: Run, model: int) -> str:
-    """Name a model, with the gate's word if it was refused."""
-    if model == 0:
-        return "0 base"
-    gate = sound(run, "gate", model) if run.recipe.gate else None
-    return f"{model} refused" if gate and not gate["counts"]["adopted"] else f"{model}"
-
-
 def interval(mean: Interval, form: str) -> str:
     """Write an interval in percent; adding 0 to a rounded number makes no zero negative."""
     value, low, high = (
@@ -180,33 +171,6 @@ def far_from_reference(
         f"`rft show {shlex.quote(str(run.path))}`",
         indent=4,
     )
-
-
-def readings(run: Run, name: str, answers: Answers) -> list[str]:
-    """Write Pass@1 by other readings of the same answers, and what a gain consists of."""
-    known = {model: frame for model, frame in answers.items() if frame is not None}
-
-    def percent_of(frame: pl.DataFrame, verdict: str) -> str:
-        if frame[verdict].null_count():
-            return NOTHING  # measured by an older version
-        return number(100 * float(passes(frame.with_columns(verdict=verdict), 1).mean()), ".1f")
-
-    rows = [
-        [
-            model_name(run, model),
-            *(percent_of(frame, f"verdict{kind}") for kind in ("", "_last_box", "_lenient")),
-            percent(float(boxed_share(frame).mean())),
-        ]
-        for model, frame in known.items()
-    ]
-    header = ["Pass@1 by", "the first box", "the last box", "any, or none", "in a box"]
-    lines = table("lrrrr", [header, *rows])
-    last = max(known)
-    if last and 0 in known:
-        seed = derive(run.recipe.seed, "report", "gain", name, last)
-        if gain := gain_of(known[0], known[last], seed=seed):
-            lines += entry(f"model {last}:", in_words(gain), 4, 10)
-    return lines
 
 
 def decisions(run: Run) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from rft.measuring.pass_at_k import CHUNK, RESAMPLES, SAME, TAIL, Numbers, passes, solved
+from rft.measuring.pass_at_k import CHUNK, RESAMPLES, SAME, TAIL, Numbers, pass_curves, solved
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def crossover(before: pl.DataFrame, after: pl.DataFrame, *, most: int, seed: int
     """
     names = [solved(frame).select("benchmark", "problem_id") for frame in (before, after)]
     assert names[0].equals(names[1]), "two models are compared on the same problems"
-    ahead = np.column_stack([passes(before, k) - passes(after, k) for k in range(1, most + 1)])
+    ahead = pass_curves(before, most) - pass_curves(after, most)
     source = np.random.default_rng(seed)
     problems = len(ahead)
     resampled = np.concatenate(

@@ -13,7 +13,7 @@ import numpy as np
 
 from rft.measuring.pass_at_k import Numbers, pass_at_k
 from rft.measuring.power import rates_of
-from rft.measuring.two_level import estimated, simultaneous
+from rft.measuring.two_level import estimates, simultaneous
 
 # The standard deviation over seeds of the true difference of two arms at one seed. In BENCHMARKS.md
 # the differences of arms to the quickstart as shipped, and of plain GRPO to the entropy advantage,
@@ -23,7 +23,7 @@ SPREAD = 0.015
 # Rates of a base of which nothing is known: the quickstart's, of which 0.3 are solved.
 SHAPE = (0.6, 1.4)
 
-CASES = 400
+CASES, LEAST_CASES = 400, 100
 
 
 def detectable(
@@ -46,18 +46,20 @@ def detectable(
     """
     assert k <= n, f"Pass@{k} needs {k} samples of each problem"
     source = np.random.default_rng(seed)
+    cases = max(CASES // comparisons, LEAST_CASES)
     rates = rates_of(counts, n, source)
-    rates = rates[np.arange(CASES) % len(rates), None]
+    rates = rates[np.arange(cases) % len(rates), None, None]
     passed = pass_at_k([n] * (n + 1), list(range(n + 1)), k)
-    shape = (CASES, seeds, len(counts))
-    arm, control = (passed[source.binomial(n, rates, shape)] for _ in range(2))
-    # What a seed adds to an arm, it adds to each problem.
-    changes = arm - control + source.normal(0, spread, (CASES, seeds, 1))
+    shape = (cases, comparisons + 1, seeds)
+    measured = passed[source.binomial(n, rates, (*shape, len(counts)))]
+    # What a seed adds to a model, it adds to each problem: arms and control vary alike.
+    measured += source.normal(0, spread / 2**0.5, shape)[..., None]
     each = simultaneous(level, comparisons)
-    needed = []
-    for case in changes:
-        estimate = estimated(case, change=True)
-        needed.append(estimate.reach(each) * estimate.error - estimate.centre)
+    needed = [
+        estimate.reach(each) * estimate.error - estimate.centre
+        for control, *arms in measured
+        for estimate in estimates([np.clip(arm - control, -1, 1) for arm in arms])
+    ]
     return float(np.quantile(needed, power))
 
 

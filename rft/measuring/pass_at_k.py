@@ -100,6 +100,16 @@ def passes(evaluations: pl.DataFrame, k: int) -> np.ndarray[tuple[int], np.dtype
     return pass_at_k(counts["n"].to_numpy(), counts["c"].to_numpy(), k)
 
 
+def pass_curves(evaluations: pl.DataFrame, most: int) -> Numbers:
+    """Give each problem's Pass@1 to Pass@`most` as a row, in the order of `solved`."""
+    counts = solved(evaluations).select(pl.col("n", "c").cast(pl.Int64))
+    n, c = (counts[column].to_numpy()[:, None] for column in ("n", "c"))
+    assert np.all(n >= most), f"Pass@{most} needs {most} samples of each problem"
+    drawn = np.arange(most)
+    # One after the other is drawn, and wrong: C(n-c, k) / C(n, k) once more.
+    return np.asarray(1 - np.cumprod(np.maximum(n - c - drawn, 0) / (n - drawn), axis=1))
+
+
 def pass_interval(evaluations: pl.DataFrame, *, k: int, seed: int) -> Interval:
     """Give Pass@k over problems with its interval."""
     return mean_interval(passes(evaluations, k), seed=seed)

@@ -5,6 +5,7 @@ near 0.95 of 1000 worlds are 0.014 to 0.028.
 """
 
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,19 +30,22 @@ def held(world: World, k: int, worlds: int, source: np.random.Generator) -> tupl
 
 
 def alarms(
-    world: World, k: int, worlds: int, source: np.random.Generator, arms: int
-) -> tuple[float, float]:
-    """Compare equal arms with a control: how often any differs, and how often each by itself."""
-    difficulties = world.difficulties(source, worlds)
-    control, *others = (
-        world.measured(source, world.rates(source, difficulties), k) for _ in range(arms + 1)
+    control: World, arms: Sequence[World], k: int, worlds: int, source: np.random.Generator
+) -> tuple[float, float, float]:
+    """Compare equal arms with a control: how often any differs, how often the first does then, and
+    how often each does by itself.
+    """
+    difficulties = control.difficulties(source, worlds)
+    base, *others = (
+        world.measured(source, world.rates(source, difficulties), k) for world in (control, *arms)
     )
     together, alone = [], []
     for place in range(worlds):
-        changes = [arm[place] - control[place] for arm in others]
-        together.append(any(differs(each) for each in crossed_intervals(changes, seed=0)))
+        changes = [arm[place] - base[place] for arm in others]
+        together.append([differs(each) for each in crossed_intervals(changes, seed=0)])
         alone += [differs(crossed_interval(each, seed=0, change=True)) for each in changes]
-    return float(np.mean(together)), float(np.mean(alone))
+    hits = np.array(together)
+    return float(hits.any(1).mean()), float(hits[:, 0].mean()), float(np.mean(alone))
 
 
 def differs(change: Interval) -> bool:
@@ -70,14 +74,23 @@ def main(worlds: int) -> None:
                 f"{problems:8} {seeds:5} {by_seed:10} {by_problem:9} {mean:5.0f}  {k}"
                 f"   {of_arm:14.3f}  {of_change:.3f}"
             )
-    print(f"\n{ARMS} equal arms: any differs, and each by itself")
-    for problems, seeds in ((40, 3), (300, 3), (300, 5)):
-        for by_seed in (0.1, 0.3):
+    print(
+        f"\n{ARMS} equal arms, whose seeds differ as said: the control's, the first's, the others'"
+    )
+    print("problems seeds  seed-luck      arm-luck  any differs  the first  each by itself")
+    for problems, seeds in ((100, 3), (300, 3), (300, 5)):
+        for lucks in ((0.1, 0.1, 0.1), (0.3, 0.3, 0.3), (0.2, 0.5, 0.2), (0.5, 0.2, 0.2)):
             for by_problem in (0.0, 0.7):
-                world = World(problems, seeds, by_seed=by_seed, by_problem=by_problem)
-                shares = alarms(world, 1, worlds, source, ARMS)
-                told = " ".join(f"{share:.3f}" for share in shares)
-                print(f"{problems:8} {seeds:5} {by_seed:10} {by_problem:9}   {told}", flush=True)
+                of_control, first, *others = (
+                    World(problems, seeds, by_seed=luck, by_problem=by_problem) for luck in lucks
+                )
+                arms = [first, *others * (ARMS - 1)]
+                any_of_them, of_first, alone = alarms(of_control, arms, 1, worlds, source)
+                print(
+                    f"{problems:8} {seeds:5}  {lucks!s:15} {by_problem:7}"
+                    f"  {any_of_them:11.3f}  {of_first:9.3f}  {alone:.3f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -17,22 +17,22 @@ def curves(before, after) -> list[float]:
 def test_the_base_overtakes_where_its_curve_crosses() -> None:
     # The base solves all problems rarely; the tuned model half of them always.
     before, after = solved_of([(3, N)] * 200), solved_of([(N, N), (0, N)] * 100)
-    found = crossover(before, after, most=N, seed=0)
+    crossing = crossover(before, after, most=N, seed=0)
     ahead = curves(before, after)
-    assert found.k is not None
-    assert ahead[found.k - 2] < 0 <= ahead[found.k - 1]
+    assert crossing.k is not None
+    assert ahead[crossing.k - 2] < 0 <= ahead[crossing.k - 1]
     # C(61, k) / C(64, k) of k = 12 and 13: 52 x 51 x 50 and 51 x 50 x 49 of 64 x 63 x 62.
-    assert found.k == 13
-    assert found.share > 0.99
-    assert found.low is not None
-    assert found.high is not None
-    assert 9 <= found.low < found.k < found.high <= 20
+    assert crossing.k == 13
+    assert crossing.share > 0.99
+    assert crossing.low is not None
+    assert crossing.high is not None
+    assert 9 <= crossing.low < crossing.k < crossing.high <= 20
 
 
 def test_a_base_that_never_overtakes_has_none() -> None:
     before, after = solved_of([(1, N)] * 30), solved_of([(9, N)] * 30)
-    found = crossover(before, after, most=N, seed=0)
-    assert (found.k, found.low, found.high, found.share) == (None, None, None, 0.0)
+    crossing = crossover(before, after, most=N, seed=0)
+    assert (crossing.k, crossing.low, crossing.high, crossing.share) == (None, None, None, 0.0)
 
 
 def test_equal_models_and_ones_that_meet_at_the_end_do_not_overtake() -> None:
@@ -50,10 +50,10 @@ def test_an_undecided_crossing_has_an_open_end_and_says_how_often_there_is_one()
     source = np.random.default_rng(0)
     rates = source.beta(0.3, 1, 60)
     before, after = (solved_of([(int(c), N) for c in source.binomial(N, rates)]) for _ in range(2))
-    found = crossover(before, after, most=N, seed=0)
-    assert 0 < found.share < 1
-    assert found.high is None
-    assert found == crossover(before, after, most=N, seed=0)
+    crossing = crossover(before, after, most=N, seed=0)
+    assert 0 < crossing.share < 1
+    assert crossing.high is None
+    assert crossing == crossover(before, after, most=N, seed=0)
 
 
 @pytest.mark.parametrize(

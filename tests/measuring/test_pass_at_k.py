@@ -16,7 +16,10 @@ from rft.measuring.pass_at_k import (
     mean_interval,
     paired_interval,
     pass_at_k,
+    pass_curves,
+    passes,
 )
+from tests.answer_frames import solved_of
 
 PROBLEMS = 100
 
@@ -175,6 +178,15 @@ def test_no_problems_are_a_mistake_of_ours():
         mean_interval(np.array([]), seed=0)
     with pytest.raises(AssertionError):
         paired_interval(np.array([]), np.array([]), seed=0)
+
+
+def test_the_curve_of_a_problem_is_its_pass_at_each_k():
+    frame = solved_of([(0, 6), (1, 6), (4, 8), (6, 6), (7, 9)])
+    curves = pass_curves(frame, 6)
+    for k in range(1, 7):
+        assert curves[:, k - 1] == pytest.approx(passes(frame, k), abs=1e-15)
+    with pytest.raises(AssertionError, match="needs 7 samples"):
+        pass_curves(frame, 7)
 
 
 # Two models ---------------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ def by_enumeration(n: int, n_after: int, right: int, least: int, least_after: in
 def test_problems_are_kept_gained_lost_or_never_in_the_support() -> None:
     before = answered({"a": [0, 1], "b": [1, 1], "c": [0, 0], "d": [1, 1], "e": [0, 1]})
     after = answered({"a": [0, 0], "b": [0, 1], "c": [1, 1], "d": [None, 1], "e": [1, 0]})
-    found = support(before, after)
-    assert (found.preserved, found.expanded, found.shrunk, found.outside) == (2, 1, 1, 1)
+    change = support(before, after)
+    assert (change.preserved, change.expanded, change.shrunk, change.outside) == (2, 1, 1, 1)
 
 
 def test_the_rates_are_the_papers() -> None:
@@ -40,10 +40,10 @@ def test_the_rates_are_the_papers() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_what_luck_moves_is_counted_over_all_ways_that_right_samples_fall(share) -> None:
     for n, c, n_after, c_after in [(4, 1, 4, 0), (4, 2, 4, 4), (3, 1, 6, 2), (5, 0, 2, 0)]:
-        found = support(solved_of([(c, n)]), solved_of([(c_after, n_after)]), share=share)
+        change = support(solved_of([(c, n)]), solved_of([(c_after, n_after)]), share=share)
         least, least_after = (max(1, -(-size // 2) if share else 1) for size in (n, n_after))
         wanted = by_enumeration(n, n_after, c + c_after, least, least_after)
-        assert [found.expanded_by_luck, found.shrunk_by_luck] == pytest.approx(wanted)
+        assert [change.expanded_by_luck, change.shrunk_by_luck] == pytest.approx(wanted)
 
 
 def test_two_measurements_of_one_model_lose_and_gain_as_much_as_is_foretold() -> None:
@@ -54,14 +54,14 @@ def test_two_measurements_of_one_model_lose_and_gain_as_much_as_is_foretold() ->
         first, second = (
             solved_of([(int(c), 16) for c in source.binomial(16, rates)]) for _ in range(2)
         )
-        found = support(first, second)
-        moved.append((found.expanded, found.shrunk))
-        foretold.append((found.expanded_by_luck, found.shrunk_by_luck))
+        change = support(first, second)
+        moved.append((change.expanded, change.shrunk))
+        foretold.append((change.expanded_by_luck, change.shrunk_by_luck))
     assert np.mean(moved) > 10
     assert np.mean(foretold, 0) == pytest.approx(np.mean(moved, 0), rel=0.1)
 
 
 def test_a_threshold_that_is_no_whole_number_of_samples_is_not_lost_by_rounding() -> None:
     # 0.1 x 30 is 3.0000000000000004 in floats.
-    found = support(solved_of([(3, 30)]), solved_of([(2, 30)]), share=0.1)
-    assert (found.preserved, found.shrunk) == (0, 1)
+    change = support(solved_of([(3, 30)]), solved_of([(2, 30)]), share=0.1)
+    assert (change.preserved, change.shrunk) == (0, 1)
