@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from pipelines.readers.current import sound
+from pipelines.readers.report_answers import model_name
 from pipelines.readers.report_online import so_far
 from pipelines.readers.report_rounds import statistics
-from pipelines.readers.report_scores import measured, model_name, pass_of
+from pipelines.readers.report_scores import measured, pass_of
 from pipelines.readers.report_tokens import round_to_see
 from pipelines.readers.token_pictures import token_pictures
 from pipelines.readers.tokens import rounds_to_see, view

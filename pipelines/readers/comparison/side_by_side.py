@@ -18,7 +18,7 @@ from rft.measuring.diversity import answer_entropy, distinct_answers
 from rft.measuring.gain import boxed_share
 from rft.measuring.majority import majority
 from rft.measuring.pass_at_k import Interval, Numbers, passes, solved
-from rft.measuring.two_level import crossed_interval, crossed_intervals, holm, p_value
+from rft.measuring.two_level import crossed_interval, crossed_intervals, holm, p_values
 from rft.recipe import Claim
 from rft.recipe.compare import BASE
 from rft.runs.folder import Run
@@ -221,7 +221,7 @@ class OnBenchmark:
         alone = {arm: scaled_interval(rows, source, change=True) for arm, rows in others.items()}
         joint = dict(zip(others, scaled_intervals([*others.values()], source), strict=True))
         chances = dict(
-            zip(others, holm([p_value(scaled(rows)[0]) for rows in others.values()]), strict=True)
+            zip(others, holm(p_values(scaled_together([*others.values()])[0])), strict=True)
         )
         made = []
         for arm in ([BASE] if self.has_one_base else []) + [*self.whole.arms]:
@@ -294,11 +294,16 @@ def scaled_interval(values: Numbers, source: int, *, change: bool = False) -> In
     return times(crossed_interval(inside, seed=source, change=change), scale)
 
 
+def scaled_together(differences: Sequence[Numbers]) -> tuple[list[Numbers], float]:
+    """Bring several arms' differences within -1 to 1 by one scale: they are judged together."""
+    scale = max((scaled(rows)[1] for rows in differences), default=1.0)
+    return [rows / scale for rows in differences], scale
+
+
 def scaled_intervals(differences: Sequence[Numbers], source: int) -> list[Interval]:
     """Average differences, with intervals that hold all at once."""
-    parts = [scaled(rows) for rows in differences]
-    made = crossed_intervals([inside for inside, _ in parts], seed=source)
-    return [times(each, scale) for each, (_, scale) in zip(made, parts, strict=True)]
+    inside, scale = scaled_together(differences)
+    return [times(each, scale) for each in crossed_intervals(inside, seed=source)]
 
 
 def times(interval: Interval, scale: float) -> Interval:
