@@ -4,12 +4,14 @@ Run: python -m pytest tests/cli/test_evaluate_by_name.py
 """
 
 import pytest
+import yaml
 
 from rft.cli.stages import measured_on
+from rft.problems.benchmarks import BENCHMARKS
 from rft.recipe.loading import load_recipe
 from rft.runs.folder import open_run
 from tests.benchmark_rows import on_the_hub
-from tests.command import rft_here
+from tests.command import invoke, rft_here
 from tests.fake_hub import FakeHub
 from tests.hub_client import connect
 
@@ -81,6 +83,14 @@ def test_names_and_files_do_not_mix(words):
 
 
 def test_the_table_is_listed_and_shown():
-    assert rft_here("benchmarks", "math50", code=2).endswith(
-        'no benchmark is called "math50"; did you mean "math500"?\n'
-    )
+    lines = invoke("benchmarks").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(BENCHMARKS)
+    assert lines[0].split()[1:] == ["30", "problems", "x", "128", "hub:HuggingFaceH4/aime_2024"]
+    for name, row in BENCHMARKS.items():
+        told = invoke("benchmarks", name).stdout
+        assert row.note in told
+        # What is printed is YAML that a recipe takes, and the same source.
+        source = yaml.safe_load(told.partition("which stands for:\n")[2])
+        assert source == row.source()
+    told = rft_here("benchmarks", "math50", code=2)
+    assert 'no benchmark is called "math50"; did you mean "math500"?' in told
