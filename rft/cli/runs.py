@@ -1,4 +1,4 @@
-"""What reads a run, and hands it on; and the recipes that there are."""
+"""What reads a run, and hands it on; and the recipes and benchmarks that there are."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,7 @@ import click
 
 from rft.cli.options import HERE, ROUND
 from rft.cli.terminal import give, give_file, give_json, say
-from rft.errors import RFTError, clipped
+from rft.errors import RFTError, clipped, shown, suggestion
 
 # What `--model` without a name stands for: beside the data set. No repository is called so.
 BESIDE = ""
@@ -279,3 +279,41 @@ def recipes(name: str | None) -> None:
     for each in recipe_names():
         first = recipe_text(each).splitlines()[0].removeprefix("#").strip()
         give(f"{each:24} {first}")
+
+
+@click.command()
+@click.argument("name", required=False)
+def benchmarks(name: str | None) -> None:
+    """List the benchmarks that can be named, or say all about one.
+
+    A recipe takes their names in place of a source, and `rft evaluate --problems` does too.
+
+    \b
+    Example:
+      rft benchmarks math500
+      rft evaluate --model my-model --problems math500 --output runs/math500
+    """
+    import json
+
+    from rft.problems.benchmarks import BENCHMARKS, MAX_TOKENS, TEMPERATURE, TOP_P
+
+    if name is None:
+        for each, row in BENCHMARKS.items():
+            give(f"{each:14} {row.problems:5,} problems x {row.n:<4} hub:{row.dataset}")
+        return
+    if name not in BENCHMARKS:
+        advice = suggestion(
+            name.casefold(), BENCHMARKS, otherwise=f"there are {', '.join(BENCHMARKS)}"
+        )
+        raise RFTError(f"no benchmark is called {shown(name)}; {advice}")
+    row = BENCHMARKS[name]
+    give(f"{name}: {row.problems:,} problems. {row.note}")
+    give(f"  licence: {row.license or 'not stated, as far as is known'}")
+    give(
+        f"  sampling: n: {row.n}, temperature: {TEMPERATURE:g}, top_p: {TOP_P:g}, "
+        f"max_tokens: {MAX_TOKENS}"
+    )
+    give(f"  in a recipe: prepare.test: [{name}], evaluate.n: {{{name}: {row.n}}}")
+    give("  which stands for:")
+    for key, value in row.source().items():
+        give(f"    {key}: {value if isinstance(value, str) else json.dumps(value)}")

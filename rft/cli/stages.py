@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from rft.cli.opening import agree, begin, opened, refuse_others
 from rft.cli.options import HERE, ROUND, as_override, grace_option, round_option, set_option
 from rft.cli.terminal import give, say
 from rft.errors import RFTError, clipped
+
+if TYPE_CHECKING:
+    from rft.recipe import Recipe
 
 
 @click.command()
@@ -120,7 +124,13 @@ gate = plain_stage("gate", "Decide whether a round's model is adopted.")
 @round_option
 @click.option("--model", help="Measure this model instead: a folder, a Hub id, RUN or RUN@2.")
 @click.option("--recipe", help="With --model: whose problems and settings (default: quickstart).")
-@click.option("--problems", type=HERE, help="With --model: a file with question and gold.")
+@click.option(
+    "--problems",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="With --model: a benchmark by name, again for each further one, or a file with question "
+    "and gold.",
+)
 @click.option("--samples", type=click.IntRange(1, 9_999), help="With --model: samples per problem.")
 @click.option("--output", type=HERE, help="With --model: the folder to write to.")
 @set_option
@@ -130,7 +140,7 @@ def evaluate(
     round: int | None,
     model: str | None,
     recipe: str | None,
-    problems: Path | None,
+    problems: tuple[str, ...],
     samples: int | None,
     output: Path | None,
     overrides: tuple[str, ...],
@@ -138,12 +148,14 @@ def evaluate(
 ) -> None:
     """Measure a run's model, or any model: Pass@1 and Pass@k.
 
-    With --model, OUTPUT becomes a run folder of no rounds: all commands read it.
+    With --model, OUTPUT becomes a run folder of no rounds: all commands read it. A benchmark is
+    sampled in its own way (`rft benchmarks NAME`), unless --recipe, --samples or --set say how.
 
     \b
     Example:
       rft evaluate runs/quickstart --round 2
       rft evaluate --model runs/quickstart@2 --recipe quickstart --samples 32 --output out
+      rft evaluate --model my-org/my-model --problems math500 --problems aime25 --output out
     """
     if run_folder is not None:
         if model or recipe or problems or samples or output or overrides:
@@ -159,17 +171,13 @@ def evaluate(
     from rft.processes.stopping import Stop
     from rft.recipe.loading import load_recipe
 
-    wanted = load_recipe(recipe or "quickstart").evaluate
     changes = [as_override("model.path", model), "rounds=0", "gate=null", "compare=null"]
-    if problems is not None:
-        changes += [as_override("prepare.test", {"source": str(problems)}), "prepare.dev=null"]
-    if samples is not None:
-        k = [each for each in wanted.k if each <= samples]
-        changes += [f"evaluate.n={samples}", f"evaluate.k={k}"]
+    changes += measured_on(problems, samples, load_recipe(recipe or "quickstart"), recipe is None)
     changes += overrides
     run, _ = begin(recipe or "quickstart", output, tuple(changes))
     refuse_missing(run.recipe.engine.kind)
     stop = Stop(grace).listen()
+    say_sampling(run.recipe, problems)
     with opened(run, recipe or "quickstart", output, tuple(changes)) as (run, stored):
         run = agree(run, stored, update=False, plan_of=loop.plan)
         try:
@@ -177,6 +185,59 @@ def evaluate(
         except ChildFailed as failed:
             raise SystemExit(failed.code) from None
         give(text_report(run))
+
+
+def measured_on(
+    problems: tuple[str, ...], samples: int | None, recipe: "Recipe", by_default: bool
+) -> list[str]:
+    """Give the settings that measure on benchmarks or a file, if any, in place of a recipe's own.
+
+    A benchmark brings its sampling along where nobody named a recipe.
+    """
+    from rft.problems.benchmarks import BENCHMARKS, MAX_TOKENS, TEMPERATURE, TOP_P
+
+    wanted, changes = recipe.evaluate, []
+    n: int | dict[str, int] = wanted.n
+    known = [name for name in problems if name in BENCHMARKS]
+    if len(problems) > 1 and known != list(problems):
+        (other, *_) = (each for each in problems if each not in BENCHMARKS)
+        raise RFTError(
+            f"--problems {clipped(other)}: of several, each has to be a benchmark "
+            f"({', '.join(BENCHMARKS)}); measure a file by itself"
+        )
+    k = wanted.k
+    if known:
+        changes.append(as_override("prepare.test", known))
+        if by_default or isinstance(n, dict):
+            n = {name: BENCHMARKS[name].n for name in known}
+        if by_default:
+            k = (1, 2, 4, 8, 16, 32, 64)
+            changes += [f"evaluate.temperature={TEMPERATURE}", f"evaluate.top_p={TOP_P}"]
+            changes.append(f"evaluate.max_tokens={MAX_TOKENS}")
+    elif problems:
+        changes.append(as_override("prepare.test", {"source": problems[0]}))
+    if problems:
+        changes.append("prepare.dev=null")
+        published = {name: wanted.reference[name] for name in known if name in wanted.reference}
+        changes.append(as_override("evaluate.reference", published))
+    if samples or known:
+        n = samples or n
+        fewest = min(n.values()) if isinstance(n, dict) else n
+        k = tuple(each for each in k if each <= fewest)
+        changes += [as_override("evaluate.n", n), as_override("evaluate.k", k)]
+    return changes
+
+
+def say_sampling(recipe: "Recipe", problems: tuple[str, ...]) -> None:
+    """Say how benchmarks are sampled: nobody who names one has written it down."""
+    how = recipe.evaluate
+    for name in recipe.prepare.benchmarks("test"):
+        if name in problems:
+            say(
+                f"{name}: {how.samples(name)} samples a problem, temperature "
+                f"{how.temperature:g}, top-p {how.top_p:g}, at most {how.max_tokens:,} tokens "
+                "(--samples, --set evaluate.KEY and --recipe change it)"
+            )
 
 
 @click.command(hidden=True)

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Tag, field_validator, model_validator
+from pydantic import Discriminator, Tag, ValidationInfo, field_validator, model_validator
 
-from rft.errors import shown
+from rft.errors import nearest, shown, suggestion
+from rft.problems.benchmarks import BENCHMARKS
 from rft.recipe.section import Count, Name, Section
 
 BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -32,7 +33,7 @@ class Source(Section):
     """One place that problems come from."""
 
     source: Name
-    """bundled:NAME, hub:org/name, or a JSONL or Parquet file or URL."""
+    """bundled:NAME, hub:org/name, a JSONL or Parquet file or URL, or a benchmark like math500."""
     config: Name | None = None
     """Configuration of a Hub data set."""
     split: Name | None = None
@@ -48,6 +49,19 @@ class Source(Section):
     license: Name | None = None
     """The licence of its rows, such as apache-2.0; the card of a Hub data set says it by itself."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _benchmark_is_looked_up(cls, given: Any) -> Any:
+        """Put a benchmark's row in the place of its name; keys beside it count."""
+        if not isinstance(given, Mapping) or not isinstance(name := given.get("source"), str):
+            return given
+        if name not in BENCHMARKS:
+            return given
+        row, more = BENCHMARKS[name].source(), {k: v for k, v in given.items() if k != "source"}
+        if isinstance(more.get("columns"), Mapping):
+            more["columns"] = {**row["columns"], **more["columns"]}
+        return {**row, **more}
+
     @field_validator("source")
     @classmethod
     def _place_is_named(cls, source: str) -> str:
@@ -55,6 +69,9 @@ class Source(Section):
             if source.startswith(prefix) and not form.fullmatch(source):
                 wanted = "bundled:NAME" if prefix == "bundled:" else "hub:org/name"
                 raise ValueError(f"{shown(source)} names no source; write {wanted}")
+        # No benchmark's name is left by now; a file may well be called by a word.
+        if BENCHMARK_NAME.fullmatch(source) and nearest(source.casefold(), BENCHMARKS):
+            raise ValueError(refused_name(source))
         if BARE_HUB_NAME.fullmatch(source) and PurePath(source).suffix not in FILES:
             raise ValueError(
                 f"{source!r} has no prefix; write hub:{source}, or ./{source} for a file"
@@ -66,6 +83,12 @@ class Source(Section):
         if self.source.startswith(("bundled:", "hub:")) and self.split is None:
             raise ValueError(f"{self.source} needs a split, such as split: train")
         return self
+
+
+def refused_name(word: str) -> str:
+    """Say that a word is no benchmark's name, and which name or file may have been meant."""
+    advice = suggestion(word.casefold(), BENCHMARKS, otherwise=f"there are {', '.join(BENCHMARKS)}")
+    return f"{shown(word)} names no benchmark; {advice} (./NAME is a file)"
 
 
 class Holdout(Section):
@@ -99,6 +122,48 @@ def _shape(given: Any) -> str | None:
     return "<many>" if many else "<one>"
 
 
+def _spelled_out(given: Any, split: str) -> Any:
+    """Make sources of plain words: `math500`, `[aime24, math500]`, `{aime: aime24}`, `x.jsonl`.
+
+    A benchmark keeps its name. To learn from one, its split has to be written down: mostly it is
+    the one that is measured on.
+    """
+    if isinstance(given, list) and all(isinstance(each, str) for each in given):
+        for name in given:
+            if name not in BENCHMARKS:
+                raise ValueError(refused_name(name))
+            if given.count(name) > 1:
+                raise ValueError(f"it lists {name} twice; list it once")
+        given = {name: {"source": name} for name in given} or given
+    elif isinstance(given, str) and BENCHMARK_NAME.fullmatch(given):
+        return _spelled_out([given], split)
+    elif isinstance(given, str):
+        given = {"source": given}
+    elif isinstance(given, Mapping) and not any(_is_a_key(name) for name in given):
+        given = {k: {"source": v} if isinstance(v, str) else v for k, v in given.items()}
+    if split == "train":
+        _refuse_unwritten_split(given)
+    return given
+
+
+def _is_a_key(name: Any) -> bool:
+    """Say whether a key is one of a source's, or a misspelled one."""
+    return not isinstance(name, str) or nearest(name, [*Source.model_fields, "holdout"]) is not None
+
+
+def _refuse_unwritten_split(given: Any) -> None:
+    """Refuse to learn from a benchmark by its name alone, which would be from what is measured."""
+    sources = given.values() if _shape(given) == "<many>" else [given]
+    for source in sources:
+        name = source.get("source") if isinstance(source, Mapping) else None
+        if isinstance(name, str) and name in BENCHMARKS and "split" not in source:
+            row = BENCHMARKS[name]
+            raise ValueError(
+                f"{name} is a benchmark, measured on its split {row.split}; to learn from one, "
+                f"write the split too, as in {{source: {name}, split: train}}"
+            )
+
+
 def _expecting(what: str) -> Discriminator:
     return Discriminator(
         _shape, custom_error_type="source_shape", custom_error_message=f"Input should be {what}"
@@ -123,9 +188,14 @@ class Prepare(Section):
     ) = None
     """The problems that decide (gate): source(s), {holdout: N} out of train, or null."""
     test: Annotated[_One | _Many, _expecting("a source or name -> source")]
-    """The benchmarks, which decide nothing: one source, or name -> source."""
+    """The benchmarks, which decide nothing: one source, name -> source, or names: [math500]."""
     refresh: Literal["never", "round"] = "never"
     """Whether each round looks for new training problems in its sources, or the first one only."""
+
+    @field_validator("train", "dev", "test", mode="before")
+    @classmethod
+    def _words_are_sources(cls, given: Any, info: ValidationInfo) -> Any:
+        return _spelled_out(given, str(info.field_name))
 
     @field_validator("train", "dev", "test")
     @classmethod

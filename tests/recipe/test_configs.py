@@ -125,6 +125,7 @@ def test_the_recipes_of_this_release_are_there() -> None:
         "quickstart",
         PAPER,
         "smoke",
+        "smollm2-135m",
     }
 
 

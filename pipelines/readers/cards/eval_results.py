@@ -5,35 +5,23 @@ The form is https://huggingface.co/docs/hub/eval-results; what is not measured w
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 import yaml
 
 from pipelines.readers.cards.page import Manifests
 from rft.measuring.pass_at_k import pass_interval, solved
+from rft.problems.benchmarks import BENCHMARKS
 from rft.recipe import Source
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run
 from rft.seeds import derive
 
-
-class Benchmark(NamedTuple):
-    """A task of a benchmark: the rows of the Hub that make it up."""
-
-    dataset: str
-    config: str | None
-    split: str
-
-
-# The rows -> the task's id in the data set's eval.yaml. The page above links that of gsm8k (its id
-# as in evaleval's description of their converter) and prints that of AIME 2026, whose one split is
-# called train.
-TASKS = {
-    Benchmark("openai/gsm8k", "main", "test"): "gsm8k",
-    Benchmark("MathArena/aime_2026", None, "train"): "MathArena/aime_2026",
-}
+# What makes a benchmark up -> the task's id in the data set's eval.yaml. The page above links that
+# of gsm8k (its id as in evaleval's description of their converter) and prints that of AIME 2026.
+TASKS = {(row.dataset, row.config, row.split): row.task for row in BENCHMARKS.values() if row.task}
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -42,7 +30,7 @@ def write_eval_results(
 ) -> None:
     """Write a file for each benchmark of the Hub that model `number` was measured on, whole."""
     for name, source in run.recipe.prepare.benchmarks("test").items():
-        place = Benchmark(source.source.removeprefix("hub:"), source.config, source.split or "")
+        place = (source.source.removeprefix("hub:"), source.config, source.split or "")
         task = TASKS.get(place) if source.source.startswith("hub:") else None
         answers = measured(data, number, name) if task and is_whole(run, name, source) else None
         if task and answers is not None:
