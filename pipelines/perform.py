@@ -23,6 +23,7 @@ from rft.runs.stages import Accept, Job, Stage
 from rft.sampling import preflight
 from rft.sampling.plan import SamplingStage
 from rft.training.arguments import check_trainer_arguments, refuse_lone_packing
+from rft.training.objectives.apply import objective_of
 
 # A run is one of rounds or one of online training; what only one of the two kinds has.
 OF_ROUNDS = (sample.STAGE, grade.STAGE, filter.STAGE, score.STAGE, selection.STAGE, sft.STAGE)
@@ -162,6 +163,8 @@ def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
         )
     filter.check_rules(recipe.filter)
     recipe.sft.refuse_other_packing()
+    recipe.sft.refuse_other_losses()
+    objective_of(recipe.sft)
     refuse_lone_packing(recipe)
     if recipe.grpo is not None:
         plugins_of(recipe.grpo)

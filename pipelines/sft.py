@@ -22,6 +22,8 @@ from rft.seeds import derive
 from rft.training import policy
 from rft.training.checkpoints import guard, last_checkpoint, silent
 from rft.training.curves import NO_CURVES, spare_training, track_into
+from rft.training.objectives.apply import objective_of, put_in_place
+from rft.training.objectives.nll import Nll
 from rft.training.packing import refuse_leaks
 
 # TRL's and transformers' defaults that decide what is learnt; `sft.args` may replace any.
@@ -38,9 +40,21 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
         "seed": recipe.seed,
         "end": recipe.prompt.end,
         "style": recipe.prompt.style,
-        "sft": recipe.sft.model_dump(mode="json", exclude=EXECUTION),
+        "sft": what_is_learnt(recipe.sft),
         "defaults": DEFAULTS | {"dtype": policy.training_dtype(recipe.sft.lora)},
     }
+
+
+def what_is_learnt(sft: Sft) -> dict[str, Any]:
+    """List the section's settings that a model depends on, with the parameters of its objective.
+
+    Plain likelihood is left out, as by runs that were made before there was a choice.
+    """
+    listed = sft.model_dump(mode="json", exclude=EXECUTION | {"objective"})
+    objective = objective_of(sft)
+    if not isinstance(objective, Nll):
+        listed["objective"] = {objective.name: objective.model_dump(mode="json")}
+    return listed
 
 
 def data_rounds(run: Run, round: int) -> list[int]:
@@ -166,7 +180,9 @@ def make_trainer(
     set_seed(seed)
     loaded = policy.load_policy(model, sft.lora)
     micro = policy.micro_batch(sft)
+    objective = objective_of(sft)
     ours = {
+        "loss_type": objective.loss_type,
         "output_dir": str(checkpoints),
         "num_train_epochs": sft.epochs,
         "per_device_train_batch_size": micro,
@@ -204,6 +220,7 @@ def make_trainer(
     trainer.remove_callback(PrinterCallback)
     if sft.packing:
         refuse_leaks(trainer, targets)
+    put_in_place(objective, trainer)
     return trainer
 
 

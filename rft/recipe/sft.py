@@ -3,10 +3,20 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rft.errors import RFTError
-from rft.recipe.section import Amount, Auto, Count, Few, Name, Open, Section, TokenCount
+from rft.recipe.section import (
+    Amount,
+    Auto,
+    Count,
+    Few,
+    Name,
+    Open,
+    Section,
+    TokenCount,
+    one_method,
+)
 
 # SFTConfig keys that the sft stage sets itself -> the recipe key that decides them, if any does.
 OWN_ARGUMENTS = {
@@ -90,6 +100,10 @@ class Sft(Section):
     """Train the model that was sampled from, or the base again."""
     data: Literal["round", "all"] = "round"
     """Train on this round's selection, or on all rounds'."""
+    objective: Annotated[
+        dict[Name, Open], BeforeValidator(one_method), Field(min_length=1, max_length=1)
+    ] = {"nll": {}}  # noqa: RUF012  pydantic copies it
+    """What is minimised: nll, dft, gem or eaft, as a word or as name -> parameters."""
     epochs: Few = 1
     """How often each sample is seen."""
     batch: Count = 32
@@ -128,6 +142,11 @@ class Sft(Section):
         for name in ("packing_strategy", "padding_free"):
             if name in self.args:
                 raise RFTError(f"sft.args.{name}: set sft.packing instead, which decides it")
+
+    def refuse_other_losses(self) -> None:
+        """Refuse TRL's own word for the objective, which an older run may still have."""
+        if "loss_type" in self.args:
+            raise RFTError("sft.args.loss_type: set sft.objective instead, which decides it")
 
     @model_validator(mode="after")
     def _arguments_are_not_ours(self) -> Self:

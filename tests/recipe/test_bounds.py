@@ -12,6 +12,7 @@ from rft.exploration import PLUGINS
 from rft.recipe import Recipe
 from rft.recipe.loading import load_recipe
 from rft.recipe.yaml12 import LIMITS, parse
+from rft.training.objectives import OBJECTIVES
 from tests.recipe_files import refusal
 
 # What may be as long as a page, and hold what it wants: it becomes a prompt, or a shell's command.
@@ -51,7 +52,12 @@ PLUGIN_SETTINGS = [
     for name, plugin in PLUGINS.items()
     for setting in fields(plugin, f"grpo.plugins.{name}.")
 ]
-SETTINGS = [*fields(Recipe), *PLUGIN_SETTINGS]
+OBJECTIVE_SETTINGS = [
+    setting
+    for name, objective in OBJECTIVES.items()
+    for setting in fields(objective, f"sft.objective.{name}.")
+]
+SETTINGS = [*fields(Recipe), *PLUGIN_SETTINGS, *OBJECTIVE_SETTINGS]
 
 
 def taken(kind: TypeAdapter, value: Any) -> bool:

@@ -75,6 +75,7 @@ QUICKSTART = {
     "sft": {
         "start": "previous",
         "data": "round",
+        "objective": {"nll": {}},
         "epochs": 2,
         "batch": 32,
         "micro_batch": "auto",
