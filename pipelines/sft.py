@@ -12,14 +12,16 @@ from typing import Any
 import polars as pl
 
 from rft.errors import Interrupted, RFTError
+from rft.model_folders.content import folder_digest
 from rft.processes.stopping import Stop
 from rft.prompt import Prompter, open_prompter
-from rft.recipe import Sft
+from rft.recipe import Blend, Sft
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef, base_model, model_before, new_model_folder
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 from rft.training import policy
+from rft.training.blending import write_blend
 from rft.training.checkpoints import guard, last_checkpoint, silent
 from rft.training.curves import NO_CURVES, spare_training, track_into
 from rft.training.objectives.apply import objective_of, put_in_place
@@ -48,13 +50,21 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
 def what_is_learnt(sft: Sft) -> dict[str, Any]:
     """List the section's settings that a model depends on, with the parameters of its objective.
 
-    Plain likelihood is left out, as by runs that were made before there was a choice.
+    Plain likelihood and weights as they are trained are left out, as by runs that were made before
+    there was a choice.
     """
-    listed = sft.model_dump(mode="json", exclude=EXECUTION | {"objective"})
+    listed = sft.model_dump(mode="json", exclude=EXECUTION | {"objective", "blend"})
+    if (how := blend_of(sft)) is not None:
+        listed["blend"] = how.model_dump(mode="json")
     objective = objective_of(sft)
     if not isinstance(objective, Nll):
         listed["objective"] = {objective.name: objective.model_dump(mode="json")}
     return listed
+
+
+def blend_of(sft: Sft) -> Blend | None:
+    """Give the recipe's blend, unless the new model's weights are the trained ones."""
+    return None if sft.blend is None or sft.blend.delta == 1 else sft.blend
 
 
 def data_rounds(run: Run, round: int) -> list[int]:
@@ -65,6 +75,8 @@ def data_rounds(run: Run, round: int) -> list[int]:
 def inputs(run: Run, round: int) -> dict[str, str]:
     """Give the digests of the samples and of the parent model."""
     digests = {"model": parent(run, round).digest}
+    if (how := blend_of(run.recipe.sft)) is not None:
+        digests["anchor"] = anchor_of(run, round, how).digest
     for number in data_rounds(run, round):
         digests[f"selected {number}"] = run.output_digest("select", number, "selected")
         digests[f"rollouts {number}"] = run.output_digest("sample", number, "rollouts")
@@ -99,11 +111,16 @@ def work(job: Job) -> None:
     )
     spare_training(trainer, job.say)
     about = {"round": job.round, "parent": model.digest, "end": prompts.end}
-    with new_model_folder(job.work / "out" / "model", **about) as folder:
+    how = blend_of(run.recipe.sft)
+    made = job.work / ("out/model" if how is None else "trained")
+    with new_model_folder(made, **about) as folder:
         dtype = policy.saved_dtype(model)
         figures = train(trainer, prompts, folder, job.stop, dtype=dtype, say=job.say)
         if run.recipe.keep.optimizer and (last := last_checkpoint(checkpoints)):
             shutil.copytree(last, folder / "checkpoint")
+    if how is not None:
+        del trainer  # what it holds is no longer needed, and two models are to be loaded
+        figures |= blend(job, how, made, about)
     job.outputs["model"] = job.work / "out" / "model"
     job.counts |= {
         "in": len(rows) + dropped,
@@ -119,6 +136,27 @@ def work(job: Job) -> None:
         "learnt_tokens": sum(sum(row["completion_mask"]) for row in targets),
         **figures,
     }
+
+
+def anchor_of(run: Run, round: int, how: Blend) -> ModelRef:
+    """Refer to the model that the trained one is blended with."""
+    return base_model(run) if how.anchor == "base" else parent(run, round)
+
+
+def blend(job: Job, how: Blend, made: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the model between the anchor and the one that was trained, and tell of it."""
+    run, trust = job.run, job.run.recipe.model
+    trained = ModelRef(
+        str(made), folder_digest(made), None, trust.trust_remote_code, trust.allow_pickle
+    )
+    anchor = anchor_of(run, job.round, how)
+    told = how.model_dump(mode="json") | {"trained": trained.digest}
+    with new_model_folder(job.work / "out" / "model", **about, blend=told) as folder:
+        write_blend(folder, anchor, trained, how.delta)
+        if (made / "checkpoint").is_dir():
+            shutil.copytree(made / "checkpoint", folder / "checkpoint")
+    job.say(f"  blended: {how.delta:g} of the way from the {how.anchor}'s weights to the trained")
+    return {"blend": told}
 
 
 def samples(run: Run, round: int) -> pl.DataFrame:

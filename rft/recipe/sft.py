@@ -93,6 +93,21 @@ class Lora(Section):
     """The modules to adapt: all-linear, or their names."""
 
 
+def a_delta(given: Any) -> Any:
+    """Read a number as the delta of a blend."""
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    return {"delta": given} if number else given
+
+
+class Blend(Section):
+    """What becomes of the trained weights: a step back towards those of an earlier model."""
+
+    delta: Annotated[float, Field(gt=0, le=1)]
+    """The new model is anchor + delta * (trained - anchor), weight by weight; 1 is the trained."""
+    anchor: Literal["parent", "base"] = "parent"
+    """The model that training started from, or the base."""
+
+
 class Sft(Section):
     """How the selected samples are trained on."""
 
@@ -122,6 +137,8 @@ class Sft(Section):
     """Put the samples of a forward pass into one row, none seeing another, in place of padding."""
     lora: Lora | None = None
     """Adapters; null is full fine-tuning."""
+    blend: Annotated[Blend, BeforeValidator(a_delta)] | None = None
+    """Blend the trained weights with those of an earlier model; a number is delta."""
     bf16: bool | Auto = "auto"
     """Compute in bfloat16; auto does where the device can."""
     save_every: Count = 20

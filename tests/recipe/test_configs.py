@@ -85,6 +85,7 @@ QUICKSTART = {
         "max_length": 512,
         "packing": False,
         "lora": None,
+        "blend": None,
         "bf16": "auto",
         "save_every": 20,
         "args": {},
