@@ -26,7 +26,7 @@ def cost(run: Run) -> list[str]:
             continue
         seconds += made["seconds"]
         kind = {name: "sampled" for name in SAMPLING} | {"score": "scored"}
-        kind["sft"] = "to learn from, per epoch"
+        kind["train"] = kind["sft"] = "to learn from, per epoch"
         tokens += made["tokens"] if kind.get(stage.name) == "sampled" else 0
         rows.append(
             [

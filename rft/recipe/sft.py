@@ -1,11 +1,12 @@
 """The recipe's `sft` section: what is trained, and how."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rft.errors import RFTError
+from rft.errors import RFTError, shown
 from rft.recipe.section import (
     Amount,
     Auto,
@@ -93,6 +94,9 @@ class Lora(Section):
     """The modules to adapt: all-linear, or their names."""
 
 
+Delta = Annotated[float, Field(gt=0, le=1)]
+
+
 def a_delta(given: Any) -> Any:
     """Read a number as the delta of a blend."""
     number = isinstance(given, int | float) and not isinstance(given, bool)
@@ -102,10 +106,36 @@ def a_delta(given: Any) -> Any:
 class Blend(Section):
     """What becomes of the trained weights: a step back towards those of an earlier model."""
 
-    delta: Annotated[float, Field(gt=0, le=1)]
+    delta: Delta | None = None
     """The new model is anchor + delta * (trained - anchor), weight by weight; 1 is the trained."""
+    search: (
+        Annotated[tuple[Delta, ...], Field(strict=False, min_length=2, max_length=99)] | None
+    ) = None
+    """Or the candidates for delta, of which the best on the dev split is taken."""
+    on: str | None = None
+    """What is the best: pass@K on dev, of evaluate.dev_n samples; ties go to the larger delta."""
     anchor: Literal["parent", "base"] = "parent"
     """The model that training started from, or the base."""
+
+    @property
+    def k(self) -> int:
+        """Give the K of the Pass@K that decides."""
+        assert self.on is not None, "it is given with candidates"
+        return int(self.on.removeprefix("pass@"))
+
+    @model_validator(mode="after")
+    def _one_way_to_delta(self) -> Self:
+        if (self.delta is None) == (self.search is None):
+            raise ValueError("it needs delta, or search, and not both; give one of the two")
+        if (self.search is None) != (self.on is None):
+            raise ValueError(
+                "search needs the metric that decides, such as on: pass@4, and delta has none"
+            )
+        if self.on is not None and not re.fullmatch(r"pass@[1-9][0-9]{0,3}", self.on):
+            raise ValueError(f"on is {shown(self.on)}; write pass@K, such as pass@4")
+        if self.search is not None and list(self.search) != sorted(set(self.search)):
+            raise ValueError(f"search is {shown(self.search)}; list each delta once, rising")
+        return self
 
 
 class Sft(Section):
