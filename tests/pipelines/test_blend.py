@@ -25,7 +25,7 @@ from tests import small_run
 from tests.recipe_files import refusal
 
 SEARCH = "sft.blend={search: [0.001, 1.0], on: pass@2}"
-DEV = ["prepare.dev={holdout: 4}", "evaluate.dev_n=4", "evaluate.max_tokens=64"]
+DEV = ["prepare.dev={holdout: 4}", "evaluate.dev_n=3", "evaluate.max_tokens=48"]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def begun(tmp_path, finished) -> Run:
     save_recipe(run)
     problems = run.read("problems", 0)
     graded = run.read("graded", 1).filter(pl.col("verdict") == "correct").sort("num_tokens")
-    easy = pl.col("problem_id").is_in(graded["problem_id"].unique(maintain_order=True)[:3])
+    easy = pl.col("problem_id").is_in(graded["problem_id"].unique(maintain_order=True)[:2])
     split = pl.when(easy).then(pl.lit("dev")).otherwise("split").alias("split")
     tables.write(run.folder("problems", 0), "problems", problems.with_columns(split))
     small_run.reseal(run, "problems", 0)

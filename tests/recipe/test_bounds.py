@@ -22,7 +22,7 @@ PROSE = {
     *("prompt.few_shot.question", "prompt.few_shot.answer"),
 }
 # What its own check bounds: names that match a pattern, or that a table has.
-CHECKED = {"gate.metric", "stop.plateau.metric", "select.by", "select.noise_by"}
+CHECKED = {"gate.metric", "sft.blend.on", "stop.plateau.metric", "select.by", "select.noise_by"}
 # As sections are.
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 NUMBERS = (10**30, -(10**30), 1e308, -1e308, float("inf"), float("nan"))
