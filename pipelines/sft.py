@@ -35,9 +35,9 @@ DEFAULTS = policy.DEFAULTS | {"loss_type": "nll"}
 # What changes memory and speed but not what is learnt.
 EXECUTION = {"micro_batch", "packing", "save_every"}
 
-# What the manifest of a model says of its training, whichever stage that was.
+# What the manifest of a model says of a training that another stage did.
 LEARNT = (
-    *("seeds", "model", "roles", "tokens", "learnt_tokens"),
+    *("model", "roles", "tokens", "learnt_tokens"),
     *("steps", "loss", "losses", "micro_batch"),
 )
 # What the mark of a model says beside its digest.

@@ -16,6 +16,7 @@ from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Model, Prompt, Sft
 from rft.runs.models import new_model_folder, resolve
 from rft.training.objectives import OBJECTIVES
+from tests.command import ROOT
 
 TINY = bundled("data") / "tiny"
 # Of unequal lengths, so that micro-batches hold unequal numbers of tokens; some are unlikely.
@@ -145,7 +146,11 @@ def test_an_entropy_that_rounding_made_negative_is_none():
     assert losses.tolist() == [0.0, 1.0]
 
 
-def test_each_says_where_it_comes_from():
-    for name, kind in OBJECTIVES.items():
+def test_each_says_where_it_comes_from_and_has_a_row_in_the_table_of_methods():
+    _, _, page = (ROOT / "METHODS.md").read_text().partition("\n# Objectives of fine-tuning\n")
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| `")]
+    assert [row[1].strip(" `") for row in rows] == list(OBJECTIVES)
+    for row, (name, kind) in zip(rows, OBJECTIVES.items(), strict=True):
         assert kind.name == name
-        assert name == "nll" or kind.arxiv in (kind.__doc__ or "")
+        assert row[3].strip() == kind.arxiv
+        assert kind.arxiv in (kind.__doc__ or "")
