@@ -7,7 +7,19 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines import evaluate, filter, gate, grade, grpo, prepare, sample, score, selection, sft
+from pipelines import (
+    blend,
+    evaluate,
+    filter,
+    gate,
+    grade,
+    grpo,
+    prepare,
+    sample,
+    score,
+    selection,
+    sft,
+)
 from pipelines.children import in_child
 from rft.engines import refuse_missing
 from rft.errors import RFTError
@@ -17,15 +29,20 @@ from rft.processes.stopping import Stop
 from rft.recipe import Recipe
 from rft.runs import stages
 from rft.runs.folder import Run, open_run, save_recipe
-from rft.runs.models import adopted, is_there
+from rft.runs.models import adopted, is_model, is_there
 from rft.runs.retention import prune
 from rft.runs.stages import Accept, Job, Stage
 from rft.sampling import preflight
 from rft.sampling.plan import SamplingStage
 from rft.training.arguments import check_trainer_arguments, refuse_lone_packing
+from rft.training.objectives.apply import objective_of
 
 # A run is one of rounds or one of online training; what only one of the two kinds has.
-OF_ROUNDS = (sample.STAGE, grade.STAGE, filter.STAGE, score.STAGE, selection.STAGE, sft.STAGE)
+SEARCHING = (sft.TRAIN, blend.STAGE)
+OF_ROUNDS = (
+    *(sample.STAGE, grade.STAGE, filter.STAGE, score.STAGE, selection.STAGE),
+    *(*SEARCHING, sft.STAGE),
+)
 ONLINE = (grpo.STAGE,)
 STAGES = {
     stage.name: stage for stage in (prepare.STAGE, *OF_ROUNDS, *ONLINE, evaluate.STAGE, gate.STAGE)
@@ -44,6 +61,8 @@ def do(stage: Stage, run: Run, round: int, stop: Stop, say: Callable[[str], None
     say(f"round {round}: {stage.name}" if round else f"base: {stage.name}")
     for number in models_for(stage, run, round):
         remake(run, number, stop, say)
+    if needs_trained(stage, run):
+        retrain(run, round, stop, say)
     if stage.name in LIGHT:
         stages.perform(Job(run, stage, round, stop, say))
     else:
@@ -58,10 +77,36 @@ def models_for(stage: Stage, run: Run, round: int) -> list[int]:
     if stage is evaluate.STAGE:
         return [round]
     if stage in (sample.STAGE, score.STAGE) or (
-        stage is sft.STAGE and run.recipe.sft.start == "previous"
+        stage in (*SEARCHING, sft.STAGE) and run.recipe.sft.start == "previous"
     ):
         return [adopted(run, round - 1)]
     return []
+
+
+def needs_trained(stage: Stage, run: Run) -> bool:
+    """Say whether a stage reads what `train` has left, and has not removed."""
+    return run.recipe.searches and stage in (blend.STAGE, sft.STAGE)
+
+
+def retrain(run: Run, round: int, stop: Stop, say: Callable[[str], None]) -> None:
+    """Train again what a round's model is a blend of, where that was removed."""
+    made = run.manifest(sft.TRAIN.name, round)
+    if made is None or is_model(run.folder("trained", round)):
+        return
+    say(f"what model {round} is a blend of was removed: trained again")
+    again(sft.TRAIN, run, round, "trained", stop)
+
+
+def again(stage: Stage, run: Run, round: int, output: str, stop: Stop) -> None:
+    """Do a stage again for an output that was removed, which has to come out the same."""
+    before = run.output_digest(stage.name, round, output)
+    run.put_away([run.manifest_path(stage.name, round)])
+    in_child(stage.name, run, round, stop)
+    if run.output_digest(stage.name, round, output) != before:
+        raise RFTError(
+            f"{run.path}: model {round}, trained again, is not the same to the bit (accelerators "
+            "are not), so what follows from it is out of date; `rft run --update` redoes that"
+        )
 
 
 def remake(run: Run, number: int, stop: Stop, say: Callable[[str], None]) -> None:
@@ -72,14 +117,9 @@ def remake(run: Run, number: int, stop: Stop, say: Callable[[str], None]) -> Non
     for parent in models_for(maker, run, number):
         remake(run, parent, stop, say)
     say(f"model {number} was removed (keep.models: {run.recipe.keep.models}): trained again")
-    before = run.output_digest(maker.name, number, "model")
-    run.put_away([run.manifest_path(maker.name, number)])
-    in_child(maker.name, run, number, stop)
-    if run.output_digest(maker.name, number, "model") != before:
-        raise RFTError(
-            f"{run.path}: model {number}, trained again, is not the same to the bit (accelerators "
-            "are not), so what follows from it is out of date; `rft run --update` redoes that"
-        )
+    if needs_trained(maker, run):
+        retrain(run, number, stop, say)
+    again(maker, run, number, "model", stop)
 
 
 def probe(recipe: Recipe, stop: Stop) -> Forecast:
@@ -162,6 +202,8 @@ def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
         )
     filter.check_rules(recipe.filter)
     recipe.sft.refuse_other_packing()
+    recipe.sft.refuse_other_losses()
+    objective_of(recipe.sft)
     refuse_lone_packing(recipe)
     if recipe.grpo is not None:
         plugins_of(recipe.grpo)
@@ -177,6 +219,11 @@ def refuse_absent(stage: Stage, run: Run) -> None:
             f"{run.path}: a run of {kind} has no stage `{stage.name}`; "
             f"`rft {run.command} {run.path}` goes on with it"
         )
+    if stage in SEARCHING and not run.recipe.searches:
+        raise RFTError(
+            f"{run.path}: the recipe has no sft.blend.search, and a run without it no stage "
+            f"`{stage.name}`; `rft {run.command} {run.path}` goes on with it"
+        )
 
 
 def refuse_removed(stage: Stage, run: Run, round: int) -> None:
@@ -187,3 +234,9 @@ def refuse_removed(stage: Stage, run: Run, round: int) -> None:
                 f"{run.path}: model {number} was removed (keep.models); "
                 f"`rft {run.command} {run.path}` trains it again where it is needed"
             )
+    gone = needs_trained(stage, run) and not is_model(run.folder("trained", round))
+    if gone and run.manifest(sft.TRAIN.name, round):
+        raise RFTError(
+            f"{run.path}: what model {round} is a blend of was removed; "
+            f"`rft {run.command} {run.path}` trains it again where it is needed"
+        )

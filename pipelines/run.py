@@ -9,6 +9,8 @@
     filter      apply the rules, in order
     score       compute exact statistics where sampling recorded none, if `select` ranks by them
     select      pick what to train on: what explores most, and a pinch of noise
+    train       fine-tune, and            (these two only where `sft.blend` searches
+    blend       find the best blend on dev, of which sft then makes model r)
     sft         fine-tune: model r         (online training has `grpo` in place of sample to sft)
     evaluate    measure model r
     gate        adopt it, unless it is surely worse on dev than an adopted one
@@ -19,7 +21,19 @@ that it has loaded anyway: rft/sampling/preflight.py.
 
 from collections.abc import Callable, Iterator
 
-from pipelines import evaluate, filter, gate, grade, grpo, prepare, sample, score, selection, sft
+from pipelines import (
+    blend,
+    evaluate,
+    filter,
+    gate,
+    grade,
+    grpo,
+    prepare,
+    sample,
+    score,
+    selection,
+    sft,
+)
 from pipelines.children import LimitReached
 from pipelines.perform import do
 from rft.ending import Ending, ending, out_of_budget
@@ -51,6 +65,9 @@ def walk(run: Run, rounds: int) -> Iterator[tuple[int, Stage]]:
             if may_lack(recipe):
                 yield round, score.STAGE
             yield round, selection.STAGE
+            if recipe.searches:
+                yield round, sft.TRAIN
+                yield round, blend.STAGE
             yield round, sft.STAGE
         yield round, evaluate.STAGE
         if recipe.gate is not None:

@@ -1,6 +1,7 @@
 """Fine-tune on the selected samples with TRL's SFTTrainer: prompt + response + end, nothing else.
 
-Reads selected and rollouts, and the model of the round before; writes model r.
+Reads selected and rollouts, and the model of the round before; writes model r. Where the recipe
+searches for a blend, there are two stages here: `train` learns, `sft` blends as `blend` chose.
 """
 
 import math
@@ -12,16 +13,20 @@ from typing import Any
 import polars as pl
 
 from rft.errors import Interrupted, RFTError
+from rft.model_folders.content import folder_digest, read_mark
 from rft.processes.stopping import Stop
 from rft.prompt import Prompter, open_prompter
-from rft.recipe import Sft
-from rft.runs.folder import Run
-from rft.runs.models import ModelRef, base_model, model_before, new_model_folder
+from rft.recipe import Blend, Sft
+from rft.runs.folder import NotReady, Run
+from rft.runs.models import ModelRef, new_model_folder
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 from rft.training import policy
+from rft.training.blending import anchor_of, parent, trained_at, write_blend
 from rft.training.checkpoints import guard, last_checkpoint, silent
 from rft.training.curves import NO_CURVES, spare_training, track_into
+from rft.training.objectives.apply import objective_of, put_in_place
+from rft.training.objectives.nll import Nll
 from rft.training.packing import refuse_leaks
 
 # TRL's and transformers' defaults that decide what is learnt; `sft.args` may replace any.
@@ -30,17 +35,52 @@ DEFAULTS = policy.DEFAULTS | {"loss_type": "nll"}
 # What changes memory and speed but not what is learnt.
 EXECUTION = {"micro_batch", "packing", "save_every"}
 
+# What the manifest of a model says of a training that another stage did.
+LEARNT = (
+    *("model", "roles", "tokens", "learnt_tokens"),
+    *("steps", "loss", "losses", "micro_batch"),
+)
+# What the mark of a model says beside its digest.
+ABOUT = ("round", "parent", "end")
 
-def settings(run: Run, _round: int) -> dict[str, Any]:
+
+def settings(run: Run, round: int) -> dict[str, Any]:
     """List what the new model depends on, data and parent aside."""
+    listed = training_settings(run, round)
+    if (how := blend_of(run.recipe.sft)) is not None:
+        # Of a search only what was chosen counts: it is an input.
+        blend = how.model_dump(mode="json", exclude_none=True, exclude={"search", "on"})
+        listed["sft"] |= {"blend": blend}
+    return listed
+
+
+def training_settings(run: Run, _round: int) -> dict[str, Any]:
+    """List what the trained weights depend on, data and parent aside."""
     recipe = run.recipe
     return {
         "seed": recipe.seed,
         "end": recipe.prompt.end,
         "style": recipe.prompt.style,
-        "sft": recipe.sft.model_dump(mode="json", exclude=EXECUTION),
+        "sft": what_is_learnt(recipe.sft),
         "defaults": DEFAULTS | {"dtype": policy.training_dtype(recipe.sft.lora)},
     }
+
+
+def what_is_learnt(sft: Sft) -> dict[str, Any]:
+    """List the section's settings that training depends on, with its objective's parameters.
+
+    Plain likelihood is left out, as by runs that were made before there was a choice.
+    """
+    listed = sft.model_dump(mode="json", exclude=EXECUTION | {"objective", "blend"})
+    objective = objective_of(sft)
+    if not isinstance(objective, Nll):
+        listed["objective"] = {objective.name: objective.model_dump(mode="json")}
+    return listed
+
+
+def blend_of(sft: Sft) -> Blend | None:
+    """Give the recipe's blend, unless the new model's weights are the trained ones."""
+    return None if sft.blend is None or sft.blend.delta == 1 else sft.blend
 
 
 def data_rounds(run: Run, round: int) -> list[int]:
@@ -49,6 +89,17 @@ def data_rounds(run: Run, round: int) -> list[int]:
 
 
 def inputs(run: Run, round: int) -> dict[str, str]:
+    """Give the digests of the samples, of the parent model, and of what is blended."""
+    digests = training_inputs(run, round)
+    if (how := blend_of(run.recipe.sft)) is not None:
+        digests["anchor"] = anchor_of(run, round, how).digest
+    if run.recipe.searches:
+        digests["trained"] = run.output_digest("train", round, "trained")
+        digests["delta"] = str(chosen(run, round))
+    return digests
+
+
+def training_inputs(run: Run, round: int) -> dict[str, str]:
     """Give the digests of the samples and of the parent model."""
     digests = {"model": parent(run, round).digest}
     for number in data_rounds(run, round):
@@ -57,13 +108,40 @@ def inputs(run: Run, round: int) -> dict[str, str]:
     return digests
 
 
-def parent(run: Run, round: int) -> ModelRef:
-    """Refer to the model that training starts from."""
-    return base_model(run) if run.recipe.sft.start == "base" else model_before(run, round)
+def chosen(run: Run, round: int) -> float:
+    """Give the delta that is best on dev."""
+    choice = run.manifest("blend", round)
+    if choice is None:
+        raise NotReady(f"{run.path}: round {round} has no finished `blend`; run that first")
+    return float(choice["delta"])
 
 
 def work(job: Job) -> None:
-    """Train model r, going on from the last whole checkpoint if there is one."""
+    """Make model r: train it, and blend it where the recipe says so."""
+    run, how, made = job.run, blend_of(job.run.recipe.sft), job.work / "out" / "model"
+    if how is None:
+        fine_tune(job, made)
+    elif how.delta is not None:
+        fine_tune(job, job.work / "trained")
+        blend(job, how, job.work / "trained", made, how.delta)
+    else:
+        job.claim()
+        learnt = run.manifest("train", job.round)
+        assert learnt is not None, "its output is an input"
+        job.counts |= learnt["counts"]
+        job.notes |= {name: learnt[name] for name in LEARNT}
+        blend(job, how, run.folder("trained", job.round), made, chosen(run, job.round))
+    job.outputs["model"] = made
+
+
+def work_of_training(job: Job) -> None:
+    """Train what is to be blended."""
+    fine_tune(job, job.work / "out" / "trained")
+    job.outputs["trained"] = job.work / "out" / "trained"
+
+
+def fine_tune(job: Job, made: Path) -> None:
+    """Train a model, going on from the last whole checkpoint if there is one."""
     run, model = job.run, parent(job.run, job.round)
     policy.first_device()
     prompts = open_prompter(model, run.recipe.prompt)
@@ -85,12 +163,11 @@ def work(job: Job) -> None:
     )
     spare_training(trainer, job.say)
     about = {"round": job.round, "parent": model.digest, "end": prompts.end}
-    with new_model_folder(job.work / "out" / "model", **about) as folder:
+    with new_model_folder(made, **about) as folder:
         dtype = policy.saved_dtype(model)
         figures = train(trainer, prompts, folder, job.stop, dtype=dtype, say=job.say)
         if run.recipe.keep.optimizer and (last := last_checkpoint(checkpoints)):
             shutil.copytree(last, folder / "checkpoint")
-    job.outputs["model"] = job.work / "out" / "model"
     job.counts |= {
         "in": len(rows) + dropped,
         "trained": len(rows),
@@ -105,6 +182,20 @@ def work(job: Job) -> None:
         "learnt_tokens": sum(sum(row["completion_mask"]) for row in targets),
         **figures,
     }
+
+
+def blend(job: Job, how: Blend, trained: Path, made: Path, delta: float) -> None:
+    """Write the model between the anchor and the one that was trained, and tell of it."""
+    end = trained_at(job.run, trained, folder_digest(trained))
+    anchor = anchor_of(job.run, job.round, how)
+    told = {"delta": delta, "anchor": how.anchor, "trained": end.digest}
+    about = {name: value for name, value in (read_mark(trained) or {}).items() if name in ABOUT}
+    with new_model_folder(made, **about, blend=told) as folder:
+        write_blend(folder, anchor, end, delta)
+        if (trained / "checkpoint").is_dir():
+            shutil.copytree(trained / "checkpoint", folder / "checkpoint")
+    job.notes["blend"] = told
+    job.say(f"  blended: {delta:g} of the way from the {how.anchor}'s weights to the trained")
 
 
 def samples(run: Run, round: int) -> pl.DataFrame:
@@ -166,7 +257,9 @@ def make_trainer(
     set_seed(seed)
     loaded = policy.load_policy(model, sft.lora)
     micro = policy.micro_batch(sft)
+    objective = objective_of(sft)
     ours = {
+        "loss_type": objective.loss_type,
         "output_dir": str(checkpoints),
         "num_train_epochs": sft.epochs,
         "per_device_train_batch_size": micro,
@@ -204,6 +297,7 @@ def make_trainer(
     trainer.remove_callback(PrinterCallback)
     if sft.packing:
         refuse_leaks(trainer, targets)
+    put_in_place(objective, trainer)
     return trainer
 
 
@@ -235,3 +329,5 @@ def train(
 
 
 STAGE = Stage("sft", settings, inputs, work)
+# Before `blend`, which searches for the best delta by sampling, in another process.
+TRAIN = Stage("train", training_settings, training_inputs, work_of_training)

@@ -22,6 +22,7 @@ WRITERS = {
     "scored": "score",
     "selected": "select",
     "passed_over": "select",
+    "trained": "train",
     "evaluations": "evaluate",
 }
 

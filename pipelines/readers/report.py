@@ -11,6 +11,7 @@ from pipelines.readers.layout import NOTHING, entry
 from pipelines.readers.report_cost import cost, foretold, sampling
 from pipelines.readers.report_online import online
 from pipelines.readers.report_rounds import (
+    blending,
     exploration,
     funnel,
     provenance,
@@ -37,6 +38,7 @@ def text_report(run: Run) -> str:
         "Stopping": stopping(run),
         "Entropy and branching": exploration(run),
         "Selected against the pool": selection(run),
+        "Blended weights": blending(run),
         "Cost": cost(run),
         "Sampling": sampling(run),
         "Forecast and actual": foretold(run),

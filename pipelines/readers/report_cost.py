@@ -26,7 +26,7 @@ def cost(run: Run) -> list[str]:
             continue
         seconds += made["seconds"]
         kind = {name: "sampled" for name in SAMPLING} | {"score": "scored"}
-        kind["sft"] = "to learn from, per epoch"
+        kind["train"] = kind["sft"] = "to learn from, per epoch"
         tokens += made["tokens"] if kind.get(stage.name) == "sampled" else 0
         rows.append(
             [
@@ -172,18 +172,25 @@ def foretold(run: Run) -> list[str]:
     for what, foreseen_of, path in sampled if later else ():
         value, actual = len(later) * foreseen_of.value, f"{add(*path, rounds=later):,.0f}"
         rows.append([f"{what}, later", f"{value:,.0f}", actual, "at round 1's rates"])
-    seconds = {name: span(add(name, "sampling_seconds")) for name in ("sample", "evaluate")}
-    measured = f"{add('evaluate', 'tokens'):,.0f}"
+    # What a search for a blend takes is training and evaluation to whoever waits for it.
+    trained = add("train", "seconds") + add("sft", "seconds")
+    measured = f"{add('evaluate', 'tokens') + add('blend', 'tokens'):,.0f}"
+    drawn = add("evaluate", "sampling_seconds") + add("blend", "sampling_seconds")
 
     def time(hours: float) -> str:
         return span(hours * 3600)
 
     rows += [
         ["tokens to evaluate", f"{ahead.evaluation_tokens:,.0f}", measured, ""],
-        ["sampling", f"up to {time(ahead.sampling_hours)}", seconds["sample"], ""],
+        [
+            "sampling",
+            f"up to {time(ahead.sampling_hours)}",
+            span(add("sample", "sampling_seconds")),
+            "",
+        ],
         ["grading", time(ahead.grading_hours), span(add("grade", "seconds")), "whole stage"],
-        ["training", time(ahead.training_hours), span(add("sft", "seconds")), "whole stage"],
-        ["evaluation", f"up to {time(ahead.evaluation_hours)}", seconds["evaluate"], ""],
+        ["training", time(ahead.training_hours), span(trained), "whole stage"],
+        ["evaluation", f"up to {time(ahead.evaluation_hours)}", span(drawn), ""],
     ]
     return [
         f"  From {ahead.probes} probe rollouts of the base, before anything was spent; times are",

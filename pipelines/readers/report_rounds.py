@@ -261,6 +261,34 @@ def selection(run: Run) -> list[str]:
     return ["  Mean (median) over samples; a pass rate is over all samples of the round.", *lines]
 
 
+# Blends -------------------------------------------------------------------------------------------
+
+
+def blending(run: Run) -> list[str]:
+    """Write how each round's weights were blended, and what its candidates solved on dev."""
+    rows = [["round", "anchor", "delta", "on dev", "95% interval", ""]]
+    for round, made in rounds_with(run, run.recipe.maker):
+        if (blend := made.get("blend")) is None:
+            continue
+        first, choice = [f"{round}", blend["anchor"]], sound(run, "blend", round)
+        if choice is None:
+            rows.append([*first, f"{blend['delta']:g}", NOTHING, NOTHING, ""])
+            continue
+        for each in choice["candidates"]:
+            seen = f"{choice['metric']} {percent(each['value'])}"
+            interval = f"[{percent(each['low'])}, {percent(each['high'])}]"
+            taken = "taken" * (each["delta"] == blend["delta"])
+            rows.append([*first, f"{each['delta']:g}", seen, interval, taken])
+            first = ["", ""]
+    if len(rows) == 1:
+        return []
+    return [
+        "  New weights are anchor + delta (trained - anchor). The best of several is measured too",
+        "  high by its luck on dev; `evaluate` draws its answers anew.",
+        *table("llrrll", rows),
+    ]
+
+
 # Origin -------------------------------------------------------------------------------------------
 
 

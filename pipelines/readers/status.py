@@ -31,7 +31,7 @@ VERSION = 1
 ASIDE = ("cleaned", "removed", "stale", "round", "refused", "notify_failed", "track_failed")
 
 # Stages whose tokens the run drew itself.
-SAMPLING = ("sample", "evaluate", "grpo")
+SAMPLING = ("sample", "blend", "evaluate", "grpo")
 
 
 def status(run: Run) -> dict[str, Any]:

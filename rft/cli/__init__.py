@@ -22,6 +22,8 @@ COMMANDS = [
     rows.filter_,
     rows.score,
     rows.select,
+    stages.train,
+    stages.blend,
     stages.sft,
     stages.evaluate,
     stages.gate,

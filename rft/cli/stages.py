@@ -115,6 +115,8 @@ def plain_stage(name: str, does: str) -> click.Command:
     return command
 
 
+train = plain_stage("train", "Train what a round's blend is made of, where its delta is searched.")
+blend = plain_stage("blend", "Measure a round's blends on dev, and choose one.")
 sft = plain_stage("sft", "Fine-tune on a round's selected samples.")
 gate = plain_stage("gate", "Decide whether a round's model is adopted.")
 
@@ -258,7 +260,7 @@ def preflight(run_folder: Path, grace: float) -> None:
 
 @click.command(hidden=True)
 @click.argument("run_folder", type=HERE)
-@click.argument("name", type=click.Choice(["sample", "evaluate"]))
+@click.argument("name", type=click.Choice(["sample", "blend", "evaluate"]))
 @click.option("--round", type=ROUND, required=True)
 @click.option("--slot", type=ROUND, required=True)
 @click.option("--of", "workers", type=ROUND, required=True)

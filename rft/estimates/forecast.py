@@ -85,6 +85,12 @@ class Forecast:
         )
 
 
+def candidates(recipe: Recipe) -> int:
+    """Count the blends of a round's weights that are measured on dev before one is chosen."""
+    search = recipe.sft.blend.search if recipe.sft.blend else None
+    return len(search or ())
+
+
 def forecast(
     recipe: Recipe,
     probes: Probes,
@@ -105,7 +111,7 @@ def forecast(
     )
     each = max(speed.tokens_per_second, 1e-9) * 3600
     tokens = rounds * spent.tokens.value
-    answers = measured["dev"] * (rounds + 1) + measured["test"] * (
+    answers = measured["dev"] * (rounds * (1 + candidates(recipe)) + 1) + measured["test"] * (
         rounds + 1 if recipe.evaluate.test == "every_round" else min(rounds, 1) + 1
     )
     measuring = answers * mean(probes.evaluated or lengths)

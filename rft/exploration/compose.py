@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from itertools import permutations
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-
-from rft.errors import RFTError, shown, suggestion
+from rft.errors import RFTError, suggestion
 from rft.exploration import PLUGINS
 from rft.exploration.plugin import Plugin
 from rft.recipe import Grpo
+from rft.recipe.parameters import read_parameters
 
 # Losses whose policy term is TRL's clipped surrogate, which `replace` takes the place of.
 SURROGATES = ("grpo", "bnpo", "dr_grpo", "dapo")
@@ -58,25 +56,7 @@ def _made(name: str, parameters: dict[str, Any]) -> Plugin:
     if name not in PLUGINS:
         advice = suggestion(name, PLUGINS, otherwise="`rft grpo --list` lists them")
         raise RFTError(f'grpo.plugins: there is no "{name}"; {advice}')
-    kind = PLUGINS[name]
-    try:
-        return kind.model_validate(parameters)
-    except ValidationError as error:
-        raise RFTError(_complaint(kind, error.errors(include_url=False)[0])) from None
-
-
-def _complaint(kind: type[Plugin], detail: ErrorDetails) -> str:
-    place = ".".join(["grpo.plugins", kind.name, *map(str, detail["loc"])])
-    known = ", ".join(kind.model_fields)
-    if detail["type"] == "extra_forbidden":
-        name, fields = str(detail["loc"][0]), kind.model_fields
-        return f"{place}: unknown; {suggestion(name, fields, otherwise=f'it has {known}')}"
-    if detail["type"] == "missing":
-        return f"{place}: missing; it has no default"
-    reason = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "value_error":
-        return f"{place}: {reason}"
-    return f"{place}: {shown(detail['input'])}: {reason[0].lower()}{reason[1:]}"
+    return read_parameters(PLUGINS[name], parameters, f"grpo.plugins.{name}")
 
 
 def _alone(plugin: Plugin, grpo: Grpo) -> str | None:

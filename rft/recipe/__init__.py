@@ -8,9 +8,10 @@ from rft.recipe.prepare import Columns, Holdout, Prepare, Source
 from rft.recipe.recipe import Grade, Keep, Recipe, Score
 from rft.recipe.sample import Example, Model, Prompt, Sample, Statistics, Until
 from rft.recipe.selection import Select
-from rft.recipe.sft import Lora, Sft
+from rft.recipe.sft import Blend, Lora, Sft
 
 __all__ = [
+    "Blend",
     "Claim",
     "Columns",
     "Compare",

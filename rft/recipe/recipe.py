@@ -112,6 +112,12 @@ class Recipe(Section):
         """Name the stage that makes a model, which is the name of that section."""
         return "grpo" if self.grpo else "sft"
 
+    @property
+    def searches(self) -> bool:
+        """Say whether each round's weights are blended as is best on the dev split."""
+        blend = None if self.grpo else self.sft.blend
+        return blend is not None and blend.search is not None
+
     @model_validator(mode="after")
     def _online_training_is_one_round(self) -> Self:
         if self.grpo is not None and self.rounds > 1:
@@ -174,6 +180,29 @@ class Recipe(Section):
             raise ValueError(
                 f"stop.plateau.metric is {plateau.metric} and evaluate.dev_n is "
                 f"{self.evaluate.dev_n}, but Pass@k needs at least k samples; raise evaluate.dev_n"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _blends_can_be_measured(self) -> Self:
+        if not self.searches:
+            return self
+        blend = self.sft.blend
+        assert blend is not None
+        if self.prepare.dev is None:
+            raise ValueError(
+                "sft.blend.search chooses on the dev split, and prepare.dev is null; set "
+                "sft.blend to a number, or add dev problems such as prepare.dev: {holdout: 300}"
+            )
+        if blend.k > self.evaluate.dev_n:
+            raise ValueError(
+                f"sft.blend.on is {blend.on} and evaluate.dev_n is {self.evaluate.dev_n}, but "
+                "Pass@k needs at least k samples; raise evaluate.dev_n"
+            )
+        if not self.engine.traits.draws:
+            raise ValueError(
+                f"engine.kind is {self.engine.kind}, and what the candidates of sft.blend.search "
+                "answer was never recorded; set sft.blend to a number"
             )
         return self
 

@@ -79,3 +79,8 @@ def empty_is_nothing(given: Any) -> Any:
     if isinstance(given, Mapping):
         return {name: {} if value is None else value for name, value in given.items()}
     return given
+
+
+def one_method(given: Any) -> Any:
+    """Read `name` as `{name: {}}`, a method with its defaults."""
+    return empty_is_nothing({given: None} if isinstance(given, str) else given)

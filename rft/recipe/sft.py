@@ -1,12 +1,23 @@
 """The recipe's `sft` section: what is trained, and how."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from rft.errors import RFTError
-from rft.recipe.section import Amount, Auto, Count, Few, Name, Open, Section, TokenCount
+from rft.errors import RFTError, shown
+from rft.recipe.section import (
+    Amount,
+    Auto,
+    Count,
+    Few,
+    Name,
+    Open,
+    Section,
+    TokenCount,
+    one_method,
+)
 
 # SFTConfig keys that the sft stage sets itself -> the recipe key that decides them, if any does.
 OWN_ARGUMENTS = {
@@ -83,6 +94,50 @@ class Lora(Section):
     """The modules to adapt: all-linear, or their names."""
 
 
+Delta = Annotated[float, Field(gt=0, le=1)]
+
+
+def a_delta(given: Any) -> Any:
+    """Read a number as the delta of a blend."""
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    return {"delta": given} if number else given
+
+
+class Blend(Section):
+    """What becomes of the trained weights: a step back towards those of an earlier model."""
+
+    delta: Delta | None = None
+    """The new model is anchor + delta * (trained - anchor), weight by weight; 1 is the trained."""
+    search: (
+        Annotated[tuple[Delta, ...], Field(strict=False, min_length=2, max_length=99)] | None
+    ) = None
+    """Or the candidates for delta, of which the best on the dev split is taken."""
+    on: str | None = None
+    """What is the best: pass@K on dev, of evaluate.dev_n samples; ties go to the larger delta."""
+    anchor: Literal["parent", "base"] = "parent"
+    """The model that training started from, or the base."""
+
+    @property
+    def k(self) -> int:
+        """Give the K of the Pass@K that decides."""
+        assert self.on is not None, "it is given with candidates"
+        return int(self.on.removeprefix("pass@"))
+
+    @model_validator(mode="after")
+    def _one_way_to_delta(self) -> Self:
+        if (self.delta is None) == (self.search is None):
+            raise ValueError("it needs delta, or search, and not both; give one of the two")
+        if (self.search is None) != (self.on is None):
+            raise ValueError(
+                "search needs the metric that decides, such as on: pass@4, and delta has none"
+            )
+        if self.on is not None and not re.fullmatch(r"pass@[1-9][0-9]{0,3}", self.on):
+            raise ValueError(f"on is {shown(self.on)}; write pass@K, such as pass@4")
+        if self.search is not None and list(self.search) != sorted(set(self.search)):
+            raise ValueError(f"search is {shown(self.search)}; list each delta once, rising")
+        return self
+
+
 class Sft(Section):
     """How the selected samples are trained on."""
 
@@ -90,6 +145,10 @@ class Sft(Section):
     """Train the model that was sampled from, or the base again."""
     data: Literal["round", "all"] = "round"
     """Train on this round's selection, or on all rounds'."""
+    objective: Annotated[
+        dict[Name, Open], BeforeValidator(one_method), Field(min_length=1, max_length=1)
+    ] = {"nll": {}}  # noqa: RUF012  pydantic copies it
+    """What is minimised: nll, dft, gem or eaft, as a word or as name -> parameters."""
     epochs: Few = 1
     """How often each sample is seen."""
     batch: Count = 32
@@ -108,6 +167,8 @@ class Sft(Section):
     """Put the samples of a forward pass into one row, none seeing another, in place of padding."""
     lora: Lora | None = None
     """Adapters; null is full fine-tuning."""
+    blend: Annotated[Blend, BeforeValidator(a_delta)] | None = None
+    """Blend the trained weights with those of an earlier model; a number is delta."""
     bf16: bool | Auto = "auto"
     """Compute in bfloat16; auto does where the device can."""
     save_every: Count = 20
@@ -128,6 +189,11 @@ class Sft(Section):
         for name in ("packing_strategy", "padding_free"):
             if name in self.args:
                 raise RFTError(f"sft.args.{name}: set sft.packing instead, which decides it")
+
+    def refuse_other_losses(self) -> None:
+        """Refuse TRL's own word for the objective, which an older run may still have."""
+        if "loss_type" in self.args:
+            raise RFTError("sft.args.loss_type: set sft.objective instead, which decides it")
 
     @model_validator(mode="after")
     def _arguments_are_not_ours(self) -> Self:

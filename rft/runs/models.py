@@ -259,7 +259,12 @@ def made_model(run: Run, round: int) -> ModelRef:
 
 def is_there(run: Run, round: int) -> bool:
     """Say whether model `round` can be loaded."""
-    return round == 0 or (run.model_folder(round) / MARK).is_file()
+    return round == 0 or is_model(run.model_folder(round))
+
+
+def is_model(folder: Path) -> bool:
+    """Say whether a folder of ours is a model, whole."""
+    return (folder / MARK).is_file()
 
 
 def model_before(run: Run, round: int) -> ModelRef:

@@ -1,6 +1,7 @@
 """Which models stay on disk."""
 
 import shutil
+from pathlib import Path
 
 from rft.runs.folder import Run
 from rft.runs.models import adopted, last_round
@@ -17,7 +18,10 @@ def prune(run: Run, round: int) -> None:
     """Remove the models that `keep.models` does not ask for, and note that in their manifests."""
     for number in unwanted(run, round):
         remove(run, number)
-    for folder in (run.path / "models").glob(".model-*.removed"):
+    if run.recipe.keep.models != "all":
+        for made in range(1, last_round(run) + 1):
+            remove_trained(run, made)
+    for folder in (*(run.path / "models").glob(".*.removed"), *_removed_trained(run)):
         shutil.rmtree(folder)
 
 
@@ -35,6 +39,21 @@ def unwanted(run: Run, round: int) -> list[int]:
         for number in range(1, last + 1)
         if number not in stay and run.model_folder(number).exists()
     ]
+
+
+def _removed_trained(run: Run) -> list[Path]:
+    return list((run.path / "trained").glob(".*.removed"))
+
+
+def remove_trained(run: Run, round: int) -> None:
+    """Remove what a round's model is a blend of, now that this is made."""
+    folder, manifest = run.folder("trained", round), run.manifest("train", round)
+    if manifest is None or not folder.exists():
+        return
+    manifest["outputs"]["trained"]["files"] = {}
+    manifest["removed"] = "the model is made"
+    run.write_manifest("train", round, manifest)
+    folder.rename(folder.with_name(f".{folder.name}.removed"))
 
 
 def remove(run: Run, number: int) -> None:

@@ -43,6 +43,9 @@ from rft.runs.leftovers import take_apart
 # From rollouts, all of some problems, to the names of those that are correct and pass the rules.
 Accept = Callable[[pl.DataFrame], Collection[str]]
 
+# Outputs that are model folders: a round's, and the trained one that it is to be a blend of.
+MODELS = ("model", "trained")
+
 # The file in a work folder that says what the work is for.
 MARK = "key"
 
@@ -181,7 +184,7 @@ def _describe(run: Run, name: str, place: Path) -> dict[str, Any]:
         for path in sorted(place.iterdir())
         if path.is_file()
     }
-    if name == "model":
+    if name in MODELS:
         return {"digest": folder_digest(place), "files": files}
     return {"digest": tables.folder_digest(place), "files": files}
 

@@ -29,15 +29,16 @@ from rft.sampling.worker import Worker
 from rft.seeds import derive
 
 
-def collect(job: Job, plan: Plan) -> pl.DataFrame:
+def collect(job: Job, plan: Plan, *, apart: bool = False) -> pl.DataFrame:
     """Sample what is missing of the plan and return all its rollouts, sorted.
 
     Finished ones lie in the stage's work folder, whence the next attempt goes on after a kill.
+    Several engines are processes of their own, and so is a single one that is to be apart.
     """
     count = devices.count(plan.run.recipe.engine)
     renew(job, plan, count)
     held = {receipt.path for receipt in receipts(job.work, job.key)}
-    if count > 1:
+    if count > 1 or apart:
         worker_pool.run(job, plan, count)
     else:
         alone = Worker(job, plan, job.work / "worker-0", show=plan.asked)

@@ -94,6 +94,12 @@ def test_fewer_problems_than_asked_for_and_a_test_at_the_end_cost_less():
     assert ahead.evaluation_tokens == (400 * 4 + 1600 * 2) * 50
 
 
+def test_each_candidate_of_a_blend_is_a_look_at_dev_more():
+    search = "sft.blend={search: [0.25, 0.5, 1.0], on: pass@4}"
+    assert ahead_of(search).evaluation_tokens == (400 * (3 + 2 * 3) + 1600 * 3) * 50
+    assert ahead_of("sft.blend=0.5").evaluation_tokens == ahead_of().evaluation_tokens
+
+
 def test_training_memory_counts_weights_gradients_and_two_moments():
     assert ahead_of().training_gb == pytest.approx(TINY.weights / 4 * 16 / 1e9)
 

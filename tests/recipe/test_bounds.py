@@ -12,6 +12,7 @@ from rft.exploration import PLUGINS
 from rft.recipe import Recipe
 from rft.recipe.loading import load_recipe
 from rft.recipe.yaml12 import LIMITS, parse
+from rft.training.objectives import OBJECTIVES
 from tests.recipe_files import refusal
 
 # What may be as long as a page, and hold what it wants: it becomes a prompt, or a shell's command.
@@ -21,7 +22,7 @@ PROSE = {
     *("prompt.few_shot.question", "prompt.few_shot.answer"),
 }
 # What its own check bounds: names that match a pattern, or that a table has.
-CHECKED = {"gate.metric", "stop.plateau.metric", "select.by", "select.noise_by"}
+CHECKED = {"gate.metric", "sft.blend.on", "stop.plateau.metric", "select.by", "select.noise_by"}
 # As sections are.
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 NUMBERS = (10**30, -(10**30), 1e308, -1e308, float("inf"), float("nan"))
@@ -51,7 +52,12 @@ PLUGIN_SETTINGS = [
     for name, plugin in PLUGINS.items()
     for setting in fields(plugin, f"grpo.plugins.{name}.")
 ]
-SETTINGS = [*fields(Recipe), *PLUGIN_SETTINGS]
+OBJECTIVE_SETTINGS = [
+    setting
+    for name, objective in OBJECTIVES.items()
+    for setting in fields(objective, f"sft.objective.{name}.")
+]
+SETTINGS = [*fields(Recipe), *PLUGIN_SETTINGS, *OBJECTIVE_SETTINGS]
 
 
 def taken(kind: TypeAdapter, value: Any) -> bool:

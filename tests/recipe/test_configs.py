@@ -75,6 +75,7 @@ QUICKSTART = {
     "sft": {
         "start": "previous",
         "data": "round",
+        "objective": {"nll": {}},
         "epochs": 2,
         "batch": 32,
         "micro_batch": "auto",
@@ -84,6 +85,7 @@ QUICKSTART = {
         "max_length": 512,
         "packing": False,
         "lora": None,
+        "blend": None,
         "bf16": "auto",
         "save_every": 20,
         "args": {},

@@ -11,6 +11,7 @@ from pipelines.readers.report import text_report
 from rft.cli import cli
 from rft.foreign_text import visible
 from rft.measuring.pass_at_k import paired_difference_of, pass_interval
+from rft.model_folders.content import MARK
 from rft.runs import tables
 from rft.runs.folder import Run, open_run, save_recipe
 from rft.runs.stages import Job
@@ -524,3 +525,42 @@ def test_estimates_are_named_as_such(tmp_path):
     )
     reseal(run, "graded", 1)
     assert "warning: some are estimates" in text_report(run)
+
+
+def test_a_searched_blend_is_told_with_all_its_candidates(tmp_path):
+    search = "sft.blend={search: [0.25, 1.0], on: pass@2, anchor: base}"
+    run = new_run(tmp_path / "run", search, "prepare.dev={holdout: 4}", "select.budget=3")
+    prepare(run, answers=measured(0))
+    evaluate(run, 0, measured(0))
+    sample(run, 1, SAMPLES)
+    grade(run, 1, SAMPLES)
+    do(run, "filter", 1)
+    do(run, "select", 1)
+    assert "\nBlended weights\n" not in text_report(run)
+
+    def trained(job: Job) -> None:
+        folder = job.work / "out" / "trained"
+        folder.mkdir(parents=True)
+        (folder / MARK).write_text(json.dumps({"digest": "0" * 64}))
+        job.outputs["trained"] = folder
+
+    def choice(job: Job) -> None:
+        job.notes |= {"metric": "pass@2", "delta": 0.25, "tokens": 9}
+        values = {0.25: 0.5, 1.0: 0.375}
+        job.notes["candidates"] = [
+            {"delta": delta, "model": "", "value": value, "low": value / 2, "high": value + 0.25}
+            for delta, value in values.items()
+        ]
+
+    def blended(job: Job) -> None:
+        job.outputs["model"] = job.work / "out" / "model"
+        job.outputs["model"].mkdir(parents=True)
+        (job.outputs["model"] / MARK).write_text(json.dumps({"digest": "1" * 64}))
+        job.notes["blend"] = {"delta": 0.25, "anchor": "base"}
+
+    do(run, "train", 1, trained)
+    do(run, "blend", 1, choice)
+    do(run, "sft", 1, blended)
+    lines = lines_of(run, "Blended weights")
+    assert "1 base 0.25 pass@2 50.0% [25.0%, 75.0%] taken" in lines
+    assert "1 pass@2 37.5% [18.8%, 62.5%]" in lines
