@@ -31,7 +31,7 @@ GRADED += ["num_boxed", "num_placeholders", "redundancy"]
 GRADED += [name for name in columns() if name not in GRADED]
 GRADED += ["stats_origin"]
 # Where a row was ranked, in the table that it is in after `select`.
-TURNS = ["stratum", "turn"]
+TURNS = ["stratum", "turn", "distance"]
 # Later stages of the same rollout: table -> stage and columns; each is joined where it is there.
 LATER = {
     "rejected": ("filter", ["rollout_id", "rejected_by"]),

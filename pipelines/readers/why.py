@@ -65,7 +65,10 @@ def among(row: dict[str, Any]) -> str:
     group = "its problem"
     if row["stratum"] is not None:
         group = f"length stratum {row['stratum'] + 1} of {STRATA} (the first has the shortest)"
-    return f", number {row['turn'] + 1} of {group}"
+    by = ""
+    if row["distance"] is not None:
+        by = f" by diversity (at least {row['distance']:.3f} from each before it)"
+    return f", number {row['turn'] + 1} of {group}{by}"
 
 
 def passed_over(chosen: dict[str, Any], row: dict[str, Any]) -> str:

@@ -70,6 +70,9 @@ def an_order(name: object) -> object:
     )
 
 
+# Keys that runs of before them have not: at their default they are in no key of an output.
+LATER = frozenset({"diverse"})
+
 NameOfOrder = Annotated[str, BeforeValidator(an_order)]
 
 
@@ -93,6 +96,10 @@ class Select(Section):
     """
     within: Literal["problem"] | None = None
     """Rank within each problem: the best of every problem come first, then the second best."""
+    diverse: bool = False
+    """Take of each problem the best first, and then what is least like those taken before it, by
+    the words of its steps; `within` has to be problem.
+    """
     per_problem: Count | None = None
     """At most this many samples of one problem, in each role."""
     difficulty: (
@@ -115,5 +122,15 @@ class Select(Section):
             raise ValueError(
                 f"strata is {self.strata} and within is {self.within}, and a sample is ranked "
                 "among one kind of group only; set one of them to null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _diversity_is_within_problems(self) -> "Select":
+        if self.diverse and self.within is None:
+            also = ", and strata: null" if self.strata else ""
+            raise ValueError(
+                "diverse is true, which orders the samples of each problem, and within is null; "
+                f"set within: problem{also}"
             )
         return self

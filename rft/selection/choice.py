@@ -14,7 +14,7 @@ from rft.recipe.selection import columns
 from rft.runs.schemas import TABLES
 from rft.selection.budget import shortfall, shrink, split_budget
 from rft.selection.difficulty import in_proportion, within
-from rft.selection.ranking import lengths, rank, take_turns
+from rft.selection.ranking import lengths, rank, responses, take_turns
 
 ROLES = {"positive": "correct", "noise": "wrong"}
 SETTING = {"positive": "select.by", "noise": "select.noise_by"}
@@ -56,7 +56,8 @@ def select(
     for role, by in orders_of(settings).items():
         pool = rows.filter(pl.col("reason").is_null(), role=role)
         pool, nulls = rank(pool, by, seed, setting=SETTING[role])
-        ranked[role] = cap(take_turns(pool, nulls, settings), settings.per_problem)
+        pool = take_turns(pool, nulls, settings, responses(kept))
+        ranked[role] = cap(pool, settings.per_problem)
         unranked += nulls
     available = {role: pool["reason"].null_count() for role, pool in ranked.items()}
     refuse_nothing(kept, available["positive"], settings)

@@ -69,6 +69,7 @@ QUICKSTART = {
         "noise_by": "random",
         "strata": "length",
         "within": None,
+        "diverse": False,
         "per_problem": 4,
         "difficulty": None,
     },

@@ -74,6 +74,7 @@ def order_of(select: Select) -> str:
     named = {"by": select.by, "noise_by": select.noise_by}
     named |= {"strata": select.strata} if select.strata else {}
     named |= {"within": select.within} if select.within else {}
+    named |= {"diverse": "true"} if select.diverse else {}
     return "select." + ", ".join(f"{key}: {value}" for key, value in named.items())
 
 
