@@ -55,6 +55,7 @@ QUICKSTART = {
     "score": {"micro_batch": "auto"},
     "sample": {
         "problems": 256,
+        "order": "shuffled",
         "n": 8,
         "until": None,
         "temperature": 1.0,
