@@ -71,7 +71,7 @@ def an_order(name: object) -> object:
 
 
 # Keys that runs of before them have not: at their default they are in no key of an output.
-LATER = frozenset({"diverse"})
+LATER = frozenset({"verdicts", "diverse"})
 
 NameOfOrder = Annotated[str, BeforeValidator(an_order)]
 
@@ -89,6 +89,10 @@ class Select(Section):
     """
     noise_by: NameOfOrder = "random"
     """How wrong samples are ranked."""
+    verdicts: Literal["correct", "any"] = "correct"
+    """What may be a positive: correct samples, or any that has a text, which learns from raw
+    samples without a verifier (SSD, arXiv 2604.01193); noise has to be 0 then.
+    """
     strata: Literal["length"] | None = None
     """Rank within tenths of the pool by length, so that each gives as many; null ranks all as one.
 
@@ -122,6 +126,15 @@ class Select(Section):
             raise ValueError(
                 f"strata is {self.strata} and within is {self.within}, and a sample is ranked "
                 "among one kind of group only; set one of them to null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _wrong_samples_have_one_role(self) -> "Select":
+        if self.verdicts == "any" and self.noise:
+            raise ValueError(
+                f"verdicts is any, so that wrong samples may be positives, and noise is "
+                f"{self.noise:g}, the share of wrong samples beside them; set noise: 0"
             )
         return self
 

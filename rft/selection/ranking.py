@@ -8,6 +8,7 @@ import polars as pl
 from rft.errors import RFTError
 from rft.recipe import Recipe, Select
 from rft.recipe.selection import ORDERS
+from rft.runs.schemas import VERDICTS
 from rft.seeds import derive
 from rft.selection.diversity import by_diversity
 
@@ -124,10 +125,19 @@ def refuse_mixed(ranked: pl.DataFrame, by: str, setting: str) -> None:
         )
 
 
+def roles_of(verdicts: str) -> dict[str, str]:
+    """Give the role that each verdict has under `select.verdicts`; those left out have none."""
+    if verdicts == "any":
+        return dict.fromkeys(VERDICTS, "positive")
+    return {"correct": "positive", "wrong": "noise"}
+
+
 def orders_in_use(select: Select) -> dict[str, str]:
     """Give the order that ranks the rows of each verdict that has a role in the selection."""
-    by = {"correct": select.by} if select.noise < 1 else {}
-    return by | ({"wrong": select.noise_by} if select.noise > 0 else {})
+    by = {"positive": select.by} if select.noise < 1 else {}
+    by |= {"noise": select.noise_by} if select.noise > 0 else {}
+    roles = roles_of(select.verdicts)
+    return {verdict: by[role] for verdict, role in roles.items() if role in by}
 
 
 def ranked_by(select: Select) -> dict[str, str]:

@@ -68,6 +68,7 @@ QUICKSTART = {
         "budget": 512,
         "noise": 0.05,
         "noise_by": "random",
+        "verdicts": "correct",
         "strata": "length",
         "within": None,
         "diverse": False,
