@@ -258,6 +258,25 @@ def test_within_which_problem_a_row_was_ranked_is_told(tmp_path):
     )
 
 
+def test_a_condition_finds_rows_by_their_problems_pass_rate_and_by_what_sorts(tmp_path):
+    run = made(tmp_path / "run")
+    rows = listing(run)
+    rate = {
+        name: (rows.filter(problem_id=name)["verdict"] == "correct").mean() for name in ("p0", "p1")
+    }
+    assert rate["p0"] > 0.5 > rate["p1"]
+    assert set(choose(run, where="pass_rate > 0.5")["problem_id"]) == {"p0"}
+    few = choose(run, where="pass_rate < 0.5 and tokens < 20 and rejected_by is null")
+    wanted = (pl.col("problem_id") == "p1") & (pl.col("num_tokens") < 20)
+    assert sorted(few["rollout_id"]) == sorted(
+        rows.filter(wanted, pl.col("rejected_by").is_null())["rollout_id"]
+    )
+    assert few.columns == rows.columns
+    assert len(choose(run, where="perplexity > 3 and entropy >= 1.25")) == 3
+    with pytest.raises(RFTError, match=r"no rollout for --where .tokens > 1e9. among those"):
+        choose(run, where="tokens > 1e9")
+
+
 def test_how_far_a_row_is_from_those_before_it_in_its_problem_is_told(tmp_path):
     run = in_turns(
         tmp_path / "run", "select.within=problem", "select.diverse=true", "select.budget=3"
