@@ -206,7 +206,7 @@ def select_file(
 ) -> Selection:
     """Select from anyone's graded rows; their other columns pass through."""
     need(rows, ["verdict"], path)
-    both = ("reason", "place", "share", "stratum", "turn")
+    both = ("reason", "place", "share", "stratum", "turn", "distance")
     renamed = [f"their_{name}" for name in both if name in rows.columns]
     refuse_taken(rows, ["role", "rank", "ranked_by", *renamed], "select", path)
     rows = identify(rows, path)

@@ -1,6 +1,7 @@
 """Sample answers to a round's problems from the last adopted model.
 
-Reads problems and the model; writes rollouts.
+Reads problems and the model, and under `order: adaptive` what earlier rounds graded; writes
+rollouts.
 """
 
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from rft.grading.grade import grading_settings
-from rft.problems.order import problems_of_round
+from rft.problems.order import Solved, adaptive_problems, problems_of_round
 from rft.prompt import Prompter, open_prompter
 from rft.runs.folder import Run
 from rft.runs.models import model_before
@@ -33,6 +34,8 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
         "problems": sample.problems,
         "statistics": sample.statistics.model_dump(mode="json"),
     }
+    if sample.order != "shuffled":  # runs of before there was a choice have no such setting
+        wanted |= {"order": sample.order}
     if sample.until is None:
         return wanted
     # How many are drawn depends on which are accepted, and so on grading and rules.
@@ -42,11 +45,15 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
 
 
 def inputs(run: Run, round: int) -> dict[str, str]:
-    """Give the digests of the problems and of the model."""
-    return {
+    """Give the digests of the problems, of the model, and of what the order of problems reads."""
+    digests = {
         "problems": run.problems_digest(round),
         "model": model_before(run, round).digest,
     }
+    if run.recipe.sample.order == "adaptive":
+        for number in range(1, round):
+            digests[f"graded {number}"] = run.output_digest("grade", number, "graded")
+    return digests
 
 
 def plan(run: Run, round: int) -> Plan:
@@ -57,19 +64,36 @@ def plan(run: Run, round: int) -> Plan:
     problems = run.problems(["problem_id", "question", "split", "benchmark"], upto=round)
     train = problems.filter(pl.col("split") == "train")
     questions = dict(train.select("problem_id", "question").iter_rows())
-    arrivals = {number: to_learn_from(run, number) for number in run.refreshed(round)}
-    chosen = problems_of_round(
-        to_learn_from(run, 0), recipe.sample.problems, round, recipe.seed, arrivals
-    )
     until = recipe.sample.until
     asked = [
         ask(
             run, round, name, questions[name], until.max if until else recipe.sample.n, prompts, key
         )
-        for name in chosen
+        for name in problems_for(run, round)
     ]
     probes = probes_of(run, problems, prompts)
     return Plan(run, "sample", round, model, prompts, recipe.sample, asked, probes, until)
+
+
+def problems_for(run: Run, round: int) -> list[str]:
+    """Pick the problems of a round: the same ones for every worker, however often it begins."""
+    recipe = run.recipe
+    arrivals = {number: to_learn_from(run, number) for number in run.refreshed(round)}
+    ids = to_learn_from(run, 0)
+    if recipe.sample.order == "adaptive":
+        ids += [name for new in arrivals.values() for name in new]
+        earlier = (solved_in(run, number) for number in range(1, round))
+        return adaptive_problems(ids, recipe.sample.problems, recipe.seed, earlier)
+    return problems_of_round(ids, recipe.sample.problems, round, recipe.seed, arrivals)
+
+
+def solved_in(run: Run, round: int) -> Solved:
+    """Count the right answers and all answers of each problem of a round."""
+    graded = run.read("graded", round, ["problem_id", "verdict"])
+    counts = graded.group_by("problem_id").agg(
+        right=(pl.col("verdict") == "correct").sum(), answers=pl.len()
+    )
+    return {name: (right, answers) for name, right, answers in counts.iter_rows()}
 
 
 def to_learn_from(run: Run, number: int) -> list[str]:

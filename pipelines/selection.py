@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from rft.measuring.pass_rates import pass_rates, pass_rates_in_waves
-from rft.recipe.selection import statistics
+from rft.recipe.section import dumped
+from rft.recipe.selection import LATER, statistics
 from rft.runs.folder import Run
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
@@ -22,7 +23,7 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
     """List what the choice depends on."""
     return {
         "seed": run.recipe.seed,
-        "select": run.recipe.select.model_dump(mode="json"),
+        "select": dumped(run.recipe.select, LATER),
         "max_length": run.recipe.sft.max_length,
     }
 

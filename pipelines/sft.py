@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from rft.errors import Interrupted, RFTError
+from rft.grading.answers import answer_box
 from rft.model_folders.content import folder_digest, read_mark
 from rft.processes.stopping import Stop
 from rft.prompt import Prompter, open_prompter
@@ -178,6 +179,7 @@ def fine_tune(job: Job, made: Path) -> None:
         "seeds": {"sft": seed},
         "model": model.digest,
         "roles": dict(sorted(roles)),
+        "not_correct": len(rows.filter(pl.col("verdict") != "correct", role="positive")),
         "tokens": sum(len(row["input_ids"]) for row in targets),
         "learnt_tokens": sum(sum(row["completion_mask"]) for row in targets),
         **figures,
@@ -208,17 +210,23 @@ def samples(run: Run, round: int) -> pl.DataFrame:
         raise RFTError(f"{run.path}: {orphans} selected rows of round {round} have no rollout")
     # The order of the rows is the order of training before the trainer shuffles: fix it.
     return rows.sort("rollout_id").select(
-        "rollout_id", "role", "prompt", "response", "token_ids", "num_response_tokens"
+        *("rollout_id", "role", "verdict", "finish_reason"),
+        *("prompt", "response", "token_ids", "num_response_tokens"),
     )
 
 
 def target(prompts: Prompter, row: dict[str, Any]) -> dict[str, list[int]]:
-    """Make a training row from the tokens of a sample, or from its text where it has none."""
+    """Make a training row from the tokens of a sample, or from its text where it has none.
+
+    One that was cut off at the limit, with no answer that it could be trimmed to, did not end: its
+    row has no end, which would teach to stop in mid-sentence.
+    """
     if row["token_ids"] is not None:
         learnt = row["token_ids"][: row["num_response_tokens"]]
     else:
         learnt = prompts.encode(row["response"])
-    return prompts.target(prompts.encode(row["prompt"]), learnt)
+    ended = row["finish_reason"] != "length" or answer_box(row["response"], prompts.form)
+    return prompts.target(prompts.encode(row["prompt"]), learnt, ended=bool(ended))
 
 
 def without_long(

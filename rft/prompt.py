@@ -108,10 +108,10 @@ class Prompter:
         return low, self.decode(token_ids[:low])
 
     def target(
-        self, prompt_ids: Sequence[int], response_ids: Sequence[int]
+        self, prompt_ids: Sequence[int], response_ids: Sequence[int], *, ended: bool = True
     ) -> dict[str, list[int]]:
-        """Make the SFT row: prompt + response + end, trained on all but the prompt."""
-        learnt = [*response_ids, self.end_id]
+        """Make the SFT row: prompt + response + end if it ended, trained on all but the prompt."""
+        learnt = [*response_ids, self.end_id] if ended else list(response_ids)
         return {
             "input_ids": [*prompt_ids, *learnt],
             "completion_mask": [0] * len(prompt_ids) + [1] * len(learnt),

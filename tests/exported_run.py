@@ -57,7 +57,10 @@ def make_run(
             share=pl.lit(None, pl.Int32),
         )
         chosen, others = (
-            rows.with_columns(stratum=pl.lit(None, pl.Int32), turn=pl.lit(None, pl.Int32))
+            rows.with_columns(
+                *(pl.lit(None, pl.Int32).alias(name) for name in ("stratum", "turn")),
+                distance=pl.lit(None, pl.Float32),
+            )
             for rows in (chosen, others)
         )
         commit(run, "select", round, {"selected": chosen, "passed_over": others})

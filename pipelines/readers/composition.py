@@ -15,6 +15,8 @@ COLUMNS = (
     ("kept wrong", "noise", "pool"),
     ("as noise", "noise", "selected"),
 )
+# The same where any verdict may be a positive.
+ANY = (("kept", "positive", "pool"), ("selected", "positive", "selected"))
 # Measure of the manifest -> what it is called.
 MEASURES = {
     "length": "length in {unit}",
@@ -29,8 +31,9 @@ def composition_rows(chosen: dict[str, Any]) -> list[list[str]]:
     made = chosen.get("composition")
     if made is None:
         return []
-    groups = [made["roles"][role][part] for _, role, part in COLUMNS]
-    rows = [[f"round {chosen['round']}", *(title for title, *_ in COLUMNS)]]
+    columns = ANY if takes_any(chosen) else COLUMNS
+    groups = [made["roles"][role][part] for _, role, part in columns]
+    rows = [[f"round {chosen['round']}", *(title for title, *_ in columns)]]
     rows.append(["samples", *(f"{group['rows']:,}" for group in groups)])
     for name, title in MEASURES.items():
         if any(group[name][0] is not None for group in groups):
@@ -39,6 +42,12 @@ def composition_rows(chosen: dict[str, Any]) -> list[list[str]]:
     few = [f"{group['few_words']:,}" for group in groups]
     rows.append([f"at most {made['few_words']} words before box", *few])
     return rows
+
+
+def takes_any(chosen: dict[str, Any]) -> bool:
+    """Say whether a round took samples of any verdict for positives."""
+    made = chosen.get("composition") or {}
+    return bool(made.get("verdicts") == "any")
 
 
 def pair(measured: list[float | None], name: str) -> str:
@@ -58,7 +67,8 @@ def composition_notes(chosen: dict[str, Any]) -> dict[str, str]:
     notes = {}
     if made["rank_correlation"] is not None:
         notes["note"] = (
-            f"Spearman correlation of {made['ranked_by']} with length among the kept correct: "
+            f"Spearman correlation of {made['ranked_by']} with length among the kept"
+            f"{'' if takes_any(chosen) else ' correct'}: "
             f"{made['rank_correlation']:+.2f}"
         )
     if short := too_short(made):

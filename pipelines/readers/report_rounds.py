@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.readers.composition import composition_notes, composition_rows
+from pipelines.readers.composition import composition_notes, composition_rows, takes_any
 from pipelines.readers.current import all_steps, sound
 from pipelines.readers.layout import NOTHING, entry, number, percent, short_digest, table, total
 from pipelines.readers.sources import UNSTATED, model_licence, source_words, sources
@@ -82,13 +82,15 @@ def _graded(run: Run, round: int, sampled: int) -> list[str]:
     lines += entry("kept", total(len(kept), by_verdict(kept)), 4)
     if not (chosen := sound(run, "select", round)):
         return lines
-    selected = run.read("selected", round, ["role", "ranked_by"])
+    selected = run.read("selected", round, ["role", "ranked_by", "verdict"])
     roles = {name: len(selected.filter(pl.col("role") == name)) for name in ("positive", "noise")}
     ranked = dict(selected.select("role", "ranked_by").unique().iter_rows())
     named = {f"{role} (by {ranked[role]})": n for role, n in roles.items() if n}
     left = {f"not selected: {reason}": n for reason, n in chosen["counts"]["dropped"].items()}
     lines += entry("kept", total(len(kept), {"selected": len(selected), **left}), 4)
     lines += entry("selected", total(len(selected), named), 4)
+    if takes_any(chosen):
+        lines += entry("selected", total(len(selected), by_verdict(selected)), 4)
     if unranked := chosen["counts"]["unranked"]:
         lines += entry("note", f"{unranked:,} without the statistic were ranked last", 4)
     if shortfall := chosen["counts"]["shortfall"]:
@@ -218,7 +220,7 @@ def exploration(run: Run) -> list[str]:
     lines = [
         "  Means over a response's tokens, then over samples. Entropy in nats; branching: how many",
         "  tokens hold the top of the probability mass. The selected `positive` were chosen out of",
-        "  the `pool`: kept and correct.",
+        f"  the `pool`: {'kept' if takes_any_verdict(run) else 'kept and correct'}.",
         *table("lrrrrrr", entropy + branching, 2),
     ]
     if "topk" in origins:
@@ -235,10 +237,15 @@ def statistics(run: Run, round: int) -> Iterator[tuple[str, pl.DataFrame]]:
         yield verdict, graded.filter(pl.col("verdict") == verdict)
     if sound(run, "filter", round):
         kept = _scored(run, round, run.read("kept", round, ["rollout_id", *columns]))
-        yield "pool", kept.filter(pl.col("verdict") == "correct")
+        yield "pool", kept if takes_any_verdict(run) else kept.filter(verdict="correct")
     if sound(run, "select", round):
         chosen = run.read("selected", round, ["rollout_id", *columns, "role"])
         yield "positive", chosen.filter(pl.col("role") == "positive")
+
+
+def takes_any_verdict(run: Run) -> bool:
+    """Say whether any verdict may be a positive by the recipe in force."""
+    return run.recipe.select.verdicts == "any"
 
 
 def _scored(run: Run, round: int, rows: pl.DataFrame) -> pl.DataFrame:
@@ -253,7 +260,7 @@ def selection(run: Run) -> list[str]:
     lines = []
     for _, chosen in rounds_with(run, "select"):
         if rows := composition_rows(chosen):
-            lines += table("lrrrr", rows, 2)
+            lines += table("l" + "r" * (len(rows[0]) - 1), rows, 2)
             for label, text in composition_notes(chosen).items():
                 lines += entry(label, text, 2, 12)
     if not lines:

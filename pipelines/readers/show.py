@@ -15,12 +15,13 @@ from pipelines.readers.sources import find_problem
 from pipelines.readers.trail import of_rollout
 from pipelines.readers.trail_words import sources_words, taught_words
 from pipelines.readers.why import unrecorded, why
-from pipelines.selection import with_scores
-from rft.errors import RFTError
+from pipelines.selection import rates_of, with_scores
+from rft.errors import RFTError, shown
 from rft.foreign_text import one_line, visible
 from rft.recipe.selection import ORDERS, columns
 from rft.runs import tables
 from rft.runs.folder import Run
+from rft.runs.where import rows_where
 
 # How rows can be sorted, highest first.
 SORTS = {name: order.column for name, order in ORDERS.items() if order.column is not None}
@@ -31,7 +32,7 @@ GRADED += ["num_boxed", "num_placeholders", "redundancy"]
 GRADED += [name for name in columns() if name not in GRADED]
 GRADED += ["stats_origin"]
 # Where a row was ranked, in the table that it is in after `select`.
-TURNS = ["stratum", "turn"]
+TURNS = ["stratum", "turn", "distance"]
 # Later stages of the same rollout: table -> stage and columns; each is joined where it is there.
 LATER = {
     "rejected": ("filter", ["rollout_id", "rejected_by"]),
@@ -101,6 +102,7 @@ def choose(
     round: int | None = None,
     role: str | None = None,
     rule: str | None = None,
+    where: str | None = None,
     sort: str | None = None,
 ) -> pl.DataFrame:
     """Find the rollouts that match every condition; the order is selected first unless sorted."""
@@ -121,6 +123,10 @@ def choose(
                 f"left there: {there}"
             )
         rows = matching
+    if where is not None:
+        rows = rows_where(with_names(run, rows), where).select(rows.columns)
+        if rows.is_empty():
+            raise RFTError(f"{run.path}: no rollout for --where {shown(where)} among those left")
     if sort is not None:
         return rows.sort(SORTS[sort], "rollout_id", descending=[True, False], nulls_last=True)
     return rows.sort(
@@ -133,6 +139,21 @@ def choose(
         "sample_index",
         nulls_last=True,
     )
+
+
+def with_names(run: Run, rows: pl.DataFrame) -> pl.DataFrame:
+    """Add what a condition may name besides the columns: as `--sort` does, and pass rates."""
+    rates: dict[tuple[int, str], float] = {}
+    for round in sorted(set(rows["round"])):
+        # Under `until` the rules say where sampling stopped.
+        stage = "grade" if run.recipe.sample.until is None else "filter"
+        if sound(run, "grade", round) and sound(run, stage, round):
+            rates |= {(round, name): rate for name, rate in rates_of(run, round).items()}
+    keys = zip(rows["round"], rows["problem_id"], strict=True)
+    pass_rate = pl.Series("pass_rate", [rates.get(key) for key in keys], pl.Float64)
+    named = {name: pl.col(column) for name, column in SORTS.items()}
+    named["perplexity"] = pl.col("mean_nll").exp()
+    return rows.with_columns(pass_rate, **named)
 
 
 def of_problem(run: Run, rows: pl.DataFrame, name: str) -> pl.DataFrame:

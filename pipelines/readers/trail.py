@@ -12,7 +12,7 @@ field changes its meaning or goes away). What there is not, or not yet, is null:
     engine     kind and figures of the engine, the sampling settings and their digest
     verdict    verdict, path to it, verifier, answer, response, statistics of the response
     rules      those it passed in order, and the one that rejected it, with the number
-    selection  role and rank, or why it was passed over, with place, stratum and turn
+    selection  role and rank, or why it was passed over, with place, stratum, turn and distance
     why        the same in a sentence
     models     the models that learnt from it: digest, epochs, and whether the gate adopted them
     steps      each stage on the way: command, finished, versions, key, digests read and written
@@ -36,7 +36,8 @@ ROLLOUT += ["finish_reason", "num_tokens", "seed"]
 VERDICT = ["verdict", "verdict_path", "verdict_last_box", "verdict_lenient", "answer", "response"]
 VERDICT += ["num_response_tokens", "num_boxed", "num_placeholders", "redundancy", "mean_entropy"]
 VERDICT += ["mean_branching", "mean_nll", "stats_origin", "stats_mass", "verdicts_of_problem"]
-SELECTION = ["role", "rank", "ranked_by", "left_out", "place", "share", "stratum", "turn"]
+SELECTION = ["role", "rank", "ranked_by", "left_out", "place", "share"]
+SELECTION += ["stratum", "turn", "distance"]
 # What a text depends on besides the model: the settings whose digest is `sampling`.
 SAMPLING = ["seed", "prompt", "engine", "temperature", "top_p", "max_tokens"]
 Step = tuple[int, str]

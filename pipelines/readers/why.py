@@ -10,8 +10,8 @@ from filters import RULES
 from pipelines.readers.current import sound
 from rft.recipe.selection import ORDERS
 from rft.runs.folder import Run
-from rft.selection.choice import ROLES, SETTING
-from rft.selection.ranking import STRATA
+from rft.selection.choice import SETTING
+from rft.selection.ranking import STRATA, roles_of
 
 
 def why(run: Run, row: dict[str, Any]) -> str:
@@ -33,7 +33,9 @@ def why(run: Run, row: dict[str, Any]) -> str:
         how = "drawn at random, number" if drawn else "rank"
         by = "" if drawn else f" {order_words(row, row['ranked_by'])}"
         rank = f"{how} {row['rank'] + 1} of {of}{by}{among(row)}"
-        return f"{kept}; selected as {row['role']}, {rank}"
+        given = chosen["settings"]["select"].get("verdicts", "correct")
+        free = " (select.verdicts: any)" if given == "any" else ""
+        return f"{kept}; selected as {row['role']}{free}, {rank}"
     return f"{kept}, but not selected: {unrecorded(chosen) or passed_over(chosen, row)}"
 
 
@@ -65,7 +67,10 @@ def among(row: dict[str, Any]) -> str:
     group = "its problem"
     if row["stratum"] is not None:
         group = f"length stratum {row['stratum'] + 1} of {STRATA} (the first has the shortest)"
-    return f", number {row['turn'] + 1} of {group}"
+    by = ""
+    if row["distance"] is not None:
+        by = f" by diversity (at least {row['distance']:.3f} from each before it)"
+    return f", number {row['turn'] + 1} of {group}{by}"
 
 
 def passed_over(chosen: dict[str, Any], row: dict[str, Any]) -> str:
@@ -78,6 +83,7 @@ def passed_over(chosen: dict[str, Any], row: dict[str, Any]) -> str:
             f"{chosen['settings']['max_length']}"
         ),
         "difficulty": f"difficulty: its problem's pass rate is outside {settings['difficulty']}",
+        "empty": "empty: there is no text in it to learn",
         "noise not wanted": "noise not wanted: it is wrong, and select.noise is 0",
         "positive not wanted": "positive not wanted: it is correct, and select.noise is 1",
     }
@@ -89,7 +95,7 @@ def passed_over(chosen: dict[str, Any], row: dict[str, Any]) -> str:
 def beaten(chosen: dict[str, Any], row: dict[str, Any]) -> str:
     """Say what a ranked row was not good enough for: its problem's part, or the whole budget."""
     settings, share = chosen["settings"]["select"], row["share"]
-    role = next(role for role, verdict in ROLES.items() if verdict == row["verdict"])
+    role = roles_of(settings.get("verdicts", "correct"))[row["verdict"]]
     order = order_words(row, settings[SETTING[role].removeprefix("select.")])
     where = f"place {row['place'] + 1} {order}{among(row)}"
     where += "" if share is None else ", shares first"

@@ -83,6 +83,7 @@ def status(run_folder: Path, as_json: bool) -> None:
 @click.option("--round", type=ROUND, help="Only this round.")
 @click.option("--role", type=click.Choice(["positive", "noise"]), help="Only selected ones.")
 @click.option("--rule", help="Only those that this rule rejected, e.g. redundant.")
+@click.option("--where", metavar="C", help="Only these, e.g. '0.1 < pass_rate < 0.9'; see below.")
 @click.option(
     "--sort",
     type=click.Choice(["entropy", "branching", "tokens", "perplexity"]),
@@ -100,6 +101,7 @@ def show(
     round: int | None,
     role: str | None,
     rule: str | None,
+    where: str | None,
     sort: str | None,
     limit: int,
     as_json: bool,
@@ -108,11 +110,16 @@ def show(
 
     A line each, or the one of ID in full; with --json, that is its whole audit trail.
 
+    --where takes and, or, not, brackets, == != < <= > >= (chained too), in ('a', 'b') and
+    is [not] null, over the columns that --json shows, and pass_rate, tokens, entropy, branching
+    and perplexity. What is null matches nothing.
+
     ID may be the start of a rollout's id. What was cut off after the first box is marked with x.
 
     \b
     Example:
       rft show runs/quickstart --verdict wrong --round 1 --sort entropy -n 5
+      rft show runs/quickstart --where "0.1 < pass_rate < 0.9 and tokens > 60"
       rft show runs/quickstart 137df422
     """
 
@@ -121,7 +128,7 @@ def show(
 
     run = open_run(run_folder)
     if rollout is not None:
-        if any(given is not None for given in (problem, verdict, round, role, rule, sort)):
+        if any(given is not None for given in (problem, verdict, round, role, rule, where, sort)):
             raise click.UsageError("give an ID, or options that choose rollouts, not both")
         row = reader.whole(run, reader.find(run, rollout))
         if as_json:
@@ -130,7 +137,14 @@ def show(
             give(reader.text_whole(run, row))
         return
     rows = reader.choose(
-        run, problem=problem, verdict=verdict, round=round, role=role, rule=rule, sort=sort
+        run,
+        problem=problem,
+        verdict=verdict,
+        round=round,
+        role=role,
+        rule=rule,
+        where=where,
+        sort=sort,
     )
     if as_json:
         for row in rows.head(limit).iter_rows(named=True):

@@ -104,9 +104,10 @@ def forecast(
     rounds, sample = recipe.rounds, recipe.sample
     # By problem: answers to the same one are alike, and say less than as many to different ones.
     lengths = [mean(each) for each in probes.tokens]
+    asked = min(sample.problems, problems)
     spent = Probed(probes.accepted, lengths).spend(
         courses(sample.until, sample.n, recipe.select.per_problem),
-        problems=min(sample.problems, problems),
+        problems=asked,
         longest=sample.max_tokens,
     )
     each = max(speed.tokens_per_second, 1e-9) * 3600
@@ -118,12 +119,15 @@ def forecast(
     # Samples that each round trains on: with `data: all` those of the rounds before it as well.
     roles = split_budget(recipe.select.budget, recipe.select.noise)
     # Wrong ones are taken not to be scarce; where correct ones are, both roles shrink alike.
-    part = min(1.0, spent.taken / roles["positive"]) if roles["positive"] else 1.0
+    unchecked = recipe.select.verdicts == "any"
+    cap = recipe.select.per_problem or math.inf
+    taken = min(spent.rollouts.value, cap * asked) if unchecked else spent.taken
+    part = min(1.0, taken / roles["positive"]) if roles["positive"] else 1.0
     trained = [
         recipe.select.budget * part * (number if recipe.sft.data == "all" else 1)
         for number in range(1, rounds + 1)
     ]
-    learnt = recipe.sft.epochs * sum(trained) * mean_row(probes, roles)
+    learnt = recipe.sft.epochs * sum(trained) * mean_row(probes, roles, unchecked=unchecked)
     steps = recipe.sft.epochs * sum(math.ceil(rows / recipe.sft.batch) for rows in trained)
     work = OPERATIONS * (model.parameters or model.weights) * learnt
     work /= TRAINING_SHARE * probes.matrix_speed
@@ -146,12 +150,12 @@ def forecast(
     )
 
 
-def mean_row(probes: Probes, roles: dict[str, int]) -> float:
+def mean_row(probes: Probes, roles: dict[str, int], *, unchecked: bool = False) -> float:
     """Predict the tokens of a training row: prompt, trimmed response, end."""
     by_role: dict[str, list[int]] = {"positive": [], "noise": []}
     for lengths, verdicts in zip(probes.responses, probes.accepted, strict=True):
         for length, accepted in zip(lengths, verdicts, strict=True):
-            by_role["positive" if accepted else "noise"].append(length)
+            by_role["positive" if accepted or unchecked else "noise"].append(length)
     every = by_role["positive"] + by_role["noise"]
     response = sum(count * mean(by_role[role] or every) for role, count in roles.items())
     return probes.prompt_tokens + response / sum(roles.values()) + 1

@@ -1,6 +1,18 @@
-"""Which problems a round takes."""
+"""Which problems a round takes: shuffled, or by what earlier rounds came to.
 
-from collections.abc import Iterator, Mapping, Sequence
+`adaptive` is AdaSTaR (arXiv 2505.16322): problems lie in a heap by the round that they last moved
+on in, and among those by the share of right answers in it, both lowest first. A round takes from
+the top. Of its m problems the first floor(m a^2) move on, a being the share of right answers in the
+round; the others stay where they were and come again, the easier ones of them therefore the more
+often the weaker the model is.
+
+What differs from the paper: a round asks a fixed number of problems, where theirs samples until a
+batch of right answers is full; a is measured without hints; shares are over the n answers of a
+round; what ties is shuffled, so that the first round takes the same problems as `shuffled` does.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from itertools import count, islice
 
 from rft.seeds import derive
@@ -46,3 +58,29 @@ def problems_of_rounds(
             left = fresh[more:] + [name for name in shuffled(there) if name in had]
             chosen += fresh[:more]
         yield chosen
+
+
+# How many answers of a round to a problem were right, and how many there were.
+Solved = Mapping[str, tuple[int, int]]
+
+
+def adaptive_problems(
+    ids: Sequence[str], per_round: int, seed: int, rounds: Iterable[Solved]
+) -> list[str]:
+    """Pick the problems of the round after those that are given, from the first on.
+
+    Depends on nothing but what those rounds recorded: no state is kept.
+    """
+    moved: dict[str, tuple[int, Fraction]] = {}
+
+    def priority(name: str) -> tuple[int, Fraction, int, str]:
+        return (*moved.get(name, (0, Fraction(0))), derive(seed, "problems", 1, name), name)
+
+    for round, solved in enumerate(rounds, 1):
+        right = sum(count for count, _ in solved.values())
+        answers = sum(count for _, count in solved.values())
+        # Exact: of 0.3 ** 2 * 100 floating point makes 8.
+        moving = len(solved) * right**2 // max(1, answers) ** 2
+        for name in sorted(solved, key=priority)[:moving]:
+            moved[name] = (round, Fraction(*solved[name]))
+    return sorted(ids, key=priority)[:per_round]

@@ -31,7 +31,6 @@ WORDS = {
 WRITTEN_BY_0_1 = {
     "prepare.decontaminate": "off",
     "prepare.near_duplicates": None,
-    "select.diverse": False,
     "sft.launch": None,
 }
 

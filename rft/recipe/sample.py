@@ -105,7 +105,9 @@ class Sample(Section):
     """How the training problems are answered, each round."""
 
     problems: Count
-    """Problems per round, without repetition until all were used."""
+    """Problems per round; if shuffled, without repetition until all were used."""
+    order: Literal["shuffled", "adaptive"] = "shuffled"
+    """Which problems: any, or first those that moved on longest ago and were solved least."""
     n: Few
     """Samples per problem; of no account with until."""
     until: Until | None = None

@@ -1,6 +1,6 @@
 """What every section of a recipe is made of: strict, frozen, bounded, and without unknown keys."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
@@ -12,6 +12,16 @@ class Section(BaseModel):
     """A part of the recipe."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def dumped(section: Section, later: Collection[str]) -> dict[str, Any]:
+    """Dump a section for a stage's key: what came later only where it is not left at its default.
+
+    So the outputs of runs that do not use such a key stay what they are.
+    """
+    fields = type(section).model_fields
+    unused = {name for name in later if getattr(section, name) == fields[name].default}
+    return section.model_dump(mode="json", exclude=unused)
 
 
 def plain(name: str) -> str:

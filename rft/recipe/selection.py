@@ -70,6 +70,9 @@ def an_order(name: object) -> object:
     )
 
 
+# Keys that runs of before them have not: at their default they are in no key of an output.
+LATER = frozenset({"verdicts", "diverse"})
+
 NameOfOrder = Annotated[str, BeforeValidator(an_order)]
 
 
@@ -86,6 +89,10 @@ class Select(Section):
     """
     noise_by: NameOfOrder = "random"
     """How wrong samples are ranked."""
+    verdicts: Literal["correct", "any"] = "correct"
+    """What may be a positive: correct samples, or any that has a text, which learns from raw
+    samples without a verifier (SSD, arXiv 2604.01193); noise has to be 0 then.
+    """
     strata: Literal["length"] | None = None
     """Rank within tenths of the pool by length, so that each gives as many; null ranks all as one.
 
@@ -93,6 +100,10 @@ class Select(Section):
     """
     within: Literal["problem"] | None = None
     """Rank within each problem: the best of every problem come first, then the second best."""
+    diverse: bool = False
+    """Take of each problem the best first, and then what is least like those taken before it, by
+    the words of its steps; `within` has to be problem.
+    """
     per_problem: Count | None = None
     """At most this many samples of one problem, in each role."""
     difficulty: (
@@ -115,5 +126,24 @@ class Select(Section):
             raise ValueError(
                 f"strata is {self.strata} and within is {self.within}, and a sample is ranked "
                 "among one kind of group only; set one of them to null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _wrong_samples_have_one_role(self) -> "Select":
+        if self.verdicts == "any" and self.noise:
+            raise ValueError(
+                f"verdicts is any, so that wrong samples may be positives, and noise is "
+                f"{self.noise:g}, the share of wrong samples beside them; set noise: 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _diversity_is_within_problems(self) -> "Select":
+        if self.diverse and self.within is None:
+            also = ", and strata: null" if self.strata else ""
+            raise ValueError(
+                "diverse is true, which orders the samples of each problem, and within is null; "
+                f"set within: problem{also}"
             )
         return self

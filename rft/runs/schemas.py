@@ -67,8 +67,13 @@ _GRADED = [
 ]
 
 # Under `strata`, the tenth of the pool by length in which a row was ranked, 0 the shortest; under
-# `strata` or `within`, how many rows of its stratum or problem come before it.
-_TURNS = [_optional("stratum", pa.int32()), _optional("turn", pa.int32())]
+# `strata` or `within`, how many rows of its stratum or problem come before it; under `diverse`, its
+# smallest distance to those before it in its problem.
+_TURNS = [
+    _optional("stratum", pa.int32()),
+    _optional("turn", pa.int32()),
+    _optional("distance", pa.float32()),
+]
 
 TABLES: dict[str, pa.Schema] = {
     "problems": pa.schema(_PROBLEMS),

@@ -14,9 +14,8 @@ from rft.recipe.selection import columns
 from rft.runs.schemas import TABLES
 from rft.selection.budget import shortfall, shrink, split_budget
 from rft.selection.difficulty import in_proportion, within
-from rft.selection.ranking import lengths, rank, take_turns
+from rft.selection.ranking import lengths, rank, responses, roles_of, take_turns
 
-ROLES = {"positive": "correct", "noise": "wrong"}
 SETTING = {"positive": "select.by", "noise": "select.noise_by"}
 
 
@@ -56,7 +55,8 @@ def select(
     for role, by in orders_of(settings).items():
         pool = rows.filter(pl.col("reason").is_null(), role=role)
         pool, nulls = rank(pool, by, seed, setting=SETTING[role])
-        ranked[role] = cap(take_turns(pool, nulls, settings), settings.per_problem)
+        pool = take_turns(pool, nulls, settings, responses(kept))
+        ranked[role] = cap(pool, settings.per_problem)
         unranked += nulls
     available = {role: pool["reason"].null_count() for role, pool in ranked.items()}
     refuse_nothing(kept, available["positive"], settings)
@@ -104,12 +104,16 @@ def judge(
         assert pass_rates is not None, "a pass-rate window needs pass rates"
         inside = within(pass_rates, settings.difficulty)
         reason = reason.when(~pl.col("problem_id").is_in(inside)).then(pl.lit("difficulty"))
-    roles = {name: role for role, name in ROLES.items()}
+    if settings.verdicts == "any" and (texts := responses(kept)) is not None:
+        blank = texts.fill_null("").str.strip_chars() == ""
+        reason = reason.when(blank).then(pl.lit("empty"))
     return kept.select(
         *(name for name in dict.fromkeys(names) if name in kept.columns),
         lengths(kept)[0].alias("length"),
         row=pl.int_range(pl.len()),
-        role=verdict.replace_strict(roles, default=None, return_dtype=pl.String),
+        role=verdict.replace_strict(
+            roles_of(settings.verdicts), default=None, return_dtype=pl.String
+        ),
         share=pl.lit(None, pl.Int32),
     ).with_columns(reason=reason.when(role.is_in(unwanted)).then(role + " not wanted"))
 
@@ -123,12 +127,13 @@ def cap(ranked: pl.DataFrame, per_problem: int | None) -> pl.DataFrame:
 
 
 def refuse_nothing(kept: pl.DataFrame, positives: int, settings: Select) -> None:
-    """Refuse a selection without a single correct sample."""
+    """Refuse a selection without a single positive."""
     if positives or settings.noise == 1:
         return
     verdicts = dict(sorted(kept["verdict"].fill_null("null").value_counts().iter_rows()))
+    wanted = "correct sample" if settings.verdicts == "correct" else "sample with a text"
     raise RFTError(
-        f"select: no correct sample to train on that sft.max_length and select.difficulty let pass "
+        f"select: no {wanted} to train on that sft.max_length and select.difficulty let pass "
         f"(kept by verdict: {verdicts or 'none at all'}); sample more per problem, choose easier "
         "problems, or widen the two"
     )

@@ -10,8 +10,7 @@ import polars as pl
 
 from rft.recipe import Select
 from rft.recipe.selection import ORDERS, columns
-from rft.selection.choice import ROLES
-from rft.selection.ranking import lengths
+from rft.selection.ranking import lengths, roles_of
 
 # The selected are warned of as short where their median length is below this share of the pool's.
 SHORT = 0.75
@@ -26,7 +25,7 @@ def composition(
     pass_rates: Mapping[str, float],
     select: Select,
 ) -> dict[str, Any]:
-    """Measure, for each role, the selected against the pool: all kept rows with its verdict.
+    """Measure, for each role, the selected against the pool: all kept rows of its verdicts.
 
     `rank_correlation` is Spearman's, of length and the statistic that ranks positives, in the pool.
     """
@@ -42,9 +41,14 @@ def composition(
         ),
         few_words=before_box.str.count_matches(r"\w+") <= FEW_WORDS,
     )
-    pools = {role: rows.filter(verdict=verdict) for role, verdict in ROLES.items()}
+    roles = roles_of(select.verdicts)
+    pools = {
+        role: rows.filter(pl.col("verdict").is_in([v for v, own in roles.items() if own == role]))
+        for role in ("positive", "noise")
+    }
     return {
         "unit": unit,
+        "verdicts": select.verdicts,
         "ranked_by": select.by,
         "rank_correlation": rank_correlation(pools["positive"], ORDERS[select.by].column),
         "few_words": FEW_WORDS,

@@ -8,7 +8,9 @@ import polars as pl
 from rft.errors import RFTError
 from rft.recipe import Recipe, Select
 from rft.recipe.selection import ORDERS
+from rft.runs.schemas import VERDICTS
 from rft.seeds import derive
+from rft.selection.diversity import by_diversity
 
 # How many strata `select.strata` makes of a pool.
 STRATA = 10
@@ -40,20 +42,39 @@ def rank(
     return order, len(pool) - len(ranked)
 
 
-def take_turns(ranked: pl.DataFrame, unranked: int, select: Select) -> pl.DataFrame:
+def take_turns(
+    ranked: pl.DataFrame, unranked: int, select: Select, texts: pl.Series | None = None
+) -> pl.DataFrame:
     """Put the k-th best of every stratum or problem before the (k+1)-th best of any of them.
 
     Within a turn the order stays; rows without a value, which are the last, stay last. Adds
     `stratum`, 0 the shortest tenth, and `turn`, which is 0 for the best; null where none is asked.
+    Under `diverse` the k-th best of a problem is the k-th by diversity, which looks at the texts.
     """
     strata = strata_of(ranked) if select.strata else pl.lit(None, pl.Int32)
-    ranked = ranked.with_columns(stratum=strata, turn=pl.lit(None, pl.Int32))
+    ranked = ranked.with_columns(
+        stratum=strata, turn=pl.lit(None, pl.Int32), distance=pl.lit(None, pl.Float32)
+    )
     if not (select.strata or select.within):
         return ranked
     group = "stratum" if select.strata else "problem_id"
     turn = pl.int_range(pl.len(), dtype=pl.Int32).over(group)
-    last = pl.int_range(pl.len()) >= len(ranked) - unranked
-    return ranked.with_columns(turn=turn).sort(last, "turn", maintain_order=True)
+    ranked = ranked.with_columns(at=pl.int_range(pl.len()))
+    if select.diverse and len(ranked):
+        ranked = by_diversity(ranked, unranked, texts_of(ranked, texts))
+    last = pl.col("at") >= len(ranked) - unranked
+    return ranked.with_columns(turn=turn).sort(last, "turn", "at").drop("at")
+
+
+def texts_of(ranked: pl.DataFrame, texts: pl.Series | None) -> pl.Series:
+    """Give the responses that diversity looks at, or say that there are none."""
+    unknown = len(ranked) if texts is None else texts[ranked["row"]].null_count()
+    if texts is None or unknown:
+        raise RFTError(
+            f"select.diverse: true, but {unknown} of {len(ranked)} rows to rank have no text (a "
+            "column response or completion); set select.diverse: false"
+        )
+    return texts
 
 
 def strata_of(pool: pl.DataFrame) -> pl.Series:
@@ -74,10 +95,15 @@ def lengths(rows: pl.DataFrame) -> tuple[pl.Series, str]:
     """Give the length of each response and its unit: tokens where all are known, or characters."""
     if "num_response_tokens" in rows.columns and rows["num_response_tokens"].null_count() == 0:
         return rows["num_response_tokens"], "tokens"
-    text = next((name for name in ("response", "completion") if name in rows.columns), None)
-    if text is None:
+    if (texts := responses(rows)) is None:
         return pl.Series("num_characters", [None] * len(rows), pl.Int32), "characters"
-    return rows[text].cast(pl.String).str.len_chars().cast(pl.Int32), "characters"
+    return texts.str.len_chars().cast(pl.Int32), "characters"
+
+
+def responses(rows: pl.DataFrame) -> pl.Series | None:
+    """Give the text of each response; None where there is no column of them."""
+    name = next((name for name in ("response", "completion") if name in rows.columns), None)
+    return None if name is None else rows[name].cast(pl.String)
 
 
 def can_rank(pool: pl.DataFrame, by: str) -> bool:
@@ -99,10 +125,19 @@ def refuse_mixed(ranked: pl.DataFrame, by: str, setting: str) -> None:
         )
 
 
+def roles_of(verdicts: str) -> dict[str, str]:
+    """Give the role that each verdict has under `select.verdicts`; those left out have none."""
+    if verdicts == "any":
+        return dict.fromkeys(VERDICTS, "positive")
+    return {"correct": "positive", "wrong": "noise"}
+
+
 def orders_in_use(select: Select) -> dict[str, str]:
     """Give the order that ranks the rows of each verdict that has a role in the selection."""
-    by = {"correct": select.by} if select.noise < 1 else {}
-    return by | ({"wrong": select.noise_by} if select.noise > 0 else {})
+    by = {"positive": select.by} if select.noise < 1 else {}
+    by |= {"noise": select.noise_by} if select.noise > 0 else {}
+    roles = roles_of(select.verdicts)
+    return {verdict: by[role] for verdict, role in roles.items() if role in by}
 
 
 def ranked_by(select: Select) -> dict[str, str]:

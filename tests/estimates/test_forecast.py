@@ -37,6 +37,16 @@ def ahead_of(*settings: str, problems: int = 10_000, speed: Speed = SPEED, **cha
     )
 
 
+def test_raw_samples_are_short_of_nothing_and_as_long_as_all_of_them():
+    raw = ("select.verdicts=any", "select.noise=0")
+    ahead = ahead_of(*raw)
+    # 512 samples for two epochs in each of two rounds: prompt, mean response, end.
+    assert ahead.training_tokens == pytest.approx(2 * 2 * 512 * (20 + 42.5 + 1))
+    # Of 64 problems at most 256 samples where each gives four at most.
+    fewer = ahead_of(*raw, problems=64)
+    assert fewer.training_tokens == pytest.approx(ahead.training_tokens / 2)
+
+
 def test_the_whole_adds_up():
     ahead = ahead_of()
     assert ahead.rollouts.value == pytest.approx(2048)

@@ -1,11 +1,18 @@
-"""Pins which problems a round samples: none comes again until all have been used."""
+"""Pins which problems a round samples: none comes again until all have been used, if shuffled.
 
+If adaptive, the oracle keeps a heap through the rounds, as AdaSTaR's authors do.
+"""
+
+import heapq
+import math
 import random
+from fractions import Fraction
 from itertools import chain
 
 import pytest
 
-from rft.problems.order import problems_of_round
+from rft.problems.order import adaptive_problems, problems_of_round
+from rft.seeds import derive
 
 
 def names(count: int) -> list[str]:
@@ -105,3 +112,85 @@ def test_problems_that_join_later_come_before_any_comes_again():
 def test_arrivals_are_taken_where_a_round_wants_all_there_is():
     made = [problems_of_round(names(3), 99, round, 0, {2: ["x"]}) for round in (1, 2, 3)]
     assert [len(chosen) for chosen in made] == [3, 4, 4]
+
+
+# Adaptive -----------------------------------------------------------------------------------------
+
+
+def from_a_heap(
+    ids: list[str], per_round: int, seed: int, given: list[dict[str, tuple[int, int]]]
+) -> list[str]:
+    """Keep a heap through the rounds as the paper does: pop what moves on, push it back."""
+    chance = {name: derive(seed, "problems", 1, name) for name in ids}
+    heap = [(0, 0.0, chance[name], name) for name in ids]
+    heapq.heapify(heap)
+    for number, solved in enumerate(given, 1):
+        top = [heapq.heappop(heap) for _ in solved]
+        assert {entry[-1] for entry in top} == set(solved), "asked what was not on top"
+        right, answers = (sum(column) for column in zip(*solved.values(), strict=True))
+        moving = math.floor(Fraction(right, answers) ** 2 * len(solved))
+        for place, entry in enumerate(top):
+            name = entry[-1]
+            fresh = (number, solved[name][0] / solved[name][1], chance[name], name)
+            heapq.heappush(heap, fresh if place < moving else entry)
+    return [heapq.heappop(heap)[-1] for _ in range(min(per_round, len(ids)))]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_adaptive_rounds_are_those_of_a_heap_kept_through_all_of_them(seed):
+    source = random.Random(seed)
+    ids = names(source.choice([1, 5, 20]))
+    per_round, n = source.choice([1, 3, 8, 99]), source.choice([1, 4])
+    given: list[dict[str, tuple[int, int]]] = []
+    for _ in range(7):
+        chosen = adaptive_problems(ids, per_round, seed, given)
+        assert chosen == from_a_heap(ids, per_round, seed, given)
+        likely = source.random()
+        right = {name: sum(source.random() < likely for _ in range(n)) for name in chosen}
+        given.append({name: (count, n) for name, count in right.items()})
+        source.shuffle(ids)
+
+
+def test_the_first_adaptive_round_is_that_of_the_shuffled_order():
+    for seed in range(5):
+        assert adaptive_problems(names(30), 7, seed, []) == problems_of_round(names(30), 7, 1, seed)
+
+
+def test_where_all_is_solved_all_move_on_and_where_nothing_is_the_same_problems_come_again():
+    ids = names(9)
+    first = adaptive_problems(ids, 3, 0, [])
+    solved = dict.fromkeys(first, (4, 4))
+    assert not set(adaptive_problems(ids, 3, 0, [solved])) & set(first)
+    unsolved = dict.fromkeys(first, (0, 4))
+    assert adaptive_problems(ids, 3, 0, [unsolved]) == first
+    # Half of 4 * 3 answers: none of 3 problems moves on (3 / 4), of twelve three do.
+    assert adaptive_problems(ids, 3, 0, [dict.fromkeys(first, (2, 4))]) == first
+    twelve = names(12)
+    again = adaptive_problems(twelve, 12, 0, [dict.fromkeys(twelve, (2, 4))])
+    assert again == [*adaptive_problems(twelve, 12, 0, [])[3:], *again[-3:]]
+
+
+def test_among_those_that_moved_on_together_the_least_solved_come_first():
+    ids = names(4)
+    solved = {name: (4 - place, 4) for place, name in enumerate(ids)}
+    everything = dict.fromkeys(ids, (4, 4))
+    order = adaptive_problems(ids, 4, 0, [everything, solved])
+    moving = 4 * 10**2 // 16**2
+    assert moving == 1
+    assert order[-1] == adaptive_problems(ids, 4, 0, [everything])[0]
+    # All of them, in a round that solves all but one answer of very many.
+    most = {name: (10**6 - place, 10**6) for place, name in enumerate(ids)}
+    assert adaptive_problems(ids, 4, 0, [most])[1:] != ids
+    moved = 4 * sum(right for right, _ in most.values()) ** 2 // (4 * 10**6) ** 2
+    first = adaptive_problems(ids, 4, 0, [])
+    asked = sorted(first[:moved], key=lambda name: most[name][0])
+    assert adaptive_problems(ids, 4, 0, [most]) == [*first[moved:], *asked]
+
+
+def test_problems_that_join_later_come_before_those_that_moved_on():
+    solved = dict.fromkeys(names(3), (1, 1))
+    assert adaptive_problems([*names(3), "x"], 1, 0, [solved]) == ["x"]
+
+
+def test_a_round_without_answers_moves_nothing():
+    assert adaptive_problems(names(3), 3, 0, [{}]) == adaptive_problems(names(3), 3, 0, [])

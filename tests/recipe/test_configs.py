@@ -55,6 +55,7 @@ QUICKSTART = {
     "score": {"micro_batch": "auto"},
     "sample": {
         "problems": 256,
+        "order": "shuffled",
         "n": 8,
         "until": None,
         "temperature": 1.0,
@@ -67,8 +68,10 @@ QUICKSTART = {
         "budget": 512,
         "noise": 0.05,
         "noise_by": "random",
+        "verdicts": "correct",
         "strata": "length",
         "within": None,
+        "diverse": False,
         "per_problem": 4,
         "difficulty": None,
     },

@@ -353,7 +353,6 @@ def test_reordered_rules_are_a_difference() -> None:
     [
         "prepare.decontaminate=off",
         "prepare.near_duplicates=0.8",
-        "select.diverse=false",
         "sft.launch={strategy: ddp}",
     ],
 )

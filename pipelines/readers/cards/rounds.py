@@ -7,7 +7,7 @@ import polars as pl
 
 from pipelines.readers.cards.markdown import code, fenced, markdown, share, short, tally
 from pipelines.readers.cards.page import Kind, Manifest, Manifests, digest_of, fate, of_stage
-from pipelines.readers.composition import composition_notes, composition_rows
+from pipelines.readers.composition import composition_notes, composition_rows, takes_any
 from rft.recipe import Select
 from rft.runs import tables
 from rft.runs.folder import Run
@@ -19,7 +19,7 @@ WORDS = {
 picked to fine-tune the model on. {noise}""",
     "opening": """\
 sft = load_dataset({opens}, "sft", split="train"){place}
-right = sft.filter(lambda row: row["role"] == "positive")""",
+right = sft.filter(lambda row: row["verdict"] == "correct")""",
     "reading": """\
 From a row of `sft`, `rollout_id` leads to its judgement in `graded` and to the whole sample with \
 its seed in `rollouts`, `problem_id` to its problem; `model` is the digest of the model that wrote \
@@ -29,7 +29,8 @@ first. {statistics}""",
 To train on `sft`, tokenise `prompt`, `completion` and the end token without adding special \
 tokens, and learn the completion and its end only; in TRL: \
 `SFTConfig(eos_token={end!r}, completion_only_loss=True, max_length={max_length})`. Here the \
-sampled `token_ids` themselves were learnt, from which a tokenised text may differ now and then.
+sampled `token_ids` themselves were learnt, from which a tokenised text may differ now and then.\
+{cut}
 
 The first row, its `prompt` and its `completion`:
 
@@ -50,16 +51,17 @@ def facts(run: Run, made: Manifests, folder: Path) -> dict[str, Any]:
     """Collect what is said of the selected samples."""
     recipe = run.recipe
     sft = pl.concat(map(tables.read_file, tables.parts(folder / "sft")))
-    noise, first = len(sft.filter(pl.col("role") == "noise")), sft.row(0, named=True)
+    first, unchecked = sft.row(0, named=True), any(map(takes_any, of_stage(made, "select")))
     several = len({each["model"] for each in of_stage(made, "sample")}) > 1
     return {
         "author": code(recipe.model.path) + " and models made from it" * several,
         "rows": f"{len(sft):,}",
         "problems": f"{sft['problem_id'].n_unique():,}",
-        "noise": f"**Wrong on purpose: {share(noise, len(sft))} of them, marked `role=noise`**, to "
-        "keep the model exploring; leave them out, as below, unless that is what you want."
-        if noise
-        else "None of them is wrong on purpose, which `role=noise` would mark.",
+        "noise": chosen_words(sft, unchecked),
+        "cut": " Answers that were cut off before one stood in a box (`finish_reason` in "
+        "`rollouts`) were learnt without an end."
+        if unchecked
+        else "",
         "by": order_of(recipe.select),
         "max_length": recipe.sft.max_length,
         "example": f"{fenced(first['prompt'])}\n\n{fenced(first['completion'])}",
@@ -69,11 +71,29 @@ def facts(run: Run, made: Manifests, folder: Path) -> dict[str, Any]:
     }
 
 
+def chosen_words(sft: pl.DataFrame, unchecked: bool) -> str:
+    """Say which of the selected samples are wrong, and why they are there."""
+    if unchecked:
+        wrong = len(sft.filter(pl.col("verdict") != "correct"))
+        return (
+            "**Chosen whatever their verdict (`select.verdicts: any`): "
+            f"{share(wrong, len(sft))} of them were not judged `correct`**, as the column "
+            "`verdict` says; leave them out, as below, unless that is what you want."
+        )
+    if noise := len(sft.filter(pl.col("role") == "noise")):
+        return (
+            f"**Wrong on purpose: {share(noise, len(sft))} of them, marked `role=noise`**, to "
+            "keep the model exploring; leave them out, as below, unless that is what you want."
+        )
+    return "None of them is wrong on purpose, which `role=noise` would mark."
+
+
 def order_of(select: Select) -> str:
     """Name the settings by which samples are ranked."""
     named = {"by": select.by, "noise_by": select.noise_by}
     named |= {"strata": select.strata} if select.strata else {}
     named |= {"within": select.within} if select.within else {}
+    named |= {"diverse": "true"} if select.diverse else {}
     return "select." + ", ".join(f"{key}: {value}" for key, value in named.items())
 
 
@@ -86,6 +106,8 @@ def taught(manifest: Manifest) -> str:
     """Count the samples that a model learnt from."""
     roles = manifest["roles"]
     total = sum(roles.values())
+    if unjudged := manifest.get("not_correct"):
+        return f"{total:,} of them, {share(unjudged, total)} not judged correct"
     return f"{total:,} of them, {share(roles.get('noise', 0), total)} wrong on purpose"
 
 

@@ -258,12 +258,50 @@ def test_within_which_problem_a_row_was_ranked_is_told(tmp_path):
     )
 
 
+def test_a_condition_finds_rows_by_their_problems_pass_rate_and_by_what_sorts(tmp_path):
+    run = made(tmp_path / "run")
+    rows = listing(run)
+    rate = {
+        name: (rows.filter(problem_id=name)["verdict"] == "correct").mean() for name in ("p0", "p1")
+    }
+    assert rate["p0"] > 0.5 > rate["p1"]
+    assert set(choose(run, where="pass_rate > 0.5")["problem_id"]) == {"p0"}
+    few = choose(run, where="pass_rate < 0.5 and tokens < 20 and rejected_by is null")
+    wanted = (pl.col("problem_id") == "p1") & (pl.col("num_tokens") < 20)
+    assert sorted(few["rollout_id"]) == sorted(
+        rows.filter(wanted, pl.col("rejected_by").is_null())["rollout_id"]
+    )
+    assert few.columns == rows.columns
+    assert len(choose(run, where="perplexity > 3 and entropy >= 1.25")) == 3
+    with pytest.raises(RFTError, match=r"no rollout for --where .tokens > 1e9. among those"):
+        choose(run, where="tokens > 1e9")
+
+
+def test_how_far_a_row_is_from_those_before_it_in_its_problem_is_told(tmp_path):
+    run = in_turns(
+        tmp_path / "run", "select.within=problem", "select.diverse=true", "select.budget=3"
+    )
+    rows = {
+        row["rollout_id"]: row
+        for name in ("selected", "passed_over")
+        for row in run.read(name, 1).to_dicts()
+    }
+    for row in listing(run).to_dicts():
+        known = rows[row["rollout_id"]]
+        number = f", number {known['turn'] + 1} of its problem"
+        if known["turn"]:
+            number += f" by diversity (at least {known['distance']:.3f} from each before it)"
+        assert number in why(run, row)
+        assert row["distance"] == known["distance"]
+    assert {row["turn"] for row in rows.values() if row["distance"] is None} == {0}
+
+
 def test_a_table_without_turns_reads_as_the_plain_ranking(tmp_path):
     run = made(tmp_path / "run")
     before = {row["rollout_id"]: why(run, row) for row in listing(run).to_dicts()}
     for name in ("selected", "passed_over"):
         (path,) = tables.parts(run.folder(name, 1))
-        pl.read_parquet(path).drop("stratum", "turn").write_parquet(path)
+        pl.read_parquet(path).drop("stratum", "turn", "distance").write_parquet(path)
         reseal(run, name, 1)
     assert {row["rollout_id"]: why(run, row) for row in listing(run).to_dicts()} == before
 

@@ -6,8 +6,10 @@ Run: python -m pytest tests/pipelines/readers/cards/test_rounds.py
 import json
 import re
 
+import polars as pl
 import pytest
 
+from pipelines.readers.cards.rounds import chosen_words, taught
 from rft.errors import RFTError
 from rft.runs.folder import open_run
 from tests.exported_run import card_of, export, load, make_run
@@ -34,6 +36,18 @@ def test_the_first_paragraph_warns_of_wrong_answers(tmp_path):
     assert "24 answers to 4 problems" in first
     clean = card_of(tmp_path / "clean-out")[1].split("\n\n")[1]
     assert "None of them is wrong on purpose" in clean
+
+
+def test_the_card_says_that_raw_samples_were_chosen_whatever_their_verdict(tmp_path):
+    raw = ("select.verdicts=any", "select.noise=0")
+    export(make_run(tmp_path / "run", *raw, noise=False), tmp_path / "out")
+    text = card_of(tmp_path / "out")[1]
+    assert "Chosen whatever their verdict (`select.verdicts: any`): 0 (0.0%) of them" in text
+    assert "were learnt without an end" in text
+    rows = pl.DataFrame({"verdict": ["correct", "wrong", "no_answer", "correct"]})
+    assert "any`): 2 (50.0%) of them were not judged `correct`" in chosen_words(rows, True)
+    made = {"roles": {"positive": 4}, "not_correct": 3}
+    assert taught(made) == "4 of them, 3 (75.0%) not judged correct"
 
 
 def test_the_card_tells_funnel_scores_prompt_and_command(tmp_path):
