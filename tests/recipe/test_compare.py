@@ -38,7 +38,7 @@ def test_what_is_compared_can_be_read_back_from_its_folder(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"control": "rule"}, 'control is \'rule\', which is no arm; did you mean "rules"?'),
+        ({"control": "rule"}, "control is 'rule', which is no arm; did you mean \"rules\"?"),
         ({"seeds": [1, 1]}, "compare.seeds: it is [1, 1]; list each seed once"),
         ({"seeds": []}, "compare.seeds"),
         ({"arms": {"rules": {}}}, "compare.arms"),
@@ -47,8 +47,14 @@ def test_what_is_compared_can_be_read_back_from_its_folder(tmp_path):
         ({"arms": {"rules": {}, "Rules": {}}}, "capital letters only"),
         ({"arms": {"rules": {}, "b": {"seed": 3}}}, "the arm b sets seed, which is no part"),
         ({"arms": {"rules": {}, "b": {"compare.seeds": [1]}}}, "the arm b sets compare.seeds"),
-        ({"arms": {"rules": {}, "b": {"select.bye": "x"}}}, "compare.arms.b: --set select.bye"),
-        ({"arms": {"rules": {}, "b": {"select.by": "x"}}}, "compare.arms.b: --set select.by"),
+        (
+            {"arms": {"rules": {}, "b": {"select.bye": "x"}}},
+            'compare.arms.b: select.bye="x": unknown key',
+        ),
+        (
+            {"arms": {"rules": {}, "b": {"select.by": "x"}}},
+            'compare.arms.b: select.by="x": select.by is',
+        ),
         ({"claims": {"one": {"arm": "entropie"}}}, "claims.one.arm is 'entropie'"),
         ({"claims": {"one": {"arm": "rules"}}}, "claims.one holds rules against itself"),
         ({"claims": {"one": {"arm": "entropy", "metric": "loss"}}}, "pass@K or maj@K"),
@@ -62,6 +68,6 @@ def test_arms_that_cannot_be_made_are_refused_in_one_line(tmp_path, changes, sai
     assert "\n" not in str(error.value)
 
 
-def test_a_recipe_without_arms_is_told_which_has_some(tmp_path):
-    with pytest.raises(RFTError, match="smoke: it has no section `compare`; .*table3-mini"):
+def test_a_recipe_without_arms_is_told_which_has_some():
+    with pytest.raises(RFTError, match=r"smoke: it has no section `compare`; .*table3-mini"):
         load_arms("smoke")
