@@ -5,25 +5,27 @@ of its own, under its own lock: several calls may work on one comparison at the 
 control's run of a seed comes first, and the others of that seed begin with what it shares.
 """
 
+import contextlib
 import os
 import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from pipelines.children import QUIET
 from pipelines.readers.current import standing
-from pipelines.sharing import take_over
-from rft.errors import Interrupted, RFTError
+from pipelines.sharing import keep_to_commits, take_over
+from rft.errors import Interrupted, RFTError, explained, listed
 from rft.foreign_text import short
 from rft.processes.child import GLANCE, Child, fate
 from rft.processes.stopping import Stop
 from rft.recipe import Recipe
-from rft.recipe.loading import dump
+from rft.recipe.loading import dump, rooted
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run, is_run, open_run
 from rft.runs.lock import without_token
@@ -47,9 +49,16 @@ class ArmRun:
     def done(self) -> bool:
         """Say whether nothing is left to do of it, by the recipe that is wanted."""
         path = self.run.path
-        if not is_run(path) or open_run(path).recipe != self.run.recipe:
-            return False
-        return standing(self.run).following is None
+        with contextlib.suppress(RFTError):  # damaged: its own command says how
+            same = is_run(path) and open_run(path).recipe == self.run.recipe
+            return same and standing(self.run).following is None
+        return False
+
+    def busy(self) -> bool:
+        """Say whether another process works on it."""
+        with contextlib.suppress(RFTError):  # no lock of ours: its own command says so
+            return self.run.locked()
+        return False
 
 
 def arm_runs(folder: Path, whole: Recipe, arms: Mapping[str, Recipe]) -> list[ArmRun]:
@@ -72,10 +81,50 @@ def arm_runs(folder: Path, whole: Recipe, arms: Mapping[str, Recipe]) -> list[Ar
 
 
 def note_recipes(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> None:
-    """Write down what is compared: the whole, and each arm's recipe."""
+    """Write down what is compared: the whole, by which the folder is known, and each arm."""
+    atomic_text(folder / RECIPE, dump(whole))
     for each in {each.arm: each for each in runs}.values():
         atomic_text(recipe_of(each), dump(each.run.recipe))
-    atomic_text(folder / RECIPE, dump(whole))
+
+
+def refuse_other_work(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> None:
+    """Refuse other settings while another process works by those that are written down."""
+    path = folder / RECIPE
+    if not path.is_file() or path.read_bytes() == dump(whole).encode():
+        return
+    if busy := [each.name for each in runs if each.busy()]:
+        raise RFTError(
+            f"{folder}: another process works on it by other settings ({listed(busy)}); wait for "
+            "it or stop it first, or choose another --out"
+        )
+
+
+def left_alone(folder: Path, arms: Collection[str]) -> list[str]:
+    """List the arms of which there are runs, but which the recipe has no more."""
+    there = (folder / "arms").glob("*/arm.yaml")
+    return sorted(path.parent.name for path in there if path.parent.name not in arms)
+
+
+def rooted_arms(whole: Recipe, arms: Mapping[str, Recipe]) -> tuple[Recipe, dict[str, Recipe]]:
+    """Make the local paths of a comparison absolute, those that its arms have for their own too."""
+    assert whole.compare is not None, "a recipe without arms"
+    changes = {}
+    for name, own in whole.compare.arms.items():
+        before, after = (each.model_dump(mode="json") for each in (arms[name], rooted(arms[name])))
+        changes[name] = {
+            key: value if value_at(before, key) == value_at(after, key) else value_at(after, key)
+            for key, value in own.items()
+        }
+    compare = whole.compare.model_copy(update={"arms": changes})
+    whole = rooted(whole).model_copy(update={"compare": compare})
+    return whole, {name: rooted(recipe) for name, recipe in arms.items()}
+
+
+def value_at(settings: Any, dotted: str) -> Any:
+    """Give the value at a dotted key; None where a default is not written."""
+    for key in dotted.split("."):
+        settings = settings.get(key) if isinstance(settings, dict) else None
+    return settings
 
 
 def recipe_of(each: ArmRun) -> Path:
@@ -94,30 +143,51 @@ def run_arms(
     """Do what is not done yet; say whether anything was.
 
     A run that fails holds up no other but those that share its seed's beginning with it, and they
-    are done by themselves; what failed is told in the end.
+    are done by themselves; what failed is told in the end. What another process works on is its.
     """
     waiting = [each for each in wanted if not each.done()]
     told = Told(say, len(wanted), len(waiting))
     working: dict[Future[tuple[int, str]], ArmRun] = {}
-    turn = threading.Lock()
+    # What is held is noted in the environment of the process: one at a time, and not for children.
+    turn, env = threading.Lock(), environment(jobs, os.environ)
     with ThreadPoolExecutor(jobs) as pool:
-        while working or (waiting and not stop.asked()):
-            room = 0 if stop.asked() else jobs - len(working)
-            for each in ready(waiting, [*working.values()], wanted[0].arm)[:room]:
+        while True:
+            theirs = [each for each in waiting if each.busy()]
+            ours = [each for each in waiting if each not in theirs]
+            held = [*working.values(), *theirs]
+            may = [] if stop.asked() else ready(ours, held, wanted[0].arm)
+            for each in may[: jobs - len(working)]:
                 waiting.remove(each)
+                if each.done():  # by another process, just now
+                    told.wanted -= 1
+                    continue
                 say(f"{each.name}: begins")
-                working[pool.submit(do_one, each, wanted, jobs, stop, update, turn)] = each
+                working[pool.submit(do_one, each, wanted, stop, update, turn, env)] = each
+            if not working and not may:
+                break
             for future in wait(working, timeout=GLANCE, return_when=FIRST_COMPLETED).done:
-                told.ended(working.pop(future), *future.result())
+                each, (code, reason) = working.pop(future), future.result()
+                if code == 75 and each.busy():
+                    waiting.append(each)  # another process was faster
+                else:
+                    told.ended(each, code, reason)
     failures, stopped = told.failures, told.stopped
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         raise RFTError(f"{failures[0]}{more}")
     if stop.asked():
         raise Interrupted(f"stopped by {stop.reason}; what is finished is kept")
+    stopped += [f"{each.name}: another process works on it" for each in theirs]
     if stopped:
-        raise Interrupted(f"not all runs are done: {stopped[0]}")
+        more = f" (and {len(stopped) - 1} more)" if len(stopped) > 1 else ""
+        raise Interrupted(f"not all runs are done: {stopped[0]}{more}")
     return bool(told.wanted)
+
+
+def environment(jobs: int, ours: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment of a run: several at once must not take all cores each."""
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
+    return QUIET | threads | without_token(ours)
 
 
 class Told:
@@ -139,8 +209,9 @@ class Told:
             number = self.total - self.wanted + self.done
             self.say(f"{each.name}: done ({number} of {self.total}{ahead})")
             return
+        # Why is told in the end, once.
         (self.failures if code in (1, 2) else self.stopped).append(f"{each.name}: {reason}")
-        self.say(f"{each.name}: {reason}")
+        self.say(f"{each.name}: {'failed' if code in (1, 2) else 'stopped'} ({log_of(each)})")
 
 
 def ready(waiting: list[ArmRun], working: list[ArmRun], control: str) -> list[ArmRun]:
@@ -152,22 +223,24 @@ def ready(waiting: list[ArmRun], working: list[ArmRun], control: str) -> list[Ar
 def do_one(
     each: ArmRun,
     all_runs: Sequence[ArmRun],
-    jobs: int,
     stop: Stop,
     update: bool,
     turn: threading.Lock,
+    env: Mapping[str, str],
 ) -> tuple[int, str]:
     """Do one run; give its exit code, and why it ended where it is not done."""
     try:
-        # What is held is noted in the environment of the process: one at a time.
         with turn:
             begin(each, all_runs)
-        code = finish(each, jobs, stop, update)
+        return finish(each, stop, update, env)
     except RFTError as error:
         return 2, str(error)
     except Interrupted as stopped:
         return 75, str(stopped)
-    return code, "" if code == 0 else why(each, code)
+    except OSError as error:  # a full disk is one run's end here, as it is in its own process
+        if (reason := explained(error)) is None:
+            raise
+        return 2, reason
 
 
 def begin(each: ArmRun, all_runs: Sequence[ArmRun]) -> None:
@@ -175,28 +248,46 @@ def begin(each: ArmRun, all_runs: Sequence[ArmRun]) -> None:
     run = each.run
     if run.locked():  # whoever works on it now has begun it
         return
-    siblings = [other.run for other in all_runs if other.seed == each.seed and other != each]
+    others = [other for other in all_runs if other != each]
     run.path.mkdir(parents=True, exist_ok=True)
-    if taken := take_over(run, siblings):
+    keep_to_commits(run, [other.run for other in others])
+    if taken := take_over(run, [other.run for other in others if other.seed == each.seed]):
         stages = ", ".join(f"{name} {round}" for round, name in taken)
         with log_of(each).open("a") as log:
             log.write(f"taken over from runs of the same seed: {stages}\n")
 
 
-def finish(each: ArmRun, jobs: int, stop: Stop, update: bool) -> int:
-    """Do a run as a person would, its words into its log; give its exit code."""
-    run = each.run
-    words = [run.command, str(recipe_of(each)), "--out", str(run.path)]
-    words += ["--set", f"seed={each.seed}", "--grace", f"{stop.grace}s"]
-    words += ["--update"] if update else []
-    # Several at once get in each other's way if each takes all cores.
-    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
+def finish(each: ArmRun, stop: Stop, update: bool, env: Mapping[str, str]) -> tuple[int, str]:
+    """Do a run as a person would, its words into its log; give its exit code, and why it ended."""
+    words = [*words_of(each, stop.grace), *(["--update"] if update else [])]
+    words += ["--", str(recipe_of(each))]  # a folder may be called as an option is
     with log_of(each).open("ab") as log:
         log.write(f"$ rft {shlex.join(words)}\n".encode())
         log.flush()
-        # Not the lock of another run, which may be held while this starts.
-        env = QUIET | threads | without_token(os.environ)
-        return Child([sys.executable, "-m", "rft", *words], env=env, log=log).outlast(stop)
+        said = log.tell()
+        code = outlast([sys.executable, "-m", "rft", *words], stop, log, env)
+    if code == 75 and stop.asked():
+        return 75, f"stopped by {stop.reason}"
+    return code, why(log_of(each), said, code) if code else ""
+
+
+def outlast(command: Sequence[str], stop: Stop, log: BinaryIO, env: Mapping[str, str]) -> int:
+    """Do a command in a process of its own, and give its exit code."""
+    return Child(command, env=env, log=log).outlast(stop)
+
+
+def words_of(each: ArmRun, grace: float) -> list[str]:
+    """Give the words of the command that does a run, but for its recipe."""
+    run = each.run
+    return [
+        run.command,
+        "--out",
+        str(run.path),
+        "--set",
+        f"seed={each.seed}",
+        "--grace",
+        f"{grace}s",
+    ]
 
 
 def log_of(each: ArmRun) -> Path:
@@ -204,15 +295,19 @@ def log_of(each: ArmRun) -> Path:
     return each.run.path.with_suffix(".log")
 
 
-def why(each: ArmRun, code: int) -> str:
-    """Give the line that tells why a run ended, and where its others are."""
-    path = log_of(each)
+def why(log: Path, since: int, code: int) -> str:
+    """Give the line that tells why a run ended, of what it has said since, and where its log is."""
     if code < 0:
-        return f"{fate(code)} ({path})"
-    lines = path.read_bytes()[-20_000:].decode(errors="replace").splitlines()
-    telling = [line for line in lines if line.startswith(("Error: ", "Stopped: "))] or lines
-    text = short(telling[-1].partition(": ")[2] or telling[-1]) if telling else "it said nothing"
-    return f"{text} ({path})"
+        return f"{fate(code)} ({log})"
+    with log.open("rb") as file:
+        file.seek(max(since, log.stat().st_size - 20_000))
+        lines = file.read().decode(errors="replace").splitlines()
+    ends = ("Error: ", "Stopped: ")
+    telling = [line for line in lines if line.startswith(ends)] or lines
+    text = short(telling[-1]) if telling else fate(code)
+    for end in ends:
+        text = text.removeprefix(end)
+    return f"{text.removesuffix('. Run the same command again to go on.')} ({log})"
 
 
 def in_words(seconds: float) -> str:

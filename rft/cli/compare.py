@@ -5,15 +5,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rft.cli.opening import folder_for, listening, refuse_lacking, refuse_others
+from rft.cli.opening import (
+    folder_for,
+    listening,
+    make_folder,
+    refuse_lacking,
+    refuse_others,
+)
 from rft.cli.options import HERE, Duration, grace_option, set_option
 from rft.cli.planning import foreseen
 from rft.cli.terminal import give, give_json, say
-from rft.errors import RFTError
+from rft.errors import Interrupted, RFTError, listed
 
 if TYPE_CHECKING:
     from pipelines.compare import ArmRun
     from pipelines.readers.comparison.side_by_side import SideBySide
+    from rft.processes.stopping import Stop
     from rft.recipe import Recipe
 
 
@@ -48,21 +55,32 @@ def compare(
 ) -> None:
     """Compare the arms of RECIPE over seeds, or runs that are there.
 
-    RECIPE has a section `compare`: arms, which differ in some settings, and seeds. Each arm is run
-    with each seed; what runs of a seed have in common is done once. Goes on where an earlier call
-    ended; a folder of an earlier call stands for its recipe. Intervals are over problems and seeds.
+    RECIPE has a section `compare`: seeds, arms, which are the recipe with some settings changed,
+    and the arm that is the control. Each arm is run with each seed, in a run folder of its own;
+    what runs of a seed have in common is done once. Then each arm is held against the base and the
+    control, on the test problems, with intervals over problems and seeds: as text, as
+    comparison.md, .csv and .json, and as figures.
 
-    With two or more RUNs (RUN@2 is its model 2) nothing is run: their models are compared on the
-    test problems that they were measured on.
+    Goes on where an earlier call ended; the folder of an earlier call stands for its recipe.
+    Several calls may work on one folder. Exit code 0: done; 2: a person must change something, and
+    the other runs are done; 75: interrupted, or another call works on the rest.
+
+    With two or more RUNs (RUN@2 is its model 2) nothing is run: their models are compared, the
+    first one is the control.
 
     \b
     Example:
       rft compare table3-mini --plan
       rft compare table3-mini --jobs 2
+      rft compare runs/table3-mini --set compare.seeds=[0,1,2,3,4,5,6,7]
       rft compare runs/one runs/two runs/two@1
     """
     from pipelines.readers.comparison.sources import of_arms, of_runs
 
+    if plan_only and (as_json or to):
+        raise click.UsageError("--plan runs and writes nothing: leave --json and --to away")
+    if to is not None and not next(p for p in (to, *to.parents) if p.exists()).is_dir():
+        raise RFTError(f"--to {to}: not a folder; name another")
     if len(targets) > 1:
         if out or overrides or update or plan_only or stop_after is not None or jobs > 1:
             raise click.UsageError("runs that are there are only read: give --to and --json alone")
@@ -72,7 +90,14 @@ def compare(
     if plan_only:
         tell_comparison(whole, runs, grace)
         return
-    do_arms(folder, whole, runs, jobs=jobs, update=update, stop_after=stop_after, grace=grace)
+    stop = listening(stop_after, grace)
+    try:
+        do_arms(folder, whole, runs, jobs=jobs, update=update, stop=stop)
+    except (RFTError, Interrupted):
+        comparison = None if stop.asked() else of_arms(folder, whole, runs)
+        if comparison is not None and comparison.arms:
+            give_comparison(comparison, to or folder, as_json)
+        raise
     give_comparison(of_arms(folder, whole, runs), to or folder, as_json)
 
 
@@ -80,9 +105,9 @@ def arms_of(
     target: str, out: Path | None, overrides: tuple[str, ...]
 ) -> "tuple[Path, Recipe, list[ArmRun]]":
     """Find the comparison that a RECIPE argument means, with the recipe of each of its runs."""
-    from pipelines.compare import RECIPE, arm_runs
+    from pipelines.compare import RECIPE, arm_runs, rooted_arms
     from pipelines.perform import check_recipe
-    from rft.recipe.loading import load_arms, rooted
+    from rft.recipe.loading import load_arms
     from rft.runs.folder import is_run
 
     path = Path(target)
@@ -91,7 +116,7 @@ def arms_of(
         if out is not None and out.resolve() != path.resolve():
             raise RFTError(f"--out {out}: {target} is a comparison already; leave --out away")
         folder, target = path, str(path / RECIPE)
-    elif is_run(path):
+    elif is_run(path) or ("@" in target and is_run(Path(target.rpartition("@")[0]))):
         raise RFTError(f"{target}: a run alone; name another one to compare it with")
     else:
         folder = out or folder_for(target)
@@ -103,9 +128,19 @@ def arms_of(
             raise RFTError(f"compare.arms.{name}: {error}") from None
     if is_run(folder):
         raise RFTError(f"{folder}: a run folder, and no comparison; choose another --out")
-    if folder.exists() and not (folder / RECIPE).is_file() and any(folder.iterdir()):
+    if folder.exists() and not (folder.is_dir() and is_comparison(folder)):
         raise RFTError(f"{folder}: not a comparison, and not empty; choose another --out")
-    return folder, whole, arm_runs(folder, whole, {name: rooted(arms[name]) for name in arms})
+    whole, arms = rooted_arms(whole, arms)
+    return folder, whole, arm_runs(folder, whole, arms)
+
+
+def is_comparison(folder: Path) -> bool:
+    """Say whether a folder is a comparison's, or holds no more than what one begins with."""
+    from pipelines.compare import RECIPE
+
+    return (folder / RECIPE).is_file() or all(
+        child.match(f".{RECIPE}.*.tmp") and child.is_file() for child in folder.iterdir()
+    )
 
 
 def do_arms(
@@ -115,16 +150,20 @@ def do_arms(
     *,
     jobs: int,
     update: bool,
-    stop_after: float | None,
-    grace: float,
+    stop: "Stop",
 ) -> None:
     """Make the runs of a comparison that are not done."""
-    from pipelines.compare import note_recipes, run_arms
+    from pipelines.compare import RECIPE, left_alone, note_recipes, refuse_other_work, run_arms
+    from rft.runs.leftovers import remove_left_beside
 
     for each in runs:
         refuse_lacking(each.run.recipe)
-    stop = listening(stop_after, grace)
+    refuse_other_work(folder, whole, runs)
+    make_folder(folder)
+    remove_left_beside(folder / RECIPE)
     note_recipes(folder, whole, runs)
+    if others := left_alone(folder, {each.arm for each in runs}):
+        say(f"{folder}: no arms of the recipe, and left as they are: {listed(others)}")
     if not run_arms(runs, jobs=jobs, stop=stop, say=say, update=update):
         say(f"{folder}: nothing to do, all {len(runs)} runs are done")
 

@@ -3,10 +3,10 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
 from rft.errors import suggestion
-from rft.recipe.section import Name, Section
+from rft.recipe.section import Name, Section, empty_is_nothing
 
 # An arm's name is a folder's, and a column's in a table.
 NAME_OF_ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
@@ -25,10 +25,15 @@ class Claim(Section):
     """Of which arm it is claimed."""
     against: Name | None = None
     """The arm that it is held against, or `base`; null is the control."""
-    metric: str = "pass@1"
-    """pass@K or maj@K, of the test problems."""
+    metric: Name = "pass@1"
+    """pass@K or maj@K, of the test problems; K samples of each are needed."""
     direction: Literal["higher", "lower"] = "higher"
     """Which way it differs."""
+
+    @property
+    def k(self) -> int:
+        """Give the K of its metric."""
+        return int(self.metric.partition("@")[2])
 
     @field_validator("metric")
     @classmethod
@@ -45,7 +50,9 @@ class Compare(Section):
     """The seed of each run of an arm; runs of one seed share what they have in common."""
     control: Name
     """The arm that all others are compared with."""
-    arms: Annotated[dict[str, Changes], Field(min_length=2, max_length=100)]
+    arms: Annotated[
+        dict[str, Changes], BeforeValidator(empty_is_nothing), Field(min_length=2, max_length=100)
+    ]
     """name -> what it has otherwise than the recipe: dotted keys, and their values."""
     claims: dict[Name, Claim] = Field(default_factory=dict)
     """name -> what would count as support, judged when it is done."""

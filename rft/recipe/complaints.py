@@ -37,11 +37,12 @@ WRITTEN_BY_0_1 = {
 
 @dataclass(frozen=True)
 class Override:
-    """One `--set a.b=c`."""
+    """One `--set a.b=c`, or a setting of an arm."""
 
     text: str
     key: tuple[str, ...]
     value: Any
+    option: str = "--set "
 
     @property
     def dotted(self) -> str:
@@ -51,13 +52,13 @@ class Override:
     @property
     def place(self) -> str:
         """Name it as the place of a mistake."""
-        return place_of(self.text)
+        return place_of(self.text, self.option)
 
 
-def place_of(override: str) -> str:
+def place_of(override: str, option: str = "--set ") -> str:
     """Name an override as the place of a mistake, and not all of a long one."""
     one_line = override[:100].replace("\n", "\\n")
-    return f"--set {clipped(one_line + override[100:], 100)}"
+    return f"{option}{clipped(one_line + override[100:], 100)}"
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ def recipe_text(name: str) -> str:
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """Load a bundled recipe (`smoke`) or a file, with `a.b=c` overrides, or say what is wrong."""
     path = _find(name_or_path, or_run=True)
-    return _overridden(yaml12.read(path, name_or_path), name_or_path, path, overrides)
+    changes = [*map(_override, overrides)]
+    return _overridden(yaml12.read(path, name_or_path), name_or_path, path, changes)
 
 
 def load_arms(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[Recipe, dict[str, Recipe]]:
@@ -50,12 +51,36 @@ def load_arms(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[Recipe,
         )
     arms = {}
     for arm, changes in whole.compare.arms.items():
-        texts = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
         try:
-            arms[arm] = load_recipe(name_or_path, (*overrides, "compare=null", *texts))
+            arms[arm] = _arm(whole, name_or_path, overrides, changes)
+            if arms[arm].prepare.test != whole.prepare.test:
+                raise RFTError(
+                    "it sets prepare.test, and arms are compared on the same test problems; set it "
+                    "for all of them"
+                )
         except RFTError as error:
             raise RFTError(f"compare.arms.{arm}: {error}") from None
     return whole, arms
+
+
+def _arm(
+    whole: Recipe, name_or_path: str, overrides: Sequence[str], changes: Mapping[str, Any]
+) -> Recipe:
+    """Lay an arm's settings over the recipe that it is an arm of."""
+    path = _find(name_or_path)
+    laid = [_override("compare=null")]
+    for key, value in changes.items():
+        there = section_below(Recipe, key) and getattr(whole, key)
+        if there and isinstance(value, Mapping):
+            first = next(iter(value), "KEY")
+            raise RFTError(
+                f"{key} is a section, all of which this would replace; write its keys with a dot, "
+                f"such as {key}.{first}"
+            )
+        shown_as = f"{key}={json.dumps(value, ensure_ascii=False)}"
+        laid.append(_checked(Override(shown_as, tuple(key.split(".")), value, "")))
+    changed = [*map(_override, overrides), *laid]
+    return _overridden(yaml12.read(path, name_or_path), name_or_path, path, changed)
 
 
 def load_stored(folder: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -67,14 +92,13 @@ def load_stored(folder: Path, overrides: Sequence[str] = ()) -> Recipe:
         section = settings.get(above[0]) if above else settings
         if isinstance(section, dict) and section.get(key, ...) == value:
             del section[key]
-    return _overridden(settings, str(path), path, overrides)
+    return _overridden(settings, str(path), path, [*map(_override, overrides)])
 
 
-def _overridden(own: dict[str, Any], label: str, path: Path, overrides: Sequence[str]) -> Recipe:
+def _overridden(own: dict[str, Any], label: str, path: Path, changes: list[Override]) -> Recipe:
     """Lay settings over those that they extend and overrides over both, and check the whole."""
     base_label, base = _base(own, label, path)
     settings = _laid_over(base, own, Recipe)
-    changes = [_override(text) for text in overrides]
     for change in changes:
         settings = _changed(settings, change.key, change)
     try:
@@ -190,19 +214,26 @@ def _override(text: str) -> Override:
     key = tuple(dotted.strip().split("."))
     if not equals or not all(key):
         raise RFTError(f"{place}: write a key, = and a value, such as --set sample.n=4")
+    if key == ("extends",):
+        raise RFTError(f"{place}: extends is for recipe files; name {clipped(value)} as the recipe")
+    return _checked(Override(text, key, yaml12.parse(value, place)))
+
+
+def _checked(change: Override) -> Override:
+    """Refuse a key that can be none, and nothing where it would mean something else."""
+    place, key = change.place, change.key
+    if not all(key):
+        raise RFTError(f"{place}: a dot without a key on both sides; write it as in sample.n")
     for name, seen in (("levels", len(key)), ("key", max(map(len, key)))):
         if seen > yaml12.LIMITS[name]:
             raise RFTError(f"{place}: no key is as long as this one; mend it")
-    if key == ("extends",):
-        raise RFTError(f"{place}: extends is for recipe files; name {clipped(value)} as the recipe")
-    meant = yaml12.parse(value, place)
-    if meant is None and key[:-1] in (("filter",), ("grpo", "plugins")):
+    if change.value is None and key[:-1] in (("filter",), ("grpo", "plugins")):
         above = ".".join(key[:-1])
         raise RFTError(
             f"{place}: nothing after {key[-1]} is {key[-1]} without parameters; write {{}} "
             f"for that, or give all of {above} without it, as in '{above}={{}}'"
         )
-    return Override(text, key, meant)
+    return change
 
 
 def _changed(settings: Any, key: tuple[str, ...], change: Override) -> Any:

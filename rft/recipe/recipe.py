@@ -228,6 +228,17 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _claims_can_be_measured(self) -> Self:
+        most = max(map(self.evaluate.samples, self.prepare.benchmarks("test")), default=0)
+        for name, claim in self.compare.claims.items() if self.compare else ():
+            if claim.k > most:
+                raise ValueError(
+                    f"compare.claims.{name} is about {claim.metric}, and evaluate.n is {most}, "
+                    "which are too few samples for it; raise evaluate.n"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _prompts_have_room(self) -> Self:
         """Refuse completions that fill the engine's whole context."""
         longest = self.engine.max_model_len

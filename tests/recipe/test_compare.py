@@ -47,8 +47,14 @@ def test_what_is_compared_can_be_read_back_from_its_folder(tmp_path):
         ({"arms": {"rules": {}, "Rules": {}}}, "capital letters only"),
         ({"arms": {"rules": {}, "b": {"seed": 3}}}, "the arm b sets seed, which is no part"),
         ({"arms": {"rules": {}, "b": {"compare.seeds": [1]}}}, "the arm b sets compare.seeds"),
-        ({"arms": {"rules": {}, "b": {"select.bye": "x"}}}, "compare.arms.b: --set select.bye"),
-        ({"arms": {"rules": {}, "b": {"select.by": "x"}}}, "compare.arms.b: --set select.by"),
+        (
+            {"arms": {"rules": {}, "b": {"select.bye": "x"}}},
+            'compare.arms.b: select.bye="x": unknown key',
+        ),
+        (
+            {"arms": {"rules": {}, "b": {"select.by": "x"}}},
+            'compare.arms.b: select.by="x": select.by is',
+        ),
         ({"claims": {"one": {"arm": "entropie"}}}, "claims.one.arm is 'entropie'"),
         ({"claims": {"one": {"arm": "rules"}}}, "claims.one holds rules against itself"),
         ({"claims": {"one": {"arm": "entropy", "metric": "loss"}}}, "pass@K or maj@K"),

@@ -110,6 +110,7 @@ QUICKSTART = {
         "level": 0.05,
         "entropy_floor": 0.5,
     },
+    "compare": None,
     "keep": {"models": "all", "optimizer": False},
     "track": "none",
     "stop": None,

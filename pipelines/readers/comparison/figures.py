@@ -1,6 +1,8 @@
 """A comparison's figures: Pass@k, differences, the way of each arm by round, what none solves."""
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from rft.charts import Axis, Series, bars, curve, overlaps, points, refuse_missi
 from rft.errors import RFTError
 from rft.measuring.pass_at_k import Numbers, passes, solved
 from rft.recipe.compare import BASE
-from rft.seeds import derive
+from rft.seeds import derive, digest
 
 # Arms whose bands can be told apart.
 FEW = 4
@@ -42,22 +44,28 @@ def write_figures(comparison: SideBySide, folder: Path) -> list[str]:
 
 def figures(comparison: SideBySide) -> Iterator[tuple[str, Any]]:
     """Draw the figures of a comparison."""
+    names = slugs(comparison.benchmarks)
     for benchmark in comparison.benchmarks:
-        here = comparison.on[benchmark]
-        yield f"pass-at-k-{slug(benchmark)}", pass_curves(here)
-        if len(here.whole.arms) > 1:
-            yield f"differences-{slug(benchmark)}", forest(here)
-        yield f"unsolved-{slug(benchmark)}", unsolved_overlaps(here)
-    way = by_round(comparison)
+        here, name = comparison.on[benchmark], names[benchmark]
+        yield f"pass-at-k-{name}", pass_curves(here)
+        if any(row.joint is not None for row in here.rows(here.metric("pass@1"))):
+            yield f"differences-{name}", forest(here)
+        yield f"unsolved-{name}", unsolved_overlaps(here)
+    split, way = by_round(comparison)
     if not way.is_empty() and way["round"].n_unique() > 1:
-        yield "rounds", rounds_chart(comparison, way)
+        yield "rounds", rounds_chart(comparison, split, way)
         if way["entropy"].null_count() == 0:
-            yield "entropy", entropy_chart(comparison, way)
+            yield "entropy", entropy_chart(comparison, split, way)
 
 
-def slug(name: str) -> str:
-    """Make a part of a file's name of a benchmark's."""
-    return "".join(each if each.isalnum() else "-" for each in name.lower()) or "test"
+def slugs(benchmarks: Sequence[str]) -> dict[str, str]:
+    """Make a part of a file's name of each benchmark's, no two of them the same."""
+    short = {name: re.sub("[^a-z0-9]+", "-", name.lower())[:40] for name in benchmarks}
+    twice = Counter(short.values())
+    return {
+        name: each if each.strip("-") and twice[each] == 1 else f"{each}-{digest(name)[:8]}"
+        for name, each in short.items()
+    }
 
 
 def series_of(comparison: SideBySide) -> Series:
@@ -92,7 +100,7 @@ def pass_curves(here: OnBenchmark) -> Any:
 
 def forest(here: OnBenchmark) -> Any:
     """Draw each arm's difference to the control, with the intervals that hold for all at once."""
-    names = [*framed(here), f"maj@{here.samples}"]
+    names = [*framed(here), *here.votes]
     lines = [
         {
             "arm": row.arm,
@@ -133,66 +141,94 @@ def unsolved_overlaps(here: OnBenchmark) -> Any:
     )
 
 
-def by_round(comparison: SideBySide) -> pl.DataFrame:
-    """Follow each arm over its rounds, on dev where it has that: a row for each arm and round."""
+# One run's answers by round.
+Way = dict[int, pl.DataFrame]
+
+
+def by_round(comparison: SideBySide) -> tuple[str, pl.DataFrame]:
+    """Follow each arm over its rounds, on dev where all have that: a row for each arm and round."""
+    split, ways = ways_of(comparison)
+    every = [frame for runs in ways.values() for way in runs for frame in way.values()]
+    k = min((int(solved(frame)["n"].to_numpy().min()) for frame in every), default=1)
     lines = []
-    for arm, runs in comparison.arms.items():
-        ways = [way_of(one) for one in runs]
-        rounds = set.intersection(*(set(way) for way in ways))
-        for round in sorted(rounds):
-            frames = [way[round] for way in ways]
-            k = min(int(solved(frame)["n"].to_numpy().min()) for frame in frames)
+    for arm, runs in ways.items():
+        for round in sorted(set.intersection(*(set(way) for way in runs))):
+            frames = [way[round] for way in runs]
             line: dict[str, Any] = {"arm": arm, "round": round, "k": k}
             for name, values in over_seeds(frames, k).items():
                 source = derive(comparison.seed, "compare", "rounds", arm, round, name)
-                mean = None if values is None else scaled_interval(values, source)
-                line |= {
-                    name: mean and mean.value,
-                    f"{name} low": mean and mean.low,
-                    f"{name} high": mean and mean.high,
-                }
+                line |= told(name, values, source, alike=of_the_same(frames))
             lines.append(line)
-    return pl.DataFrame(lines, infer_schema_length=None)
+    return split, pl.DataFrame(lines, infer_schema_length=None)
 
 
-def over_seeds(frames: list[pl.DataFrame], k: int) -> dict[str, Numbers | None]:
-    """Give what is followed: a row for each seed, a column for each problem; None where unknown."""
-    known = not any(frame["mean_entropy"].null_count() for frame in frames)
+def ways_of(comparison: SideBySide) -> tuple[str, dict[str, list[Way]]]:
+    """Read every run's measurements by round, all of one split, and name that."""
+    read = {arm: [way_of(one) for one in runs] for arm, runs in comparison.arms.items()}
+    every = [frame for runs in read.values() for way in runs for frame in way.values()]
+    split = "dev" if all((frame["split"] == "dev").any() for frame in every) else "test"
+
+    def here(way: Way) -> Way:
+        parts = {round: frame.filter(pl.col("split") == split) for round, frame in way.items()}
+        return {round: frame for round, frame in parts.items() if not frame.is_empty()}
+
+    return split, {arm: [here(way) for way in runs] for arm, runs in read.items()}
+
+
+def way_of(one: Measured) -> Way:
+    """Read a run's measurements by round."""
     return {
-        "first": np.array([passes(frame, 1) for frame in frames]),
-        "last": np.array([passes(frame, k) for frame in frames]),
-        "entropy": np.array([mean_entropy(frame) for frame in frames]) if known else None,
-    }
-
-
-def way_of(one: Measured) -> dict[int, pl.DataFrame]:
-    """Read a run's measurements by round, of one split: dev, or else test."""
-    frames = {
         round: one.run.read("evaluations", round, COLUMNS)
         for round in range(one.run.recipe.rounds + 1)
         if sound(one.run, "evaluate", round)
     }
-    split = "dev" if all((frame["split"] == "dev").any() for frame in frames.values()) else "test"
-    here = {round: frame.filter(pl.col("split") == split) for round, frame in frames.items()}
-    return {round: frame for round, frame in here.items() if not frame.is_empty()}
 
 
-def rounds_chart(comparison: SideBySide, way: pl.DataFrame) -> Any:
+def over_seeds(frames: list[pl.DataFrame], k: int) -> dict[str, list[Numbers] | None]:
+    """Give what is followed: of each seed a value for each problem; None where unknown."""
+    known = not any(frame["mean_entropy"].null_count() for frame in frames)
+    return {
+        "first": [passes(frame, 1) for frame in frames],
+        "last": [passes(frame, k) for frame in frames],
+        "entropy": [mean_entropy(frame) for frame in frames] if known else None,
+    }
+
+
+def of_the_same(frames: list[pl.DataFrame]) -> bool:
+    """Say whether all are of the same problems: a seed may hold out some of its own for dev."""
+    names = ["benchmark", "problem_id"]
+    return all(
+        solved(frame).select(names).equals(solved(frames[0]).select(names)) for frame in frames
+    )
+
+
+def told(
+    name: str, values: list[Numbers] | None, source: int, *, alike: bool
+) -> dict[str, float | None]:
+    """Give a mean over seeds and problems, and its interval where the problems are the same."""
+    if values is None:
+        return {name: None, f"{name} low": None, f"{name} high": None}
+    mean = float(np.mean([each.mean() for each in values]))
+    if not alike:
+        return {name: mean, f"{name} low": None, f"{name} high": None}
+    over = scaled_interval(np.array(values), source)
+    return {name: mean, f"{name} low": over.low, f"{name} high": over.high}
+
+
+def rounds_chart(comparison: SideBySide, split: str, way: pl.DataFrame) -> Any:
     """Draw Pass@1 against Pass@k, a way over the rounds for each arm."""
-    ks = sorted(set(way["k"]))
-    k = " to ".join(str(each) for each in dict.fromkeys([ks[0], ks[-1]]))
     return points(
         way,
         Axis("first", "Pass@1", "share"),
-        Axis("last", f"Pass@{k}", "share"),
+        Axis("last", f"Pass@{way['k'][0]}", "share"),
         series=series_of(comparison),
         trail="round",
-        title="Pass@1 against Pass@k by round, on the dev problems",
+        title=f"Pass@1 against Pass@{way['k'][0]} by round, on the {split} problems",
         note="numbers are rounds, 0 is the base; means over seeds",
     )
 
 
-def entropy_chart(comparison: SideBySide, way: pl.DataFrame) -> Any:
+def entropy_chart(comparison: SideBySide, split: str, way: pl.DataFrame) -> Any:
     """Draw the entropy of each arm's answers by round."""
     return curve(
         way,
@@ -200,6 +236,6 @@ def entropy_chart(comparison: SideBySide, way: pl.DataFrame) -> Any:
         Axis("entropy", "mean entropy of a token, nats"),
         series=series_of(comparison),
         band=("entropy low", "entropy high"),
-        title="Entropy by round, of the answers to the dev problems",
+        title=f"Entropy by round, of the answers to the {split} problems",
         note=notes(comparison)[-1],
     )

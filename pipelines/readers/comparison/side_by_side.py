@@ -6,9 +6,11 @@ differences those that hold for all arms at once as well. A difference is taken 
 problem, which the two arms have sampled with the same random numbers.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,7 +24,11 @@ from rft.measuring.two_level import crossed_interval, crossed_intervals, holm, p
 from rft.recipe import Claim
 from rft.recipe.compare import BASE
 from rft.runs.folder import Run
-from rft.seeds import derive
+from rft.seeds import derive, digest
+
+# The settings of an evaluation that decide what is answered and what is right; the seed, the number
+# of samples and the splits do not.
+ASKED = ("temperature", "top_p", "max_tokens", "prompt", "engine", "grade", "reading")
 
 
 @dataclass(frozen=True)
@@ -91,19 +97,30 @@ class SideBySide:
     wanted: int = 0
     """How many runs there are to be; 0 where runs were named."""
     claims: Mapping[str, Claim] | None = None
+    remarks: Sequence[str] = ()
+    """What has to be known to read it: where those that are compared are not alike."""
+
+    @property
+    def measured(self) -> list[Measured]:
+        """List what is measured."""
+        return [one for runs in self.arms.values() for one in runs]
 
     @cached_property
     def benchmarks(self) -> list[str]:
         """List the benchmarks that all were measured on."""
-        each = [
-            set(one.answers["benchmark"].unique()) for runs in self.arms.values() for one in runs
-        ]
+        each = [set(one.answers["benchmark"].unique()) for one in self.measured]
         return sorted(set.intersection(*each)) if each else []
+
+    @cached_property
+    def left_out(self) -> list[str]:
+        """List the benchmarks that only some were measured on."""
+        each = [set(one.answers["benchmark"].unique()) for one in self.measured]
+        return sorted(set().union(*each) - set(self.benchmarks))
 
     @property
     def runs(self) -> int:
         """Count the runs that are measured."""
-        return sum(len(runs) for runs in self.arms.values())
+        return len(self.measured)
 
     @cached_property
     def on(self) -> "dict[str, OnBenchmark]":
@@ -111,65 +128,95 @@ class SideBySide:
         return {name: OnBenchmark(self, name) for name in self.benchmarks}
 
 
+# An arm's answers with each of its seeds.
+Answers = dict[int, pl.DataFrame]
+
+
 class OnBenchmark:
     """A comparison on one benchmark."""
 
     def __init__(self, comparison: SideBySide, benchmark: str):
         self.whole, self.name = comparison, benchmark
-        self.answers: dict[tuple[str, int], pl.DataFrame] = {}
+        self.answers: dict[str, Answers] = {}
+        self.bases: dict[str, Answers] = {}
         self._rows: dict[str, list[Row]] = {}
         for arm, runs in comparison.arms.items():
-            for one in runs:
-                self.answers[arm, one.seed] = self._here(one.answers)
-                self.answers[f"{BASE} of {arm}", one.seed] = self._here(one.base)
+            self.answers[arm] = {one.seed: self._here(one.answers) for one in runs}
+            self.bases[arm] = {one.seed: self._here(one.base) for one in runs}
+        self.frames = [
+            frame for of in (self.answers, self.bases) for arm in of for frame in of[arm].values()
+        ]
         self._refuse_other_problems()
+        if self.has_one_base:
+            # The control's where it has one: of a seed they are all the same.
+            others = [self.bases[arm] for arm in reversed(list(comparison.arms))]
+            merged: Answers = {}
+            for each in (*others, self.bases.get(comparison.control, {})):
+                merged |= each
+            self.answers[BASE] = dict(sorted(merged.items()))
 
     def _here(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.filter(pl.col("benchmark") == self.name)
 
     def _refuse_other_problems(self) -> None:
-        problems = {
-            place: solved(frame).select("problem_id") for place, frame in self.answers.items()
-        }
-        (first, _), *others = problems
-        for arm, seed in others:
-            if not problems[arm, seed].equals(next(iter(problems.values()))):
+        """Refuse models that were measured on different problems: they are not alike."""
+        places = [
+            (who, solved(frame).select("problem_id"))
+            for of, who in ((self.answers, "{}"), (self.bases, "the base of {}"))
+            for who, frames in ((who.format(arm), frames) for arm, frames in of.items())
+            for frame in frames.values()
+        ]
+        (first, problems), *others = places
+        for who, theirs in others:
+            if not theirs.equals(problems):
                 raise RFTError(
-                    f"{arm} was measured on other problems of {self.name} than {first} "
-                    f"({len(problems[arm, seed])} and {len(next(iter(problems.values())))}); "
-                    "evaluate them on the same ones"
+                    f"{who} was measured on other problems of {self.name} than {first} "
+                    f"({len(theirs)} and {len(problems)}); evaluate them on the same ones"
                 )
 
     @cached_property
     def problems(self) -> int:
         """Count the problems."""
-        return len(solved(next(iter(self.answers.values()))))
+        return len(solved(self.frames[0]))
 
     @cached_property
     def samples(self) -> int:
         """Count the answers to a problem, the fewest that any model gave."""
-        return min(int(solved(frame)["n"].to_numpy().min()) for frame in self.answers.values())
+        return min(int(solved(frame)["n"].to_numpy().min()) for frame in self.frames)
 
     @cached_property
     def ks(self) -> list[int]:
         """List the k of Pass@k that all runs report and have the answers for."""
-        given = [
-            set(one.run.recipe.evaluate.k) for runs in self.whole.arms.values() for one in runs
-        ]
+        given = [set(one.run.recipe.evaluate.k) for one in self.whole.measured]
         return sorted({1} | {k for k in set.intersection(*given) if k <= self.samples})
 
     @cached_property
+    def votes(self) -> list[str]:
+        """Name the metric of majority votes; none where an earlier version told no classes."""
+        given = pl.col("answer").str.strip_chars().str.len_chars() > 0
+        untold = pl.col("answer_class").is_null() & (given | (pl.col("verdict") == "correct"))
+        known = all(frame.filter(untold).is_empty() for frame in self.frames)
+        return [f"maj@{self.samples}"] if known else []
+
+    @cached_property
     def metrics(self) -> list[Metric]:
-        """List what is compared here, Pass@1 first."""
+        """List what is compared here, Pass@1 first; what is not known of all is left out."""
         metrics = [self.metric(f"pass@{k}") for k in self.ks]
-        metrics.append(self.metric(f"maj@{self.samples}"))
-        metrics.append(Metric("lenient", lambda frame: passes(lenient(frame), 1)))
+        metrics += [self.metric(name) for name in self.votes]
+        if self._known("verdict_lenient"):
+            metrics.append(Metric("lenient", lambda frame: passes(lenient(frame), 1)))
         metrics.append(Metric("boxed", boxed_share))
-        metrics.append(Metric("distinct", distinct_answers))
-        metrics.append(Metric("answer entropy", answer_entropy))
-        if not any(frame["mean_entropy"].null_count() for frame in self.answers.values()):
+        # More samples have more distinct answers, of whatever model.
+        alike = len({tuple(solved(frame)["n"]) for frame in self.frames}) == 1
+        if alike and self.votes:
+            metrics.append(Metric("distinct", distinct_answers))
+            metrics.append(Metric("answer entropy", answer_entropy))
+        if self._known("mean_entropy"):
             metrics.append(Metric("entropy", mean_entropy))
         return metrics
+
+    def _known(self, column: str) -> bool:
+        return not any(frame[column].null_count() for frame in self.frames)
 
     def metric(self, name: str) -> Metric:
         """Give pass@K or maj@K by name."""
@@ -178,31 +225,22 @@ class OnBenchmark:
             return Metric(name, lambda frame: passes(frame, int(number)))
         return Metric(name, lambda frame: majority(frame, int(number)))
 
-    def values(self, arm: str, metric: Metric) -> Numbers:
-        """Give an arm's metric: a row for each seed, a column for each problem."""
-        if arm == BASE:
-            arm = f"{BASE} of {self.whole.control}"
-        return np.array([metric.of(self.answers[arm, seed]) for seed in self.seeds(arm)])
-
-    def seeds(self, arm: str) -> list[int]:
-        """List the seeds that an arm is measured with."""
-        if arm == BASE:
-            arm = self.whole.control
-        return [seed for name, seed in self.answers if name == arm]
-
     def differences(self, arm: str, other: str, metric: Metric) -> Numbers | None:
-        """Give an arm's metric less another's, at each seed that both have; None without any."""
-        both = [seed for seed in self.seeds(arm) if seed in self.seeds(other)]
+        """Give an arm's metric less another's (less its own base's), a row for each seed that both
+        have, a column for each problem; None without any.
+        """
+        there, minus = self.answers.get(arm, {}), self.answers.get(other, {})
+        if other == BASE:
+            minus = self.bases.get(arm, {})
+        both = [seed for seed in there if seed in minus]
         if not both:
             return None
-        rows = dict(zip(self.seeds(arm), self.values(arm, metric), strict=True))
-        minus = dict(zip(self.seeds(other), self.values(other, metric), strict=True))
-        return np.array([rows[seed] - minus[seed] for seed in both])
+        return np.array([metric.of(there[seed]) - metric.of(minus[seed]) for seed in both])
 
-    @property
+    @cached_property
     def has_one_base(self) -> bool:
-        """Say whether all began with the same model."""
-        return len({base_of(one.run) for runs in self.whole.arms.values() for one in runs}) == 1
+        """Say whether all began with the same model, which was asked in the same way."""
+        return len({base_of(one.run) for one in self.whole.measured}) == 1
 
     def rows(self, metric: Metric) -> list[Row]:
         """Compare all arms on a metric; the base comes first if they have one in common."""
@@ -225,8 +263,8 @@ class OnBenchmark:
         )
         made = []
         for arm in ([BASE] if self.has_one_base else []) + [*self.whole.arms]:
-            values = self.values(arm, metric)
-            changes = None if arm == BASE else self.differences(arm, f"{BASE} of {arm}", metric)
+            values = np.array([metric.of(frame) for frame in self.answers[arm].values()])
+            changes = None if arm == BASE else self.differences(arm, BASE, metric)
             made.append(
                 Row(
                     arm,
@@ -242,17 +280,16 @@ class OnBenchmark:
         return made
 
     def judged(self) -> list[Judged]:
-        """Judge the claims, all at once."""
+        """Judge the claims, all that can be measured at once."""
         claims = self.whole.claims or {}
         made, measured = [], {}
         for name, claim in claims.items():
+            if claim.k > self.samples or (claim.metric.startswith("maj") and not self.votes):
+                continue
             against = claim.against or self.whole.control
-            there = {BASE, *self.whole.arms}
-            _, _, number = claim.metric.partition("@")
-            if {claim.arm, against} <= there and int(number) <= self.samples:
-                rows = self.differences(claim.arm, against, self.metric(claim.metric))
-                if rows is not None:
-                    measured[name] = rows
+            rows = self.differences(claim.arm, against, self.metric(claim.metric))
+            if rows is not None:
+                measured[name] = rows
         source = derive(self.whole.seed, "claims", self.name)
         intervals = dict(zip(measured, scaled_intervals([*measured.values()], source), strict=True))
         for name, claim in claims.items():
@@ -262,12 +299,11 @@ class OnBenchmark:
 
     def pooled(self, arm: str) -> pl.DataFrame:
         """Give an arm's answers of all seeds as if they were more samples of one model."""
-        name = f"{BASE} of {self.whole.control}" if arm == BASE else arm
-        return pl.concat([self.answers[name, seed] for seed in self.seeds(arm)])
+        return pl.concat(self.answers[arm].values())
 
     def base_of(self, arm: str) -> pl.DataFrame:
         """Give the answers of the model that an arm began with, of all its seeds."""
-        return self.pooled(f"{BASE} of {arm}")
+        return pl.concat(self.bases[arm].values())
 
 
 def lenient(frame: pl.DataFrame) -> pl.DataFrame:
@@ -311,7 +347,15 @@ def times(interval: Interval, scale: float) -> Interval:
     return Interval(interval.value * scale, interval.low * scale, interval.high * scale)
 
 
+def way_of_asking(run: Run, model: int) -> dict[str, Any]:
+    """Give by which settings a model's answers were drawn and judged."""
+    manifest = run.manifest("evaluate", model)
+    assert manifest is not None, "a model that was not measured"
+    return {name: manifest["settings"].get(name) for name in ASKED}
+
+
 def base_of(run: Run) -> str:
-    """Give the digest of the model that a run began with."""
+    """Stand for the model that a run began with, and for how it was asked."""
     manifest = run.manifest("evaluate", 0)
-    return "" if manifest is None else manifest["inputs"]["model"]
+    assert manifest is not None, "a base that was not measured"
+    return digest(manifest["inputs"]["model"], json.dumps(way_of_asking(run, 0), sort_keys=True))

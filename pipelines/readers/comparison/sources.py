@@ -1,73 +1,152 @@
 """Where a comparison's numbers come from: the runs of a recipe's arms, or runs that are named."""
 
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from pipelines.compare import ArmRun
 from pipelines.evaluate import ended_with
-from pipelines.readers.comparison.side_by_side import Measured, SideBySide
+from pipelines.readers.comparison.side_by_side import (
+    ASKED,
+    Measured,
+    SideBySide,
+    way_of_asking,
+)
 from pipelines.readers.current import sound
-from rft.errors import RFTError, listed
+from rft.errors import RFTError, clipped, listed, shown
 from rft.recipe import Recipe
-from rft.runs.folder import Run, open_run
+from rft.recipe.compare import BASE
+from rft.runs.folder import Run, is_run, open_run
+from rft.runs.models import last_round
 
-COLUMNS = ["split", "benchmark", "problem_id", "sample_index", "answer", "answer_class"]
-COLUMNS += ["completion", "verdict", "verdict_lenient", "mean_entropy", "finish_reason"]
-# What decides how a model is asked; models that were asked otherwise are not alike.
-ASKED = ("temperature", "top_p", "max_tokens")
+COLUMNS = ["split", "benchmark", "problem_id", "answer", "answer_class"]
+COLUMNS += ["verdict", "verdict_lenient", "mean_entropy"]
+# Runs that are there are alike in these, or they are not compared: what differs would be told of
+# the models, and is the draw's. Of the others it is said that they differ.
+DRAWN = ("temperature", "top_p", "max_tokens")
 
 
 def of_arms(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> SideBySide:
-    """Compare what is measured of a recipe's arms."""
+    """Compare what is measured of a recipe's arms, as it is now."""
     assert whole.compare is not None, "a recipe without arms"
     arms: dict[str, list[Measured]] = {}
     for name in whole.compare.arms:
-        each = (final(one.run, one.seed) for one in runs if one.arm == name)
+        # A run that is not done may have been made by other settings.
+        each = (final(one.run, one.seed) for one in runs if one.arm == name and one.done())
         if measured := [one for one in each if one is not None]:
             arms[name] = measured
-    control = whole.compare.control
-    return SideBySide(folder.name, control, arms, whole.seed, len(runs), whole.compare.claims)
+    return SideBySide(
+        folder.resolve().name,
+        whole.compare.control,
+        arms,
+        whole.seed,
+        len(runs),
+        whole.compare.claims,
+        [*told_unlike(arms, ASKED), *other_problems(arms)],
+    )
 
 
 def of_runs(targets: Sequence[str]) -> SideBySide:
     """Compare the models of runs that are there: RUN is its last, RUN@2 its second."""
     arms: dict[str, list[Measured]] = {}
+    seen: dict[tuple[Path, int], str] = {}
     for target in targets:
-        path, at, number = target.rpartition("@")
-        run = open_run(Path(path if at else target))
-        if at and not number.isdecimal():
-            raise RFTError(f"{target}: after @ comes the number of a model, such as {path}@2")
-        measured = measured_model(run, 0, int(number)) if at else final(run, 0)
-        if measured is None:
-            what = f"model {number}" if at else "its last model"
+        measured = measured_of(target)
+        place = (measured.run.path.resolve(), measured.model)
+        if place in seen:
             raise RFTError(
-                f"{target}: {what} was not measured on test problems; `rft run {path or target}` "
-                "goes on with it, and `rft evaluate` measures any model"
+                f"{target}: that is {seen[place]} again; name another run, or another of its "
+                "models, to compare it with"
             )
-        if target in arms:
-            raise RFTError(f"{target}: named twice; name another run to compare it with")
-        arms[target] = [measured]
-    refuse_asked_otherwise(arms)
-    return SideBySide("runs", targets[0], arms, next(iter(arms.values()))[0].run.recipe.seed)
+        seen[place] = target
+        arms[f"./{target}" if target == BASE else target] = [measured]
+    for line in told_unlike(arms, DRAWN):
+        raise RFTError(
+            f"evaluate.{line}; evaluate them in one way, by `rft evaluate --model`, to compare them"
+        )
+    remarks = told_unlike(arms, [name for name in ASKED if name not in DRAWN])
+    control, (first, *_) = next(iter(arms.items()))
+    comparison = SideBySide("runs", control, arms, first.run.recipe.seed, remarks=remarks)
+    if not comparison.benchmarks:
+        raise RFTError(
+            f"{targets[0]} and the others have no test benchmark in common (there are "
+            f"{listed(comparison.left_out)}); evaluate them on the same one"
+        )
+    return comparison
 
 
-def refuse_asked_otherwise(arms: Mapping[str, Sequence[Measured]]) -> None:
-    """Refuse to compare models that were asked in different ways."""
-    for name in ASKED:
-        seen = {arm: getattr(one.run.recipe.evaluate, name) for arm, (one, *_) in arms.items()}
-        if len(set(seen.values())) > 1:
-            told = listed(f"{value} ({arm})" for arm, value in seen.items())
-            raise RFTError(
-                f"evaluate.{name} differs: {told}; evaluate them in one way, by "
-                "`rft evaluate --model`, to compare them"
-            )
+def measured_of(target: str) -> Measured:
+    """Read the model that a RUN argument means, or say why it cannot be compared."""
+    path, at, number = target.rpartition("@")
+    if not at or is_run(Path(target)):
+        path, at, number = target, "", ""
+    run = open_run(Path(path))
+    if at and not re.fullmatch("[0-9]{1,9}", number):
+        raise RFTError(
+            f"{target}: after @ comes the number of a model, and it is {shown(number)}; write it "
+            f"as in {path}@1"
+        )
+    if at and int(number) > last_round(run):
+        raise RFTError(
+            f"{target}: there is no model {number}; the last one of that run is {last_round(run)}"
+        )
+    measured = measured_model(run, 0, int(number)) if at else final(run, 0)
+    if measured is None:
+        what = f"model {number}" if at else "the model that it is to end with"
+        raise RFTError(
+            f"{target}: {what} was not measured on test problems; `rft {run.command} {path}` goes "
+            "on with it, and `rft evaluate --model` measures any model"
+        )
+    return measured
+
+
+def told_unlike(arms: Mapping[str, Sequence[Measured]], names: Sequence[str]) -> list[str]:
+    """Say which settings of the evaluation differ between those that are compared."""
+    ways = {
+        arm: flat({name: way_of_asking(one.run, one.model)[name] for name in names})
+        for arm, (one, *_) in arms.items()
+    }
+    lines = []
+    for name in dict.fromkeys(name for way in ways.values() for name in way):
+        seen: dict[str, list[str]] = {}
+        for arm, way in ways.items():
+            seen.setdefault(json.dumps(way.get(name)), []).append(arm)
+        if len(seen) > 1:
+            each = (f"{clipped(value)} ({listed(who)})" for value, who in seen.items())
+            lines.append(f"{name} differs: {'; '.join(each)}")
+    return lines
+
+
+def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Give settings by dotted keys."""
+    values: dict[str, Any] = {}
+    for name, value in settings.items():
+        below = flat(value, f"{above}{name}.") if isinstance(value, dict) else {}
+        values |= below or {f"{above}{name}": value}
+    return values
+
+
+def other_problems(arms: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
+    """Say which runs have read a source when it held something else than for the first run."""
+    first: dict[str, tuple[str, str]] = {}
+    for arm, runs in arms.items():
+        for one in runs:
+            made = one.run.manifest("prepare", 0)
+            settings = one.run.recipe.prepare.model_dump_json()
+            for source, digest in made["inputs"].items() if made is not None else ():
+                who = f"{arm}, seed {one.seed}"
+                before, other = first.setdefault(f"{source} {settings}", (digest, who))
+                if source != "model" and digest != before:
+                    yield f"{who} has read {source} when it held something else than for {other}"
 
 
 def final(run: Run, seed: int) -> Measured | None:
     """Read the answers of the model that a run leaves behind; None while it is not measured."""
-    last = ended_with(run) if (run.path / "recipe.yaml").is_file() else None
+    last = ended_with(run) if is_run(run.path) else None
     return None if last is None else measured_model(run, seed, last)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pipelines.readers.cards.markdown import markdown, plain
 from pipelines.readers.comparison.side_by_side import Judged, OnBenchmark, Row, SideBySide
 from pipelines.readers.layout import NOTHING, table
+from rft.foreign_text import unbroken
 from rft.measuring.crossover import Crossover, crossover
 from rft.measuring.pass_at_k import Interval, solved
 from rft.measuring.support import support
@@ -30,9 +31,11 @@ class Sheet:
 
 def text_of(comparison: SideBySide) -> str:
     """Write a comparison for a terminal."""
-    lines = [heading(comparison), *(f"  {note}" for note in notes(comparison))]
+    lines = [unbroken(heading(comparison))]
+    lines += [f"  {unbroken(note)}" for note in notes(comparison)]
     for sheet in sheets_of(comparison):
-        lines += ["", f"  {sheet.title}", *table(sheet.align, sheet.rows)]
+        rows = [[unbroken(cell) for cell in row] for row in sheet.rows]
+        lines += ["", f"  {unbroken(sheet.title)}", *table(sheet.align, rows)]
     return "\n".join(lines)
 
 
@@ -65,11 +68,18 @@ def notes(comparison: SideBySide) -> list[str]:
     """Say how far it is, and what the intervals are about."""
     if not comparison.arms:
         return [f"none of {comparison.wanted} runs is done yet"]
-    lines = []
+    lines = [f"NOT ALIKE: {remark}" for remark in comparison.remarks]
+    if comparison.left_out:
+        lines.append(f"not told of {', '.join(comparison.left_out)}: only some were measured on it")
     if comparison.wanted > comparison.runs:
         lines.append(
             f"UNFINISHED: {comparison.runs} of {comparison.wanted} runs are done, and this is what "
             "they say so far"
+        )
+    if comparison.control not in comparison.arms:
+        lines.append(
+            f"no run of the control, {comparison.control}, is done, so there is nothing yet to "
+            "hold the others against"
         )
     several = max(len(runs) for runs in comparison.arms.values()) > 1
     lines.append(
@@ -97,7 +107,7 @@ def framed(here: OnBenchmark) -> list[str]:
 def means(here: OnBenchmark, rows: dict[str, list[Row]]) -> Sheet:
     """Make the table of means."""
     known = framed(here)
-    beside = [f"maj@{here.samples}", *(name for name in BESIDE if name in rows)]
+    beside = [*here.votes, *(name for name in BESIDE if name in rows)]
     head = ["arm", "seeds", *(f"{title(name)} [low; high]" for name in known)]
     head += [BESIDE.get(name, name) for name in beside]
     lines = [
@@ -116,9 +126,9 @@ def means(here: OnBenchmark, rows: dict[str, list[Row]]) -> Sheet:
 
 def differences(here: OnBenchmark, rows: dict[str, list[Row]]) -> Sheet:
     """Make the table of changes to the base and of differences to the control."""
-    known = [*framed(here), f"maj@{here.samples}"]
+    known = [*framed(here), *here.votes]
     others = sum(row.difference is not None for row in rows[known[0]])
-    head = ["arm", "", "to its base", "to the control", f"all {others} at once", "p (Holm)"]
+    head = ["arm", "", "to its base", "to the control", at_once(others), "p (Holm)"]
     lines = []
     for place, first in enumerate(rows[known[0]]):
         if first.arm == BASE:
@@ -178,8 +188,14 @@ def claims(judged: Sequence[Judged]) -> Sheet:
         ]
         for each in judged
     ]
-    head = ["claim", "", f"points [all {len(judged)} at once]", ""]
+    measured = sum(each.difference is not None for each in judged)
+    head = ["claim", "", f"points [{at_once(measured)}]", ""]
     return Sheet("claims, as the recipe makes them", "llrl", [head, *lines])
+
+
+def at_once(number: int) -> str:
+    """Say for how many differences intervals hold at once."""
+    return f"all {number} at once" if number > 1 else "at once"
 
 
 def named(here: OnBenchmark, arm: str) -> str:
