@@ -83,7 +83,7 @@ def status(run_folder: Path, as_json: bool) -> None:
 @click.option("--round", type=ROUND, help="Only this round.")
 @click.option("--role", type=click.Choice(["positive", "noise"]), help="Only selected ones.")
 @click.option("--rule", help="Only those that this rule rejected, e.g. redundant.")
-@click.option("--where", metavar="C", help="Only these, e.g. '0.1 < pass_rate < 0.9'; see below.")
+@click.option("--where", metavar="C", help="Only these, e.g. '0.1 < pass_rate < 0.9'; see above.")
 @click.option(
     "--sort",
     type=click.Choice(["entropy", "branching", "tokens", "perplexity"]),
