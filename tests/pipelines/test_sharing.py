@@ -73,7 +73,7 @@ def contents(run: Run) -> dict[str, bytes]:
         (("filter={no_box: {}}",), UPTO_FILTER[:-1]),
         (("sample.n=3",), BEGINNING),
         (("evaluate.temperature=0.5",), [(0, "prepare")]),
-        (("prompt.template={question}",), []),
+        (("prompt.template='{question}'",), []),
         (("seed=1",), []),
     ],
 )
@@ -86,7 +86,7 @@ def test_what_has_the_same_key_is_taken_over_until_one_differs(
     for round, stage in taken:
         assert run.manifest(stage, round) == original.manifest(stage, round)
     assert not list(run.path.glob("models/*")), "a model was taken"
-    assert not list(run.path.glob("work/*"))
+    assert not list(run.path.glob("work/round-*"))
     assert not run.locked()
     assert take_over(run, [original]) == []
 
@@ -281,7 +281,10 @@ def test_a_run_that_another_process_works_on_is_not_touched(original, tmp_path):
             patch.delenv("RFT_LOCK_TOKEN")
             with pytest.raises(Interrupted, match="another process works on this run"):
                 take_over(run, [original])
-        assert {n: c for n, c in contents(run).items() if n != ".lock.guard"} == before
+        after = contents(run)
+        for each in (before, after):
+            each.pop(".lock.guard", None)
+        assert after == before
 
 
 def test_probes_are_taken_over_where_they_would_come_out_the_same(source, tmp_path):
