@@ -92,9 +92,7 @@ def test_what_has_the_same_key_is_taken_over_until_one_differs(
 
 
 @pytest.mark.parametrize("overrides", [(), ("select.by=entropy",), ("sample.n=3",)])
-def test_a_run_that_has_taken_over_is_the_one_that_did_all_by_itself(
-    original, tmp_path, overrides
-):
+def test_a_run_that_has_taken_over_is_the_one_that_did_all_by_itself(original, tmp_path, overrides):
     alone = finish(small_run.new_run(tmp_path / "alone", *overrides))
     run = new(tmp_path / "run", *overrides)
     assert take_over(run, [original])
@@ -184,8 +182,9 @@ def test_a_damaged_source_is_passed_over_and_another_one_serves(original, source
     assert not list(run.path.glob("work/*/*/*")), "damage lies in the run"
     run = new(tmp_path / "other")
     assert take_over(run, [source, original]) == [*UPTO_FILTER, (1, "select")]
-    assert contents(run)["rollouts/round-0001/part-00000.parquet"] == (
-        contents(original)["rollouts/round-0001/part-00000.parquet"]
+    assert (
+        contents(run)["rollouts/round-0001/part-00000.parquet"]
+        == (contents(original)["rollouts/round-0001/part-00000.parquet"])
     )
 
 
@@ -205,9 +204,7 @@ def test_a_source_with_other_damage_is_passed_over_too(source, tmp_path, damage)
     assert taken == ([] if damage == "no run" else BEGINNING)
 
 
-def test_a_source_that_puts_its_files_away_meanwhile_is_passed_over(
-    source, tmp_path, monkeypatch
-):
+def test_a_source_that_puts_its_files_away_meanwhile_is_passed_over(source, tmp_path, monkeypatch):
     link = os.link
 
     def put_away(file, other):

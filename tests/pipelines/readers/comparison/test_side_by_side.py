@@ -18,7 +18,6 @@ from pipelines.readers.comparison.text import reach, text_of
 from rft.measuring.pass_at_k import Interval
 from rft.measuring.two_level import crossed_interval, crossed_intervals, holm, p_values
 from tests.compared_runs import (
-    RIGHT,
     begin,
     by_hand,
     draw,
@@ -74,7 +73,7 @@ def test_each_number_is_that_counted_by_hand(known, compared, benchmark, metric)
         own = values(known, arm, benchmark, metric)
         assert row.seeds == 2
         assert row.mean.value == near(own.mean())
-        if metric not in ("distinct", "answer entropy"):
+        if own.max() <= 1:
             assert bounds(row.mean) == near(bounds(crossed_interval(own, seed=0)))
         if arm == "base":
             assert row.change is None
@@ -117,7 +116,7 @@ def test_csv_and_json_have_the_same_numbers_and_all_of_them(compared):
     assert json.loads(json.dumps(tree, allow_nan=False)) == tree
 
 
-def test_text_has_the_numbers_too(known, compared):
+def test_text_has_the_numbers_too(compared):
     lines = text_of(compared).splitlines()
 
     def cell(part: Interval) -> str:
@@ -149,13 +148,9 @@ def test_what_is_solved_at_all_is_that_counted_by_hand(known, compared, benchmar
             f"{len(lost - unsolved)} ({gained:.1f})",
             f"{len(unsolved - lost)} ({missed:.1f})",
         ]
-        ahead = [
-            values(known, "base", benchmark, f"pass@{k}").mean()
-            - values(known, arm, benchmark, f"pass@{k}").mean()
-            for k in (1,)
-        ]
+        ahead = values(known, "base", benchmark, "pass@1") - values(known, arm, benchmark, "pass@1")
         if arm == "noise":
-            assert ahead[0] > 0
+            assert ahead.mean() > 0
             assert row[5].startswith("1 [1; ")
         if arm == "entropy":
             assert row[5] == "none up to 4"
@@ -262,10 +257,6 @@ def test_a_run_of_other_settings_is_not_taken_for_the_one_that_is_wanted(known, 
 # What is not known, or not alike ------------------------------------------------------------------
 
 
-def frames(known, arm="rules", seed=0):
-    return known.side_by_side().arms[arm][[0, 5].index(seed)]
-
-
 def changed(known, change) -> OnBenchmark:
     """Compare two arms of which one has other answers."""
     whole = known.side_by_side()
@@ -328,9 +319,7 @@ def test_arms_that_are_asked_in_another_way_have_no_base_in_common(tmp_path):
     rows = {row.arm: row for row in here.rows(here.metric("pass@1"))}
     assert list(rows) == ["rules", "cold"]
     for arm, row in rows.items():
-        own, before = (
-            np.mean(by_hand(texts[arm], "easy", "pass@1", 1)) for texts in (after, base)
-        )
+        own, before = (np.mean(by_hand(texts[arm], "easy", "pass@1", 1)) for texts in (after, base))
         assert row.change.value == near(own - before)
     assert "NOT ALIKE: temperature differs: 1.0 (rules); 0.5 (cold)" in text_of(compared)
 
@@ -346,4 +335,3 @@ def test_runs_that_are_named_are_compared_as_arms_of_one(known):
     assert rows[paths[1]].mean.value == near(expected)
     assert rows[f"{paths[0]}@0"].change.value == 0
     assert rows["base"].mean.value == rows[f"{paths[0]}@0"].mean.value
-    assert RIGHT

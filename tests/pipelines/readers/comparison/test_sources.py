@@ -46,7 +46,14 @@ def test_what_is_no_model_of_a_run_is_refused_in_one_line(one, tmp_path):
 
 def test_the_same_model_twice_is_refused_however_it_is_spelled(one, monkeypatch):
     monkeypatch.chdir(Path(one).parent)
-    for again in ("one", "./one", "one/", "one@1", f"{one}@1", "../" + Path(one).parent.name + "/one"):
+    for again in (
+        "one",
+        "./one",
+        "one/",
+        "one@1",
+        f"{one}@1",
+        "../" + Path(one).parent.name + "/one",
+    ):
         assert "that is" in (said := refusal(one, again))
         assert f"{one} again" in said
     assert list(of_runs([one, "one@0"]).arms) == [one, "one@0"]
@@ -104,7 +111,9 @@ def test_models_that_were_asked_or_judged_otherwise_are_compared_and_that_is_sai
 def test_runs_without_a_benchmark_in_common_are_refused(one, tmp_path):
     run = Run(tmp_path / "two", load_recipe("smoke"))
     make(run, {("other", "x"): [RIGHT]}, {("other", "x"): [RIGHT]})
-    assert "no test benchmark in common (there are easy, hard, other)" in refusal(one, str(run.path))
+    assert "no test benchmark in common (there are easy, hard, other)" in refusal(
+        one, str(run.path)
+    )
 
 
 def test_a_damaged_evaluation_is_refused_in_one_line(tmp_path):
