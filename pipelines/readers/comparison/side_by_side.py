@@ -161,9 +161,9 @@ class OnBenchmark:
     def _refuse_other_problems(self) -> None:
         """Refuse models that were measured on different problems: they are not alike."""
         places = [
-            (who, solved(frame).select("problem_id"))
-            for of, who in ((self.answers, "{}"), (self.bases, "the base of {}"))
-            for who, frames in ((who.format(arm), frames) for arm, frames in of.items())
+            (f"{what}{arm}", solved(frame).select("problem_id"))
+            for what, of in (("", self.answers), ("the base of ", self.bases))
+            for arm, frames in of.items()
             for frame in frames.values()
         ]
         (first, problems), *others = places

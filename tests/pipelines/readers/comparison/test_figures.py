@@ -1,0 +1,106 @@
+"""Figures of a comparison: what is in them, and that they can be made of whatever there is."""
+
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipelines.readers.comparison.figures import by_round, figures, slugs, ways_of
+from pipelines.readers.comparison.side_by_side import SideBySide
+from pipelines.readers.comparison.sources import of_arms
+from rft.charts import specification
+from tests.compared_runs import begin, by_hand, draw, everywhere, make
+
+BENCHMARKS = [
+    *("test", "AIME24", "aime24", "a/b", "a-b", "../../etc", "", ".", "数学", "x" * 1_000),
+    *("x" * 999, "$(reboot)", "a\nb", "-rf"),
+]
+
+
+def test_names_of_files_are_safe_and_no_two_are_the_same():
+    names = slugs(BENCHMARKS)
+    assert list(names) == BENCHMARKS
+    assert names["test"] == "test"
+    assert len(set(names.values())) == len(BENCHMARKS)
+    for name in names.values():
+        assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", f"pass-at-k-{name}")
+        assert len(name) < 60
+
+
+def drawn(comparison: SideBySide) -> dict[str, dict]:
+    return {name: specification(chart) for name, chart in figures(comparison)}
+
+
+def test_without_the_control_or_of_one_arm_there_is_no_figure_of_differences(known, tmp_path):
+    part = known.part(tmp_path / "a", everywhere(["entropy", "noise"], [0, 5])).side_by_side()
+    assert {"pass-at-k-easy", "unsolved-easy", "rounds"} <= (names := set(drawn(part)))
+    assert not any(name.startswith("differences") for name in names)
+    part = known.part(tmp_path / "b", [("rules", 5)]).side_by_side()
+    assert not any(name.startswith("differences") for name in drawn(part))
+    assert drawn(known.part(tmp_path / "c", []).side_by_side()) == {}
+
+
+def test_a_figure_has_the_numbers_of_the_table(known):
+    compared = known.side_by_side()
+    curves = str(drawn(compared)["pass-at-k-hard"])
+    for row in compared.on["hard"].rows(compared.on["hard"].metric("pass@2")):
+        assert str(row.mean.value) in curves
+
+
+def test_where_all_is_solved_the_overlap_of_what_is_not_can_be_drawn(tmp_path):
+    whole, runs = begin(tmp_path / "arms", seeds=[0])
+    texts = draw((1, 0, 0, 0, 0), 0)
+    for each in runs:
+        make(each.run, texts, texts)
+    assert "unsolved-easy" in drawn(of_arms(tmp_path / "arms", whole, runs))
+
+
+@pytest.mark.parametrize("dev_of_its_own", [False, True])
+def test_each_arm_is_followed_over_its_rounds_on_dev(tmp_path, dev_of_its_own):
+    dev = "prepare.dev={source: 'bundled:arithmetic', split: dev}"
+    whole, runs = begin(tmp_path / "arms", dev, "evaluate.dev_n=2")
+    texts = {}
+    for place, each in enumerate(runs):
+        sizes = 3 + each.seed if dev_of_its_own else 3
+        answers = [draw((1, 1, 1, 1, 1), 2 * place + r, problems=sizes, n=2) for r in (0, 1)]
+        texts[each.arm, each.seed] = answers
+        given = draw((1, 1, 1, 1, 1), place)
+        make(each.run, given, given, answers)
+    compared = of_arms(tmp_path / "arms", whole, runs)
+    split, way = by_round(compared)
+    assert split == "dev"
+    assert set(way["k"]) == {2}
+    assert len(way) == 4
+    for row in way.iter_rows(named=True):
+        for name, metric in (("first", "pass@1"), ("last", "pass@2"), ("entropy", "entropy")):
+            means = [
+                np.mean(
+                    [
+                        value
+                        for benchmark in ("easy", "hard")
+                        for value in by_hand(
+                            texts[row["arm"], seed][row["round"]], benchmark, metric, row["round"]
+                        )
+                    ]
+                )
+                for seed in (0, 1)
+            ]
+            assert row[name] == pytest.approx(np.mean(means))
+            assert (row[f"{name} low"] is None) == dev_of_its_own
+    told = drawn(compared)
+    assert "on the dev problems" in str(told["rounds"]["title"])
+    assert "dev" in str(told["entropy"]["title"])
+
+
+def test_without_dev_in_one_of_them_all_are_followed_on_test(known):
+    split, ways = ways_of(known.side_by_side())
+    assert split == "test"
+    assert {round for runs in ways.values() for way in runs for round in way} == {0, 1}
+    assert "on the test problems" in str(drawn(known.side_by_side())["rounds"]["title"])
+
+
+def test_where_an_entropy_is_not_known_there_is_no_figure_of_it(known):
+    _, way = by_round(known.side_by_side())
+    assert way["entropy"].null_count() == 0
+    assert isinstance(way, pl.DataFrame)

@@ -1,0 +1,337 @@
+"""Every number of a comparison is what counting by hand gives, and none is told that is not known.
+
+Values are counted in tests/compared_runs.py; what an interval makes of them is `two_level`, which
+has its own tests.
+"""
+
+import io
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipelines.readers.comparison.files import as_tree, csv_of
+from pipelines.readers.comparison.side_by_side import OnBenchmark, SideBySide
+from pipelines.readers.comparison.sources import of_arms, of_runs
+from pipelines.readers.comparison.text import reach, text_of
+from rft.measuring.pass_at_k import Interval
+from rft.measuring.two_level import crossed_interval, crossed_intervals, holm, p_values
+from tests.compared_runs import (
+    begin,
+    by_hand,
+    draw,
+    everywhere,
+    luck_by_hand,
+    make,
+    rows_of,
+    unsolved_by_hand,
+)
+
+SEEDS = (0, 5)
+METRICS = ("pass@1", "pass@2", "pass@4", "maj@4", "lenient", "boxed")
+METRICS += ("distinct", "answer entropy", "entropy")
+OTHERS = ("entropy", "noise", "same")
+near = pytest.approx
+
+
+@pytest.fixture(scope="module")
+def compared(known) -> SideBySide:
+    return known.side_by_side()
+
+
+def values(known, arm, benchmark, metric):
+    """Count an arm's values, a row for each seed."""
+    if arm == "base":
+        return np.array([by_hand(known.base[seed], benchmark, metric, 0) for seed in SEEDS])
+    return np.array([by_hand(known.after[arm, seed], benchmark, metric, 1) for seed in SEEDS])
+
+
+def spread(rows):
+    """Give mean and interval of differences, of which some are beyond 1."""
+    scale = max(1.0, np.abs(rows).max())
+    told = crossed_interval(rows / scale, seed=0, change=True)
+    return [scale * part for part in (told.value, told.low, told.high)]
+
+
+def bounds(told: Interval) -> list[float]:
+    return [told.value, told.low, told.high]
+
+
+@pytest.mark.parametrize("benchmark", ["easy", "hard"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_each_number_is_that_counted_by_hand(known, compared, benchmark, metric):
+    here = compared.on[benchmark]
+    rows = {row.arm: row for row in here.rows(next(m for m in here.metrics if m.name == metric))}
+    assert list(rows) == ["base", "rules", *OTHERS]
+    control = values(known, "rules", benchmark, metric)
+    differences = [values(known, arm, benchmark, metric) - control for arm in OTHERS]
+    scale = max(1.0, np.abs(differences).max())
+    together = [each / scale for each in differences]
+    chances, joint = holm(p_values(together)), crossed_intervals(together, seed=0)
+    for arm, row in rows.items():
+        own = values(known, arm, benchmark, metric)
+        assert row.seeds == 2
+        assert row.mean.value == near(own.mean())
+        if own.max() <= 1:
+            assert bounds(row.mean) == near(bounds(crossed_interval(own, seed=0)))
+        if arm == "base":
+            assert row.change is None
+        else:
+            change = own - values(known, "base", benchmark, metric)
+            assert bounds(row.change) == near(spread(change), abs=1e-9)
+        if arm in ("base", "rules"):
+            assert (row.difference, row.joint, row.p) == (None, None, None)
+        else:
+            place = OTHERS.index(arm)
+            assert bounds(row.difference) == near(spread(differences[place]), abs=1e-9)
+            expected = [scale * each for each in bounds(joint[place])]
+            assert bounds(row.joint) == near(expected, abs=1e-9)
+            assert row.p == near(chances[place])
+
+
+def test_csv_and_json_have_the_same_numbers_and_all_of_them(compared):
+    tree = as_tree(compared)
+    table = pl.read_csv(io.StringIO(csv_of(compared)))
+    lines = [
+        {"benchmark": name, **row}
+        for name, benchmark in tree["benchmarks"].items()
+        for row in benchmark["rows"]
+    ]
+    assert len(lines) == 2 * len(METRICS) * 5
+    for line, row in zip(lines, table.iter_rows(named=True), strict=True):
+        assert list(row) == list(line)
+        for name, value in line.items():
+            assert row[name] == (near(value) if isinstance(value, float) else value), name
+    rows = {(line["benchmark"], line["metric"], line["arm"]): line for line in lines}
+    for name, here in compared.on.items():
+        for row in (row for metric in here.metrics for row in here.rows(metric)):
+            line = rows[name, row.metric.name, row.arm]
+            for sort in ("mean", "change", "difference", "joint"):
+                told = getattr(row, sort)
+                parts = [line[f"{sort}_{part}"] for part in ("value", "low", "high")]
+                assert parts == ([None] * 3 if told is None else bounds(told))
+    assert tree["runs"] == {"done": 8, "wanted": 8}
+    assert [(one["seed"], one["model"]) for one in tree["arms"]["noise"]] == [(0, 1), (5, 1)]
+    assert json.loads(json.dumps(tree, allow_nan=False)) == tree
+
+
+def test_text_has_the_numbers_too(compared):
+    lines = text_of(compared).splitlines()
+
+    def cell(part: Interval) -> str:
+        return "{:.1f} [{:.1f}; {:.1f}]".format(*(100 * each + 0.0 for each in bounds(part)))
+
+    for here in compared.on.values():
+        first, last = (here.rows(here.metric(name)) for name in ("pass@1", "pass@4"))
+        for one, four in zip(first, last, strict=True):
+            assert any(cell(one.mean) in line and cell(four.mean) in line for line in lines)
+            if one.joint is not None:
+                whole = (cell(one.change), cell(one.difference), cell(one.joint), f"{one.p:.3f}")
+                assert any(all(part in line for part in whole) for line in lines), one.arm
+
+
+@pytest.mark.parametrize("benchmark", ["easy", "hard"])
+def test_what_is_solved_at_all_is_that_counted_by_hand(known, compared, benchmark):
+    before = [known.base[seed] for seed in SEEDS]
+    lost = unsolved_by_hand(before, benchmark)
+    head, *rows = reach(compared.on[benchmark]).rows
+    assert head[:3] == ["arm", "samples", "never solved"]
+    for arm, row in zip(("rules", *OTHERS), rows, strict=True):
+        after = [known.after[arm, seed] for seed in SEEDS]
+        unsolved = unsolved_by_hand(after, benchmark)
+        gained, missed = luck_by_hand(before, after, benchmark)
+        assert row[:5] == [
+            "rules (control)" if arm == "rules" else arm,
+            "8",
+            str(len(unsolved)),
+            f"{len(lost - unsolved)} ({gained:.1f})",
+            f"{len(unsolved - lost)} ({missed:.1f})",
+        ]
+        ahead = values(known, "base", benchmark, "pass@1") - values(known, arm, benchmark, "pass@1")
+        if arm == "noise":
+            assert ahead.mean() > 0
+            assert row[5].startswith("1 [1; ")
+        if arm == "entropy":
+            assert row[5] == "none up to 4"
+
+
+def test_claims_are_judged_by_intervals_that_hold_all_at_once(known, compared):
+    judged = {each.name: each for each in compared.on["easy"].judged()}
+    control, base = (values(known, arm, "easy", "pass@1") for arm in ("rules", "base"))
+    better = values(known, "entropy", "easy", "pass@1") - control
+    alike = values(known, "same", "easy", "pass@4") - values(known, "rules", "easy", "pass@4")
+    base = values(known, "base", "easy", "maj@3")
+    narrow = values(known, "noise", "easy", "maj@3") - base
+    intervals = crossed_intervals([better, better, alike, narrow], seed=0)
+    for each, expected in zip(judged.values(), intervals, strict=True):
+        assert bounds(each.difference) == near(bounds(expected))
+    assert [each.verdict for each in judged.values()] == [
+        "supported",
+        "contradicted",
+        "cannot tell",
+        "cannot tell" if intervals[3].high > 0 else "supported",
+    ]
+    assert [each.against for each in judged.values()] == ["rules", "rules", "rules", "base"]
+
+
+def test_the_same_answers_under_another_name_differ_by_exactly_nothing(compared):
+    for here in compared.on.values():
+        for metric in here.metrics:
+            rows = {row.arm: row for row in here.rows(metric)}
+            assert rows["same"].difference.value == 0
+            assert rows["same"].joint.value == 0
+            assert rows["same"].p == 1
+            assert rows["same"].mean == rows["rules"].mean
+
+
+# Unfinished ---------------------------------------------------------------------------------------
+
+
+def test_where_no_run_is_done_nothing_is_told(known, tmp_path):
+    none = known.part(tmp_path, []).side_by_side()
+    assert text_of(none).splitlines()[1:] == ["  none of 8 runs is done yet"]
+    assert csv_of(none) == ""
+    assert as_tree(none)["benchmarks"] == {}
+
+
+def test_without_the_control_there_are_means_and_changes_but_no_differences(known, tmp_path):
+    part = known.part(tmp_path, everywhere(["entropy", "noise"], SEEDS)).side_by_side()
+    here = part.on["easy"]
+    for name in ("pass@1", "maj@4"):
+        rows = {row.arm: row for row in here.rows(here.metric(name))}
+        assert list(rows) == ["base", "entropy", "noise"]
+        assert rows["base"].mean.value == near(values(known, "base", "easy", name).mean())
+        for arm in ("entropy", "noise"):
+            row = rows[arm]
+            assert (row.difference, row.joint, row.p) == (None, None, None)
+            assert row.mean.value == near(values(known, arm, "easy", name).mean())
+            assert row.change.value == near(
+                (values(known, arm, "easy", name) - values(known, "base", "easy", name)).mean()
+            )
+    verdicts = {each.name: each.verdict for each in here.judged()}
+    assert verdicts["better"] == verdicts["alike"] == "not measured"
+    assert verdicts["narrow"] != "not measured"
+    told = text_of(part)
+    assert "UNFINISHED: 4 of 8 runs are done" in told
+    assert "no run of the control, rules, is done" in told
+
+
+def test_some_seeds_of_some_arms_are_compared_at_the_seeds_that_both_have(known, tmp_path):
+    done = [("rules", 0), ("rules", 5), ("entropy", 5), ("noise", 0)]
+    here = known.part(tmp_path, done).side_by_side().on["hard"]
+    rows = {row.arm: row for row in here.rows(here.metric("pass@2"))}
+    assert {arm: row.seeds for arm, row in rows.items()} == {
+        "base": 2,
+        "rules": 2,
+        "entropy": 1,
+        "noise": 1,
+    }
+    for arm, place in (("entropy", 1), ("noise", 0)):
+        own = values(known, arm, "hard", "pass@2")[place]
+        control = values(known, "rules", "hard", "pass@2")[place]
+        assert rows[arm].mean.value == near(own.mean())
+        assert rows[arm].difference.value == near((own - control).mean())
+    assert "same" not in rows
+    # No seed in common: a mean each, and no difference.
+    other = known.part(tmp_path / "other", [("rules", 0), ("entropy", 5)]).side_by_side()
+    here = other.on["hard"]
+    rows = {row.arm: row for row in here.rows(here.metric("pass@1"))}
+    assert rows["entropy"].difference is None
+    assert rows["entropy"].change is not None
+    assert text_of(other)
+
+
+def test_of_one_seed_it_is_said_that_another_may_give_something_else(known, tmp_path):
+    part = known.part(tmp_path, everywhere(["rules", "entropy"], [5])).side_by_side()
+    assert "of one run each: another seed may give something else" in text_of(part)
+
+
+def test_a_run_of_other_settings_is_not_taken_for_the_one_that_is_wanted(known, tmp_path):
+    part = known.part(tmp_path, everywhere(["rules", "entropy"], SEEDS))
+    path = part.run("entropy", 0).path / "recipe.yaml"
+    path.write_text(path.read_text().replace("by: entropy", "by: branching"))
+    assert len(part.side_by_side().arms["entropy"]) == 1
+
+
+# What is not known, or not alike ------------------------------------------------------------------
+
+
+def changed(known, change) -> OnBenchmark:
+    """Compare two arms of which one has other answers."""
+    whole = known.side_by_side()
+    one, other = whole.arms["rules"][0], whole.arms["entropy"][0]
+    other = type(other)(other.run, 0, 1, change(other.answers), other.base)
+    return SideBySide("x", "rules", {"rules": [one], "entropy": [other]}, 0).on["easy"]
+
+
+def test_an_earlier_version_that_told_no_classes_is_not_taken_for_always_wrong(known):
+    here = changed(known, lambda rows: rows.with_columns(answer_class=pl.lit(None, pl.Int32)))
+    assert [metric.name for metric in here.metrics] == [
+        *("pass@1", "pass@2", "pass@4", "lenient", "boxed", "entropy")
+    ]
+    assert "maj@" not in text_of(here.whole)
+    here = changed(known, lambda rows: rows.with_columns(verdict_lenient=pl.lit(None, pl.String)))
+    assert "lenient" not in [metric.name for metric in here.metrics]
+    here = changed(known, lambda rows: rows.with_columns(mean_entropy=pl.lit(None, pl.Float32)))
+    assert "entropy" not in [metric.name for metric in here.metrics]
+
+
+def test_with_unequal_numbers_of_samples_only_what_they_do_not_bias_is_compared(known):
+    texts = {place: given + given[:3] for place, given in known.after["entropy", 0].items()}
+    texts["easy", "easy3"] = texts["easy", "easy3"][:5]
+    here = changed(known, lambda rows: pl.DataFrame(rows_of(texts, 1)).cast(dict(rows.schema)))
+    assert here.samples == 4
+    assert here.ks == [1, 2, 4]
+    names = [metric.name for metric in here.metrics]
+    assert "maj@4" in names
+    assert not {"distinct", "answer entropy"} & set(names)
+    for name in ("pass@1", "pass@2", "pass@4", "maj@4"):
+        row = here.rows(here.metric(name))[-1]
+        assert row.arm == "entropy"
+        assert row.mean.value == near(np.mean(by_hand(texts, "easy", name, 1)))
+
+
+def test_other_problems_are_refused_in_one_line(known):
+    with pytest.raises(Exception, match="entropy was measured on other problems of easy than rul"):
+        changed(known, lambda rows: rows.filter(pl.col("problem_id") != "easy3"))
+
+
+def test_a_benchmark_that_only_some_were_measured_on_is_left_out_and_named(known):
+    whole = known.side_by_side()
+    one, other = whole.arms["rules"][0], whole.arms["entropy"][0]
+    less = other.answers.filter(pl.col("benchmark") == "easy")
+    other = type(other)(other.run, 0, 1, less, other.base)
+    part = SideBySide("x", "rules", {"rules": [one], "entropy": [other]}, 0)
+    assert part.benchmarks == ["easy"]
+    assert "not told of hard: only some were measured on it" in text_of(part)
+
+
+def test_arms_that_are_asked_in_another_way_have_no_base_in_common(tmp_path):
+    arms = {"rules": {}, "cold": {"evaluate.temperature": 0.5}}
+    whole, runs = begin(tmp_path / "arms", seeds=[0], arms=arms)
+    base = {arm: draw((1, 1, 1, 1, 1), place) for place, arm in enumerate(arms)}
+    after = {arm: draw((2, 1, 1, 1, 1), place + 7) for place, arm in enumerate(arms)}
+    for each in runs:
+        make(each.run, base[each.arm], after[each.arm])
+    compared = of_arms(tmp_path / "arms", whole, runs)
+    here = compared.on["easy"]
+    rows = {row.arm: row for row in here.rows(here.metric("pass@1"))}
+    assert list(rows) == ["rules", "cold"]
+    for arm, row in rows.items():
+        own, before = (np.mean(by_hand(texts[arm], "easy", "pass@1", 1)) for texts in (after, base))
+        assert row.change.value == near(own - before)
+    assert "NOT ALIKE: temperature differs: 1.0 (rules); 0.5 (cold)" in text_of(compared)
+
+
+def test_runs_that_are_named_are_compared_as_arms_of_one(known):
+    paths = [str(known.run(arm, 0).path) for arm in ("rules", "entropy")]
+    compared = of_runs([*paths, f"{paths[0]}@0"])
+    assert list(compared.arms) == [*paths, f"{paths[0]}@0"]
+    assert compared.control == paths[0]
+    here = compared.on["easy"]
+    rows = {row.arm: row for row in here.rows(here.metric("pass@1"))}
+    expected = np.mean(by_hand(known.after["entropy", 0], "easy", "pass@1", 1))
+    assert rows[paths[1]].mean.value == near(expected)
+    assert rows[f"{paths[0]}@0"].change.value == 0
+    assert rows["base"].mean.value == rows[f"{paths[0]}@0"].mean.value
