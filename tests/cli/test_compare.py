@@ -1,4 +1,4 @@
-"""`rft compare` makes its runs once, goes on after a kill, and refuses in one line what cannot be."""
+"""`rft compare` makes its runs once, goes on after a kill, and refuses what cannot be in a line."""
 
 import json
 import threading
