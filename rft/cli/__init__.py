@@ -1,9 +1,9 @@
 """The command line: thin commands over the stages; the only part of rft that looks into them.
 
 loop.py has the whole loop, stages.py each stage of a run, rows.py the stages that take anyone's
-rows as well, compare.py runs arms against each other, runs.py reads a run, schedule.py calls the loop again and again, upkeep.py what
-looks after a run. They know nothing of each other: below them one_stage.py does one stage, and
-opening.py finds the run and settles its recipe.
+rows as well, compare.py runs arms against each other, runs.py reads a run, schedule.py calls the
+loop again and again, upkeep.py looks after a run. They know nothing of each other: below them
+one_stage.py does one stage, and opening.py finds the run and settles its recipe.
 """
 
 import click
