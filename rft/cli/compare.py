@@ -159,7 +159,8 @@ def do_arms(
     for each in runs:
         refuse_lacking(each.run.recipe)
     refuse_other_work(folder, whole, runs)
-    make_folder(folder)
+    for each in runs:
+        make_folder(each.run.path.parent)
     remove_left_beside(folder / RECIPE)
     note_recipes(folder, whole, runs)
     if others := left_alone(folder, {each.arm for each in runs}):
