@@ -144,7 +144,8 @@ def test_stages_do_not_know_each_other():
 
 
 def test_modules_of_commands_do_not_know_each_other():
-    names = {f"rft.cli.{name}" for name in ("loop", "stages", "rows", "runs", "schedule", "upkeep")}
+    commands = ("compare", "loop", "rows", "runs", "schedule", "stages", "upkeep")
+    names = {f"rft.cli.{name}" for name in commands}
     listed = {each.name for each in imports_of(ROOT / "rft" / "cli" / "__init__.py")}
     assert names == {name for name in listed if name.count(".") == 2}
     for path in (ROOT / "rft" / "cli").glob("*.py"):
