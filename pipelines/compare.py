@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from pipelines.children import QUIET
 from pipelines.readers.current import standing
 from pipelines.sharing import keep_to_commits, take_over
-from rft.errors import Interrupted, RFTError, explained, listed
+from rft.errors import Interrupted, RFTError, in_one_line, listed
 from rft.foreign_text import short
 from rft.processes.child import GLANCE, Child, fate
 from rft.processes.stopping import Stop
@@ -238,9 +238,7 @@ def do_one(
     except Interrupted as stopped:
         return 75, str(stopped)
     except OSError as error:  # a full disk is one run's end here, as it is in its own process
-        if (reason := explained(error)) is None:
-            raise
-        return 2, reason
+        return in_one_line(error)
 
 
 def begin(each: ArmRun, all_runs: Sequence[ArmRun]) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--plan", "plan_only", is_flag=True, help="Only say what it could show, and its cost."
 )
+@click.option("--so-far", is_flag=True, help="Run nothing: tell what the runs that are done say.")
 @click.option("--stop-after", type=Duration(), help="Wind down after this time, e.g. 3h.")
 @grace_option
 @click.option("--to", type=HERE, help="Where tables and figures go; by default the folder.")
@@ -48,6 +49,7 @@ def compare(
     overrides: tuple[str, ...],
     update: bool,
     plan_only: bool,
+    so_far: bool,
     stop_after: float | None,
     grace: float,
     to: Path | None,
@@ -72,23 +74,29 @@ def compare(
     Example:
       rft compare table3-mini --plan
       rft compare table3-mini --jobs 2
+      rft compare runs/table3-mini --so-far
       rft compare runs/table3-mini --set compare.seeds=[0,1,2,3,4,5,6,7]
       rft compare runs/one runs/two runs/two@1
     """
     from pipelines.readers.comparison.sources import of_arms, of_runs
 
+    if plan_only and so_far:
+        raise click.UsageError("give --plan or --so-far, not both")
     if plan_only and (as_json or to):
         raise click.UsageError("--plan runs and writes nothing: leave --json and --to away")
     if to is not None and not next(p for p in (to, *to.parents) if p.exists()).is_dir():
         raise RFTError(f"--to {to}: not a folder; name another")
     if len(targets) > 1:
-        if out or overrides or update or plan_only or stop_after is not None or jobs > 1:
+        if out or overrides or update or plan_only or so_far or stop_after is not None or jobs > 1:
             raise click.UsageError("runs that are there are only read: give --to and --json alone")
         give_comparison(of_runs(targets), to, as_json)
         return
     folder, whole, runs = arms_of(targets[0], out, overrides)
     if plan_only:
         tell_comparison(whole, runs, grace)
+        return
+    if so_far:
+        give_comparison(of_arms(folder, whole, runs), to, as_json)
         return
     stop = listening(stop_after, grace)
     try:
@@ -159,7 +167,8 @@ def do_arms(
     for each in runs:
         refuse_lacking(each.run.recipe)
     refuse_other_work(folder, whole, runs)
-    make_folder(folder)
+    for each in runs:
+        make_folder(each.run.path.parent)
     remove_left_beside(folder / RECIPE)
     note_recipes(folder, whole, runs)
     if others := left_alone(folder, {each.arm for each in runs}):

@@ -92,15 +92,15 @@ def crossed_interval(
 
 
 def crossed_intervals(
-    differences: Sequence[Numbers], *, seed: int, level: float = 0.05
+    differences: Sequence[Numbers], *, seed: int, level: float = 0.05, at_once: bool = True
 ) -> list[Interval]:
-    """Average each arm's differences to one control, with intervals that hold all at once.
+    """Average each arm's differences to one control, with intervals that hold all at once, or each.
 
     Where no arm has a second seed they are over problems alone, as `crossed_interval`'s.
     """
     if not differences:
         return []
-    each = simultaneous(level, len(differences))
+    each = simultaneous(level, len(differences)) if at_once else level
     if max(map(len, differences)) == 1:
         return [crossed_interval(rows, seed=seed, level=each, change=True) for rows in differences]
     return [

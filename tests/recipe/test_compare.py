@@ -1,5 +1,7 @@
 """The recipe's `compare` section: which arms there can be, and what may be claimed of them."""
 
+import json
+
 import pytest
 
 from rft.errors import RFTError
@@ -71,3 +73,26 @@ def test_arms_that_cannot_be_made_are_refused_in_one_line(tmp_path, changes, sai
 def test_a_recipe_without_arms_is_told_which_has_some():
     with pytest.raises(RFTError, match=r"smoke: it has no section `compare`; .*table3-mini"):
         load_arms("smoke")
+
+
+def test_a_value_of_an_arm_is_taken_to_the_letter(tmp_path):
+    template = '{question}\u2028 "\U0001f600\\n" # no: comment\t'
+    arms = {"rules": None, "b": {"prompt.template": template, "sft.learning_rate": 1e-05}}
+    (tmp_path / "arms.yaml").write_text(
+        json.dumps(
+            {"extends": "smoke", "compare": {"seeds": [0], "control": "rules", "arms": arms}}
+        )
+        .replace("\\ud83d\\ude00", "\\U0001f600")
+        .replace("1e-05", "0.00001")
+    )
+    _, made = load_arms(str(tmp_path / "arms.yaml"))
+    assert made["b"].prompt.template == template
+    assert made["b"].sft.learning_rate == 1e-05
+    assert made["rules"] == load_recipe("smoke")
+
+
+def test_an_arm_may_bring_a_section_that_the_recipe_has_not(tmp_path):
+    arms = {"rules": {}, "bounded": {"stop": {"hours": 2}}}
+    _, made = load_arms(comparing(tmp_path, arms=arms))
+    assert made["bounded"].stop.hours == 2
+    assert made["rules"].stop is None

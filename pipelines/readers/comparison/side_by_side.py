@@ -256,8 +256,13 @@ class OnBenchmark:
             if arm != self.whole.control
             and (rows := self.differences(arm, self.whole.control, metric)) is not None
         }
-        alone = {arm: scaled_interval(rows, source, change=True) for arm, rows in others.items()}
-        joint = dict(zip(others, scaled_intervals([*others.values()], source), strict=True))
+        # What seeds do is told by all arms in both, or the second could come out narrower.
+        alone, joint = (
+            dict(
+                zip(others, scaled_intervals([*others.values()], source, at_once=each), strict=True)
+            )
+            for each in (False, True)
+        )
         chances = dict(
             zip(others, holm(p_values(scaled_together([*others.values()])[0])), strict=True)
         )
@@ -280,21 +285,33 @@ class OnBenchmark:
         return made
 
     def judged(self) -> list[Judged]:
-        """Judge the claims, all that can be measured at once."""
+        """Judge the claims, all that can be measured at once.
+
+        What seeds do is told by all arms on a claim's metric, as in the table of differences.
+        """
         claims = self.whole.claims or {}
-        made, measured = [], {}
+        families = {}
         for name, claim in claims.items():
             if claim.k > self.samples or (claim.metric.startswith("maj") and not self.votes):
                 continue
-            against = claim.against or self.whole.control
-            rows = self.differences(claim.arm, against, self.metric(claim.metric))
-            if rows is not None:
-                measured[name] = rows
+            against, metric = claim.against or self.whole.control, self.metric(claim.metric)
+            family = {
+                arm: rows
+                for arm in self.whole.arms
+                if arm != against and (rows := self.differences(arm, against, metric)) is not None
+            }
+            if claim.arm in family:
+                families[name] = family
         source = derive(self.whole.seed, "claims", self.name)
-        intervals = dict(zip(measured, scaled_intervals([*measured.values()], source), strict=True))
+        made = []
         for name, claim in claims.items():
-            against = claim.against or self.whole.control
-            made.append(Judged(name, claim, against, intervals.get(name)))
+            interval = None
+            if family := families.get(name, {}):
+                # By this level each of the family has that which holds for all claims at once.
+                level = 1 - 0.95 ** (len(family) / len(families))
+                told = scaled_intervals([*family.values()], source, level)
+                interval = dict(zip(family, told, strict=True))[claim.arm]
+            made.append(Judged(name, claim, claim.against or self.whole.control, interval))
         return made
 
     def pooled(self, arm: str) -> pl.DataFrame:
@@ -336,10 +353,13 @@ def scaled_together(differences: Sequence[Numbers]) -> tuple[list[Numbers], floa
     return [rows / scale for rows in differences], scale
 
 
-def scaled_intervals(differences: Sequence[Numbers], source: int) -> list[Interval]:
-    """Average differences, with intervals that hold all at once."""
+def scaled_intervals(
+    differences: Sequence[Numbers], source: int, level: float = 0.05, *, at_once: bool = True
+) -> list[Interval]:
+    """Average differences, with intervals that hold all at once, or each by itself."""
     inside, scale = scaled_together(differences)
-    return [times(each, scale) for each in crossed_intervals(inside, seed=source)]
+    made = crossed_intervals(inside, seed=source, level=level, at_once=at_once)
+    return [times(each, scale) for each in made]
 
 
 def times(interval: Interval, scale: float) -> Interval:
