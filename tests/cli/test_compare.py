@@ -90,6 +90,7 @@ def test_a_comparison_that_was_killed_and_gone_on_with_tells_the_same(tmp_path):
     again = invoke("compare", undisturbed)
     assert "nothing to do, all 4 runs are done" in again.stderr
     assert again.stdout == done.stdout
+    assert invoke("compare", undisturbed, "--so-far").stdout == done.stdout
 
 
 # Refusals -----------------------------------------------------------------------------------------
@@ -133,7 +134,9 @@ def test_what_is_no_comparison_is_refused_with_what_to_do(home):
     assert refusal(recipe, "--out", "one").startswith("one: a run folder, and no comparison")
     assert refusal(recipe, "--out", "mine").startswith("mine: not a comparison, and not empty")
     assert refusal(recipe, "--out", "file").startswith("file: not a comparison")
-    assert refusal(recipe, "--out", "file/x").startswith("--out file/x: cannot be made")
+    assert refusal(recipe, "--out", "file/x").startswith("--out file/x/arms/rules: cannot be made")
+    said = refusal(recipe, "--so-far", "--plan")
+    assert "not both" in said
     for to in ("file", "file/x"):
         assert refusal(recipe, "--to", to) == f"--to {to}: not a folder; name another"
     assert "not a run folder" in refusal(recipe, "one")

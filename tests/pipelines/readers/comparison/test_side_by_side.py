@@ -69,6 +69,7 @@ def test_each_number_is_that_counted_by_hand(known, compared, benchmark, metric)
     scale = max(1.0, np.abs(differences).max())
     together = [each / scale for each in differences]
     chances, joint = holm(p_values(together)), crossed_intervals(together, seed=0)
+    alone = crossed_intervals(together, seed=0, at_once=False)
     for arm, row in rows.items():
         own = values(known, arm, benchmark, metric)
         assert row.seeds == 2
@@ -84,7 +85,9 @@ def test_each_number_is_that_counted_by_hand(known, compared, benchmark, metric)
             assert (row.difference, row.joint, row.p) == (None, None, None)
         else:
             place = OTHERS.index(arm)
-            assert bounds(row.difference) == near(spread(differences[place]), abs=1e-9)
+            expected = [scale * each for each in bounds(alone[place])]
+            assert bounds(row.difference) == near(expected, abs=1e-9)
+            assert row.joint.low <= row.difference.low <= row.difference.high <= row.joint.high
             expected = [scale * each for each in bounds(joint[place])]
             assert bounds(row.joint) == near(expected, abs=1e-9)
             assert row.p == near(chances[place])
