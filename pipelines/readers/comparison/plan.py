@@ -53,19 +53,31 @@ def shows(whole: Recipe, runs: Sequence[ArmRun], benchmark: str) -> list[str]:
     counts, how = base_counts(whole, runs, benchmark, n)
     if counts is None:
         return [f"  {benchmark}: how many problems there are is not known before they are read"]
-    ks = sorted({1, whole.evaluate.k[-1]})
     seeds, others = len(whole.compare.seeds), len(whole.compare.arms) - 1
-    told = []
-    for k in ks:
+    least = {}
+    for k in sorted({1, whole.evaluate.k[-1]}):
         source = derive(whole.seed, "detectable", benchmark, k)
-        least = detectable(counts, n, k=k, seeds=seeds, comparisons=others, seed=source)
-        told.append(f"{100 * least:.1f} points of Pass@{k}" if least < 1 else f"none of Pass@{k}")
-    return [
-        f"  {benchmark}, {len(counts)} problems x {n}, {seeds} seeds: a difference to the control "
-        "shows in 80% of cases",
-        f"    from {' and '.join(told)} on, at best, all {others} arms judged at once",
-        f"    ({how}; from seed to seed it is taken to vary by {100 * SPREAD:.1f} points)",
-    ]
+        least[k] = detectable(counts, n, k=k, seeds=seeds, comparisons=others, seed=source)
+    seen = [f"{100 * size:.1f} points of Pass@{k}" for k, size in least.items() if size < 1]
+    unseen = [f"Pass@{k}" for k, size in least.items() if size >= 1]
+    together = f", all {others} arms judged at once" if others > 1 else ""
+    lines = [f"  {benchmark}, {len(counts)} problems x {n}, {number_of(seeds)}:"]
+    if seen:
+        lines.append(
+            f"    a difference to the control shows in 80% of cases from {' and '.join(seen)} on, "
+            f"at best{together}"
+        )
+    if unseen:
+        lines.append(f"    no difference in {' and '.join(unseen)} can be told by so little")
+    lines.append(f"    ({how}; from seed to seed it is taken to vary by {100 * SPREAD:.1f} points)")
+    if seeds == 1:
+        lines.append("    one seed says nothing of what another would give: take three or more")
+    return lines
+
+
+def number_of(seeds: int) -> str:
+    """Write how many seeds there are."""
+    return "1 seed" if seeds == 1 else f"{seeds} seeds"
 
 
 def base_counts(
