@@ -21,6 +21,7 @@ from rft.runs import stages
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run, begin_run, is_run, open_run
 from rft.runs.leftovers import take_apart
+from rft.runs.schemas import TABLES
 from rft.runs.stages import Job, Stage
 from rft.runs.tables import folder_digest
 from rft.sampling import preflight
@@ -61,7 +62,7 @@ def having(
     for sibling in siblings:
         made = told(sibling, stage.name, round)
         # Models are large, and each run decides by itself which of them it keeps.
-        if made is not None and made["key"] == key and "model" not in made["outputs"]:
+        if made is not None and made["key"] == key and made["outputs"].keys() <= TABLES.keys():
             yield sibling, made
 
 
