@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipelines.children import QUIET
-from pipelines.readers.current import standing
+from pipelines.readers.current import standing, whole
 from pipelines.sharing import keep_to_commits, take_over
 from rft.errors import Interrupted, RFTError, in_one_line, listed
 from rft.foreign_text import short
@@ -51,7 +51,8 @@ class ArmRun:
         path = self.run.path
         with contextlib.suppress(RFTError):  # damaged: its own command says how
             same = is_run(path) and open_run(path).recipe == self.run.recipe
-            return same and standing(self.run).following is None
+            # A table that was moved away, being damaged, is to be made again.
+            return same and standing(self.run).following is None and whole(self.run)
         return False
 
     def busy(self) -> bool:

@@ -1,6 +1,7 @@
 """`rft compare` makes its runs once, goes on after a kill, and refuses what cannot be."""
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,8 +11,9 @@ import pytest
 
 from rft.errors import Interrupted, RFTError
 from rft.runs.lock import is_held
+from rft.runs.retention import remove
 from tests.command import invoke, kill_when, rft_here
-from tests.compared_runs import begin, draw, make
+from tests.compared_runs import begin, draw, make, measure, rows_of
 from tests.comparing import SMALLER, write_recipe
 from tests.same_run import differences
 from tests.small_run import new_run
@@ -245,6 +247,30 @@ def test_what_is_there_is_told_where_a_run_has_failed(home, monkeypatch):
     assert done.stderr.splitlines()[-1] == "Error: rules, seed 0: broken (log)"
     assert json.loads(done.stdout)["runs"] == {"done": 3, "wanted": 4}
     assert "UNFINISHED: 3 of 4" in (folder / "comparison.md").read_text()
+
+
+@pytest.mark.usefixtures("runs_here")
+def test_a_table_that_was_moved_away_is_made_again_and_a_removed_model_is_not(home, monkeypatch):
+    _, runs = begin(home / "mine", seeds=[0])
+    answers = draw((1, 1, 1, 1, 1), 0)
+    for each in runs:
+        make(each.run, answers, answers)
+        remove(each.run, 1)
+    ours, made_again = runs[1].run, []
+    assert [each.done() for each in runs] == [True, True]
+    shutil.move(ours.folder("evaluations", 1), home / "away")
+    assert [each.done() for each in runs] == [True, False]
+
+    def outlast(words, *_):
+        measure(ours, 1, rows_of(answers, 1))
+        made_again.append(words[words.index("--out") + 1])
+        return 0
+
+    monkeypatch.setattr("pipelines.compare.outlast", outlast)
+    done = invoke("compare", "mine")
+    assert done.exit_code == 0, done.output
+    assert made_again == ["mine/arms/entropy/seed-0"]
+    assert "nothing to do" in invoke("compare", "mine").stderr
 
 
 def test_finished_runs_are_compared_and_nothing_is_written_unless_asked_for(home):
