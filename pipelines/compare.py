@@ -49,7 +49,7 @@ class ArmRun:
     def done(self) -> bool:
         """Say whether nothing is left to do of it, by the recipe that is wanted."""
         path = self.run.path
-        with contextlib.suppress(RFTError):  # damaged: its own command says how
+        with contextlib.suppress(RFTError, OSError):  # damaged: its own command says how
             same = is_run(path) and open_run(path).recipe == self.run.recipe
             # A table that was moved away, being damaged, is to be made again.
             return same and standing(self.run).following is None and whole(self.run)
@@ -57,7 +57,7 @@ class ArmRun:
 
     def busy(self) -> bool:
         """Say whether another process works on it."""
-        with contextlib.suppress(RFTError):  # no lock of ours: its own command says so
+        with contextlib.suppress(RFTError, OSError):  # no lock of ours: its own command says so
             return self.run.locked()
         return False
 
