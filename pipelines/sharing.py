@@ -27,7 +27,6 @@ from rft.runs.stages import Job, Stage
 from rft.runs.tables import folder_digest
 from rft.sampling import preflight
 
-
 # No links here, or none more of this file.
 LINKLESS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOTSUP}
 

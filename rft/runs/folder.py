@@ -172,7 +172,9 @@ class Run:
             )
         for name in manifest["outputs"]:
             if name not in TABLES and name not in MODELS:  # by it, a folder would be named
-                raise RFTError(f"{path}: it has an output {shown(name)}, no table of ours; {remedy}")
+                raise RFTError(
+                    f"{path}: it has an output {shown(name)}, no table of ours; {remedy}"
+                )
         for name in (name for each in manifest["outputs"].values() for name in each["files"]):
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise RFTError(f"{path}: it lists {shown(name)}, outside of the run; {remedy}")
