@@ -9,6 +9,7 @@ from rft.charts.style import CONFIG
 from rft.errors import RFTError
 from rft.foreign_text import visible
 from rft.runs.atomic import whole_file
+from rft.runs.leftovers import ABANDONED, remove_left_beside
 
 VEGA_LITE = "6.4"  # what altair writes, of those that vl-convert can draw
 SHARPNESS = 2.0  # pixels of a PNG for each of the SVG
@@ -70,6 +71,7 @@ def write(chart: Any, folder: Path, name: str) -> list[Path]:
     paths = []
     for kind, content in contents.items():
         path = folder / f"{name}.{kind}"
+        remove_left_beside(path, idle=ABANDONED)
         with whole_file(path) as file:
             file.write(content)
         paths.append(path)
