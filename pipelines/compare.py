@@ -6,19 +6,20 @@ control's run of a seed comes first, and the others of that seed begin with what
 """
 
 import contextlib
+import fcntl
 import os
 import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipelines.children import QUIET
-from pipelines.readers.current import standing
+from pipelines.readers.current import standing, whole
 from pipelines.sharing import keep_to_commits, take_over
 from rft.errors import Interrupted, RFTError, in_one_line, listed
 from rft.foreign_text import short
@@ -28,6 +29,7 @@ from rft.recipe import Recipe
 from rft.recipe.loading import dump, rooted
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run, is_run, open_run
+from rft.runs.leftovers import ABANDONED, remove_left_beside
 from rft.runs.lock import without_token
 
 RECIPE = "compare.yaml"
@@ -49,14 +51,15 @@ class ArmRun:
     def done(self) -> bool:
         """Say whether nothing is left to do of it, by the recipe that is wanted."""
         path = self.run.path
-        with contextlib.suppress(RFTError):  # damaged: its own command says how
+        with contextlib.suppress(RFTError, OSError):  # damaged: its own command says how
             same = is_run(path) and open_run(path).recipe == self.run.recipe
-            return same and standing(self.run).following is None
+            # A table that was moved away, being damaged, is to be made again.
+            return same and standing(self.run).following is None and whole(self.run)
         return False
 
     def busy(self) -> bool:
         """Say whether another process works on it."""
-        with contextlib.suppress(RFTError):  # no lock of ours: its own command says so
+        with contextlib.suppress(RFTError, OSError):  # no lock of ours: its own command says so
             return self.run.locked()
         return False
 
@@ -82,21 +85,64 @@ def arm_runs(folder: Path, whole: Recipe, arms: Mapping[str, Recipe]) -> list[Ar
 
 def note_recipes(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> None:
     """Write down what is compared: the whole, by which the folder is known, and each arm."""
-    atomic_text(folder / RECIPE, dump(whole))
-    for each in {each.arm: each for each in runs}.values():
-        atomic_text(recipe_of(each), dump(each.run.recipe))
+    texts = {folder / RECIPE: dump(whole)}
+    texts |= {recipe_of(each): dump(each.run.recipe) for each in runs}
+    for path, text in texts.items():
+        remove_left_beside(path, idle=ABANDONED)
+        if not holds(path, text):  # another machine may be reading it
+            atomic_text(path, text)
+
+
+def holds(path: Path, text: str) -> bool:
+    """Say whether a file is there and holds this text."""
+    return path.is_file() and path.read_bytes() == text.encode()
+
+
+@contextlib.contextmanager
+def settled(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> Iterator[None]:
+    """Write down what is compared, and let no other call on this machine change it meanwhile.
+
+    Calls by the same settings share a lock on the folder; who writes any down has it alone.
+    """
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        if _taken(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            refuse_other_work(folder, whole, runs)
+            note_recipes(folder, whole, runs)
+        _taken(lock, fcntl.LOCK_SH)
+        if not holds(folder / RECIPE, dump(whole)):
+            raise other_work(folder)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _taken(lock: int, how: int) -> bool:
+    """Take a lock unless others are in the way; a file system without has the runs' own alone."""
+    try:
+        fcntl.flock(lock, how)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def refuse_other_work(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> None:
     """Refuse other settings while another process works by those that are written down."""
     path = folder / RECIPE
-    if not path.is_file() or path.read_bytes() == dump(whole).encode():
+    if not path.is_file() or holds(path, dump(whole)):
         return
     if busy := [each.name for each in runs if each.busy()]:
-        raise RFTError(
-            f"{folder}: another process works on it by other settings ({listed(busy)}); wait for "
-            "it or stop it first, or choose another --out"
-        )
+        raise other_work(folder, f" ({listed(busy)})")
+
+
+def other_work(folder: Path, which: str = "") -> RFTError:
+    """Say that others work on a comparison in another way."""
+    return RFTError(
+        f"{folder}: another process works on it by other settings{which}; wait for it or stop it "
+        "first, or choose another --out"
+    )
 
 
 def left_alone(folder: Path, arms: Collection[str]) -> list[str]:

@@ -8,6 +8,7 @@ has nothing to give.
 """
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,9 @@ from rft.runs.stages import Job, Stage
 from rft.runs.tables import folder_digest
 from rft.sampling import preflight
 
+# No links here, or none more of this file.
+LINKLESS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOTSUP}
+
 
 def take_over(run: Run, siblings: Sequence[Run]) -> list[tuple[int, str]]:
     """Begin a run with the stages that siblings have done for it; name those that were taken."""
@@ -36,6 +40,7 @@ def take_over(run: Run, siblings: Sequence[Run]) -> list[tuple[int, str]]:
         elif open_run(run.path).recipe != run.recipe:
             return []  # what becomes of finished work is not for us to decide
         for round, stage in walk(run, run.recipe.rounds):
+            _take_preflight(run, siblings)  # before what samples, which would make it anew
             if run.manifest(stage.name, round) is not None:
                 continue
             key = Job(run, stage, round, Stop(), lambda _line: None).key
@@ -43,8 +48,6 @@ def take_over(run: Run, siblings: Sequence[Run]) -> list[tuple[int, str]]:
             if not any(_took(source, made, run, stage, round) for source, made in sources):
                 break
             taken.append((round, stage.name))
-        if taken:
-            _take_preflight(run, siblings)
     return taken
 
 
@@ -52,7 +55,7 @@ def keep_to_commits(run: Run, others: Sequence[Run]) -> None:
     """Begin a run with the models of the Hub at the commits at which another one has them."""
     pins = next((path for other in others if (path := other.path / "hub.json").is_file()), None)
     if pins is not None and not (run.path / "hub.json").exists():
-        atomic_text(run.path / "hub.json", pins.read_text())
+        atomic_text(run.path / "hub.json", pins.read_text(errors="replace"))
 
 
 def having(
@@ -68,7 +71,7 @@ def having(
 
 def told(sibling: Run, stage: str, round: int) -> dict[str, Any] | None:
     """Read what a sibling says of a stage that it has done; of damage it tells by itself."""
-    with contextlib.suppress(RFTError):
+    with contextlib.suppress(RFTError, OSError):
         return sibling.manifest(stage, round) if is_run(sibling.path) else None
     return None
 
@@ -80,9 +83,11 @@ def _took(source: Run, made: dict[str, Any], run: Run, stage: Stage, round: int)
     scratch.mkdir(parents=True)
     for name, output in made["outputs"].items():
         (scratch / name).mkdir()
+        home = source.folder(name, round)
         try:
-            for file in output["files"]:
-                _same(source.path / file, scratch / name / Path(file).name)
+            for file in (Path(file).name for file in output["files"]):
+                if not _linked(source, home / file):
+                    _same(home / file, scratch / name / file)
         except FileNotFoundError:  # lost, or put away just now
             pass
         if folder_digest(scratch / name) != output["digest"]:
@@ -104,12 +109,14 @@ def _took(source: Run, made: dict[str, Any], run: Run, stage: Stage, round: int)
 
 def _take_preflight(run: Run, siblings: Sequence[Run]) -> None:
     """Take over the probes of a sibling that begins alike: they would come out the same."""
-    if run.manifest("preflight", 0) is not None:
+    problems = run.manifest("prepare", 0)
+    if problems is None or run.manifest("preflight", 0) is not None:
         return
     key = preflight.key_of_preflight(run)
     for sibling in siblings:
-        made = told(sibling, "preflight", 0)
-        if made is not None and made["key"] == key:
+        made, asked = told(sibling, "preflight", 0), told(sibling, "prepare", 0)
+        alike = asked is not None and asked["key"] == problems["key"]
+        if alike and made is not None and made["key"] == key:
             run.write_manifest("preflight", 0, made)
             return
 
@@ -117,7 +124,14 @@ def _take_preflight(run: Run, siblings: Sequence[Run]) -> None:
 def _same(file: Path, other: Path) -> None:
     try:
         os.link(file, other)
-    except FileNotFoundError:
-        raise
-    except OSError:  # no links here, or none more of this file
-        shutil.copyfile(file, other)
+    except OSError as error:
+        if error.errno not in LINKLESS:
+            raise
+        with file.open("rb") as content, other.open("xb") as copy:
+            shutil.copyfileobj(content, copy)
+
+
+def _linked(source: Run, path: Path) -> bool:
+    """Say whether a file of a run is a link or lies in one: it may lead out of the run."""
+    inside = path.relative_to(source.path)
+    return any((source.path / part).is_symlink() for part in (inside, *inside.parents[:-1]))

@@ -16,6 +16,8 @@ from urllib.parse import quote, quote_plus
 
 # What acts on a terminal or cannot be seen: controls, formats (bidirectional ones too), separators.
 HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# Beside those, what no XML may hold, and so no picture.
+NO_XML = "\ufffe\uffff"
 
 
 def visible(text: str) -> str:
@@ -24,7 +26,8 @@ def visible(text: str) -> str:
         return text
     return "".join(
         _escaped(character)
-        if unicodedata.category(character) in HIDDEN and character not in "\n\t"
+        if character in NO_XML
+        or (unicodedata.category(character) in HIDDEN and character not in "\n\t")
         else character
         for character in text
     )

@@ -88,6 +88,7 @@ def look_over(run: Run, *, license_id: str | None, token_stats: bool, with_model
     if license_id and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license_id):
         raise RFTError(f"--license {license_id!r}: write an identifier such as apache-2.0")
     kind = KINDS[run.recipe.maker]
+    refuse_links(run.path / "manifest")
     made = manifests(run)
     refuse_outdated(run, made)
     if not kind.learnt(made):
@@ -106,11 +107,16 @@ def refuse_changed(model: ModelRef) -> None:
     """Refuse a model that is not what was made, or would take files of other places along."""
     folder = Path(model.path)
     verify(folder, model.digest)
-    for path in folder.rglob("*"):
+    refuse_links(folder)
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder that is a link, or in which one lies: it may lead to anything."""
+    for path in (folder, *folder.rglob("*")):
         if path.is_symlink():
             raise RFTError(
-                f"{path}: a link, which no model of a run has; an export would hold what it "
-                "leads to: remove it"
+                f"{path}: a link, which nothing of a run is; an export would hold what it leads "
+                "to: remove it"
             )
 
 
@@ -142,7 +148,7 @@ def write_data(wanted: Wanted, folder: Path, *, opens: str, command: str, say: S
     """Write the tables with their card, and give the facts that the cards tell."""
     run, kind = wanted.run, wanted.kind
     rows = write_tables(wanted, folder, say)
-    shutil.copytree(run.path / "manifest", folder / "run" / "manifest")
+    copy_manifests(run, folder / "run")
     # Not copied: an earlier version's recipe.yaml is read in a run folder only. Whom the run told
     # of itself is nobody's business, and the command may hold an address.
     recipe = run.recipe.model_copy(update={"notify": None}).model_dump(mode="json")
@@ -159,6 +165,15 @@ def write_data(wanted: Wanted, folder: Path, *, opens: str, command: str, say: S
     front = stated | data_front(run, kind, folder, rows)
     atomic_text(folder / "README.md", page(front, DATA_CARD, kind, facts))
     return facts
+
+
+def copy_manifests(run: Run, folder: Path) -> None:
+    """Copy what is read as the run's manifests, and nothing else that lies beside them."""
+    for each in run.manifests():
+        path = run.manifest_path(each["stage"], each["round"])
+        place = folder / path.relative_to(run.path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place, follow_symlinks=False)
 
 
 def write_model_card(

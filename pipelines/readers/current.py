@@ -5,6 +5,7 @@ readers must answer at any time, at once, and when those are gone.
 """
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from pipelines.perform import STAGES
@@ -85,6 +86,13 @@ def standing(run: Run) -> Standing:
             return Standing(rounds, None if ended else (round, stage.name), ended, ended)
     rounds = run.recipe.rounds
     return Standing(rounds, None, over=None if run.recipe.grpo else ending(run, rounds + 1))
+
+
+def whole(run: Run) -> bool:
+    """Say whether the files of all that is done are there; removed models are wanted no more."""
+    steps = takewhile(lambda step: finished(run, step[1].name, step[0]), all_steps(run))
+    made = (run.manifest(stage.name, round) for round, stage in steps)
+    return all(manifest is not None and run.outputs_intact(manifest) for manifest in made)
 
 
 def all_steps(run: Run) -> list[tuple[int, Stage]]:

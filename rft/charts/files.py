@@ -7,7 +7,9 @@ from typing import Any
 
 from rft.charts.style import CONFIG
 from rft.errors import RFTError
+from rft.foreign_text import visible
 from rft.runs.atomic import whole_file
+from rft.runs.leftovers import ABANDONED, remove_left_beside
 
 VEGA_LITE = "6.4"  # what altair writes, of those that vl-convert can draw
 SHARPNESS = 2.0  # pixels of a PNG for each of the SVG
@@ -43,7 +45,16 @@ def refuse_missing_charts() -> None:
 
 def specification(chart: Any) -> dict[str, Any]:
     """Give a chart as Vega-Lite, its data and its looks inside: what a page embeds."""
-    return {**chart.to_dict(), "config": CONFIG}
+    return {**_visible(chart.to_dict()), "config": CONFIG}
+
+
+def _visible(value: Any) -> Any:
+    """Escape what an SVG may not hold in all texts of a chart: who draws one would end us."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {name: _visible(each) for name, each in value.items()}
+    return [_visible(each) for each in value] if isinstance(value, list) else value
 
 
 def write(chart: Any, folder: Path, name: str) -> list[Path]:
@@ -60,6 +71,7 @@ def write(chart: Any, folder: Path, name: str) -> list[Path]:
     paths = []
     for kind, content in contents.items():
         path = folder / f"{name}.{kind}"
+        remove_left_beside(path, idle=ABANDONED)
         with whole_file(path) as file:
             file.write(content)
         paths.append(path)

@@ -16,7 +16,10 @@ LINE = 100  # columns of the lines under a title
 
 @dataclass(frozen=True)
 class Axis:
-    """One direction of a chart: a column, what it is called with its unit, and how it runs."""
+    """One direction of a chart: a column, what it is called with its unit, and how it runs.
+
+    Titles of axes and series are our words, no foreign ones: Vega-Lite puts them into expressions.
+    """
 
     column: str
     title: str

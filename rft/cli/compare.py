@@ -161,20 +161,18 @@ def do_arms(
     stop: "Stop",
 ) -> None:
     """Make the runs of a comparison that are not done."""
-    from pipelines.compare import RECIPE, left_alone, note_recipes, refuse_other_work, run_arms
-    from rft.runs.leftovers import remove_left_beside
+    from pipelines.compare import left_alone, refuse_other_work, run_arms, settled
 
     for each in runs:
         refuse_lacking(each.run.recipe)
     refuse_other_work(folder, whole, runs)
     for each in runs:
         make_folder(each.run.path.parent)
-    remove_left_beside(folder / RECIPE)
-    note_recipes(folder, whole, runs)
-    if others := left_alone(folder, {each.arm for each in runs}):
-        say(f"{folder}: no arms of the recipe, and left as they are: {listed(others)}")
-    if not run_arms(runs, jobs=jobs, stop=stop, say=say, update=update):
-        say(f"{folder}: nothing to do, all {len(runs)} runs are done")
+    with settled(folder, whole, runs):
+        if others := left_alone(folder, {each.arm for each in runs}):
+            say(f"{folder}: no arms of the recipe, and left as they are: {listed(others)}")
+        if not run_arms(runs, jobs=jobs, stop=stop, say=say, update=update):
+            say(f"{folder}: nothing to do, all {len(runs)} runs are done")
 
 
 def tell_comparison(whole: "Recipe", runs: "list[ArmRun]", grace: float) -> None:

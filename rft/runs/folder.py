@@ -23,7 +23,7 @@ from rft.runs import lock, tables
 from rft.runs.atomic import atomic_text
 from rft.runs.leftovers import remove_left_over
 from rft.runs.records import Manifest, read_event, read_record, sealed
-from rft.runs.schemas import SCHEMA_VERSION
+from rft.runs.schemas import MODELS, SCHEMA_VERSION, TABLES
 
 # Tables that are made before any round; these shards lie directly in their folder.
 BEFOREHAND = ("problems", "set_aside")
@@ -170,6 +170,11 @@ class Run:
                 f"{path}: the manifest of another stage or round ({shown(manifest['stage'])} "
                 f"{shown(manifest['round'])}); {remedy}"
             )
+        for name in manifest["outputs"]:
+            if name not in TABLES and name not in MODELS:  # by it, a folder would be named
+                raise RFTError(
+                    f"{path}: it has an output {shown(name)}, no table of ours; {remedy}"
+                )
         for name in (name for each in manifest["outputs"].values() for name in each["files"]):
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise RFTError(f"{path}: it lists {shown(name)}, outside of the run; {remedy}")

@@ -3,11 +3,14 @@
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 # What is written, and what is taken apart, has such a name until that is done.
 SCRATCH = re.compile(r"\..+?(?:\.(\d+))?\.(?:tmp|removed)")
+# Seconds after which a small file that is not done was left by a dead process of any machine.
+ABANDONED = 3600.0
 # An array job samples without the run's lock, into a folder of its own: `array-INDEX-of-N`.
 ARRAY = "array-"
 
@@ -36,13 +39,17 @@ def remove_left_over(run: Path) -> None:
         take_apart(path)
 
 
-def remove_left_beside(path: Path) -> None:
-    """Remove what killed processes left that were writing this file; no run may own its folder."""
+def remove_left_beside(path: Path, *, idle: float = 0.0) -> None:
+    """Remove what killed processes left that were writing this file; no run may own its folder.
+
+    Where other machines may write it too, only what nobody has touched for `idle` seconds.
+    """
     if not path.parent.is_dir():
         return
     for other in list(path.parent.iterdir()):
         owner = SCRATCH.fullmatch(other.name)
-        if owner and other.name == f".{path.name}.{owner[1]}.tmp" and not _alive(owner[1]):
+        ours = owner and other.name == f".{path.name}.{owner[1]}.tmp" and not _alive(owner[1])
+        if ours and _idle(other) >= idle:
             take_apart(other)
 
 
@@ -52,6 +59,14 @@ def take_apart(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _idle(path: Path) -> float:
+    """Tell for how many seconds a file has not been touched."""
+    try:
+        return max(time.time() - path.stat().st_mtime, 0.0)
+    except FileNotFoundError:  # its writer is done, just now
+        return 0.0
 
 
 def _alive(pid: str | None) -> bool:

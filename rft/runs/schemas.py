@@ -5,6 +5,9 @@ import pyarrow as pa
 # Part of every key: raised whenever a table's meaning changes, so that old outputs are redone.
 SCHEMA_VERSION = 1
 
+# Outputs that are no tables but model folders: a round's, and the one that it is to be a blend of.
+MODELS = ("model", "trained")
+
 TEXT = pa.large_string()
 SPLITS = ("train", "dev", "test")
 VERDICTS = ("correct", "wrong", "no_answer", "unparseable", "timeout", "bad_gold")

@@ -39,12 +39,10 @@ from rft.runs import tables
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import NotReady, Run, key_of, now, versions
 from rft.runs.leftovers import take_apart
+from rft.runs.schemas import MODELS
 
 # From rollouts, all of some problems, to the names of those that are correct and pass the rules.
 Accept = Callable[[pl.DataFrame], Collection[str]]
-
-# Outputs that are model folders: a round's, and the trained one that it is to be a blend of.
-MODELS = ("model", "trained")
 
 # The file in a work folder that says what the work is for.
 MARK = "key"

@@ -85,6 +85,27 @@ def test_every_chart_is_drawn_with_foreign_text_as_text_and_the_same_twice(tmp_p
             assert content.startswith(b"\x89PNG")
 
 
+# XML 1.0: Char ::= #x9 | #xA | #xD | [#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF]
+NO_XML = [*range(9), 11, 12, *range(14, 32), 0xD800, 0xDFFF, 0xFFFE, 0xFFFF]
+
+
+def test_no_character_that_xml_forbids_ends_the_drawing_wherever_it_stands(tmp_path):
+    text = "".join(map(chr, NO_XML))
+    frame = passes().with_columns(arm=pl.lit(f"a{chr(0xFFFE)}{chr(0xFFFF)}"))
+    arms = Series("arm", "arm", (text,))
+    drawn = {
+        "curve": curve(frame, K, SHARE, series=arms, title=text, note=text),
+        "bars": bars(frame, Axis("arm", "", "category"), SHARE, series=arms),
+        "overlaps": overlaps({text: {"1"}, "a\uffff": {"1", "2"}}, members="of", title=text),
+    }
+    for name, chart in drawn.items():
+        svg, *_ = write(chart, tmp_path, name)
+        ElementTree.fromstring(svg.read_bytes())
+    for character in (chr(number) for number in NO_XML if number not in (0xD800, 0xDFFF)):
+        made = json.dumps(specification(drawn["curve"]), ensure_ascii=False)
+        assert character not in made
+
+
 def test_the_specification_holds_each_value_once_and_no_column_of_foreign_name():
     frame = passes().rename({"value": "a.b[0]"})
     made = specification(curve(frame, K, Axis("a.b[0]", "Pass@k"), series=Series("arm")))

@@ -1,6 +1,8 @@
 """`rft compare` makes its runs once, goes on after a kill, and refuses what cannot be."""
 
 import json
+import os
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -8,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.compare import arm_runs, rooted_arms, settled
 from rft.errors import Interrupted, RFTError
+from rft.recipe.loading import dump, load_arms
 from rft.runs.lock import is_held
+from rft.runs.retention import remove
 from tests.command import invoke, kill_when, rft_here
-from tests.compared_runs import begin, draw, make
+from tests.compared_runs import begin, draw, make, measure, rows_of
 from tests.comparing import SMALLER, write_recipe
 from tests.same_run import differences
 from tests.small_run import new_run
@@ -199,13 +204,15 @@ def test_a_comparison_is_gone_on_with_by_its_folder_alone(home, monkeypatch):
 
     monkeypatch.setattr("pipelines.compare.run_arms", run_arms)
     assert invoke("compare", recipe, "--out", "mine", "--set", "compare.seeds=[3]").exit_code == 75
-    (home / "mine" / ".compare.yaml.999999999.tmp").write_text("half")
+    for left in (".compare.yaml.999999999.tmp", "arms/rules/.arm.yaml.999999999.tmp"):
+        (home / "mine" / left).write_text("half")
+        os.utime(home / "mine" / left, (0, 0))
     Path(recipe).unlink()
     assert invoke("compare", "mine", "--jobs", "2", "--update").exit_code == 75
     assert seen == [
         (["rules, seed 3", "entropy, seed 3"], j, u) for j, u in ((1, False), (2, True))
     ]
-    assert not list((home / "mine").glob(".*.tmp"))
+    assert not list((home / "mine").rglob(".*.tmp"))
     assert "leave --out away" in refusal("mine", "--out", "other")
     invoke("compare", "mine", "--set", "compare.seeds=[3, 4]")
     invoke("compare", "mine", "--set", "compare.arms={rules: {}, other: {select.budget: 3}}")
@@ -222,11 +229,56 @@ def test_a_folder_in_which_a_comparison_was_killed_at_once_is_no_other_folder(
     (home / "mine").mkdir()
     if left:
         (home / "mine" / left).write_text("half")
+        os.utime(home / "mine" / left, (0, 0))
     monkeypatch.setattr("pipelines.compare.run_arms", lambda *_, **__: True)
     done = invoke("compare", write_recipe(home), "--out", "mine")
     assert done.exit_code == 0, done.output
     assert "none of 4 runs is done yet" in done.stdout
     assert [path.name for path in (home / "mine").glob(".*")] == []
+
+
+def test_two_calls_by_different_settings_are_not_both_accepted(home, monkeypatch):
+    recipe = write_recipe(home)
+    whole, arms = rooted_arms(*load_arms(recipe))
+    other = whole.model_copy(update={"seed": 5})
+    folder, runs = home / "mine", arm_runs(home / "mine", whole, arms)
+    folder.mkdir()
+    with settled(folder, whole, runs):  # no run of it is begun yet
+        written = (folder / "compare.yaml").stat()
+        with settled(folder, whole, runs):
+            pass
+        with pytest.raises(RFTError, match="mine: another process works on it by other settings;"):
+            settled(folder, other, runs).__enter__()
+        assert (folder / "compare.yaml").stat() == written
+    with settled(folder, other, runs):
+        assert (folder / "compare.yaml").read_text() == dump(other)
+    seen = []
+
+    def run_arms(*_, **__):
+        seen.append(refusal("mine", "--set", "seed=7"))
+        return True
+
+    monkeypatch.setattr("pipelines.compare.run_arms", run_arms)
+    assert invoke("compare", "mine").exit_code == 0
+    assert "another process works on it by other settings" in seen[0]
+
+
+def test_what_killed_calls_left_of_its_files_goes_when_they_are_written_again(home):
+    _, runs = begin(home / "mine", seeds=[0])
+    left = [home / "told" / f".comparison.{kind}.999999999.tmp" for kind in ("md", "csv", "json")]
+    left += [home / "told" / "figures" / ".pass-at-k-easy.svg.999999999.tmp"]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+        os.utime(path, (0, 0))
+    just = home / "told" / ".comparison.md.999999998.tmp"
+    just.write_text("another machine's, it may be")
+    for each in runs:
+        make(each.run, draw((1, 1, 1, 1, 1), 0), draw((1, 1, 1, 1, 1), 1))
+    assert invoke("compare", *(each.run.path for each in runs), "--to", "told").exit_code == 0
+    assert (home / "told" / "figures" / "pass-at-k-easy.svg").is_file()
+    assert [path for path in left if path.exists()] == []
+    assert just.exists()
 
 
 def test_what_is_there_is_told_where_a_run_has_failed(home, monkeypatch):
@@ -245,6 +297,30 @@ def test_what_is_there_is_told_where_a_run_has_failed(home, monkeypatch):
     assert done.stderr.splitlines()[-1] == "Error: rules, seed 0: broken (log)"
     assert json.loads(done.stdout)["runs"] == {"done": 3, "wanted": 4}
     assert "UNFINISHED: 3 of 4" in (folder / "comparison.md").read_text()
+
+
+@pytest.mark.usefixtures("runs_here")
+def test_a_table_that_was_moved_away_is_made_again_and_a_removed_model_is_not(home, monkeypatch):
+    _, runs = begin(home / "mine", seeds=[0])
+    answers = draw((1, 1, 1, 1, 1), 0)
+    for each in runs:
+        make(each.run, answers, answers)
+        remove(each.run, 1)
+    ours, made_again = runs[1].run, []
+    assert [each.done() for each in runs] == [True, True]
+    shutil.move(ours.folder("evaluations", 1), home / "away")
+    assert [each.done() for each in runs] == [True, False]
+
+    def outlast(words, *_):
+        measure(ours, 1, rows_of(answers, 1))
+        made_again.append(words[words.index("--out") + 1])
+        return 0
+
+    monkeypatch.setattr("pipelines.compare.outlast", outlast)
+    done = invoke("compare", "mine")
+    assert done.exit_code == 0, done.output
+    assert made_again == ["mine/arms/entropy/seed-0"]
+    assert "nothing to do" in invoke("compare", "mine").stderr
 
 
 def test_finished_runs_are_compared_and_nothing_is_written_unless_asked_for(home):

@@ -68,6 +68,12 @@ def online() -> tuple[str, ...]:
     return ("grpo", "grpo-quickstart", "--out", "{run}", *words)
 
 
+def arms() -> tuple[str, ...]:
+    """Give the words of a comparison of two arms, as small."""
+    recipe = str(Path(__file__).with_name("arms.yaml"))
+    return ("compare", recipe, "--out", "{run}", *small()[4:])
+
+
 @dataclass(frozen=True)
 class Scenario:
     """What is done while it is being killed: commands, one after the other."""
@@ -130,6 +136,7 @@ SCENARIOS = [
         ),
         MADE,
     ),
+    Scenario("compare", (arms(),)),
     Scenario("clean", (UPDATE, ("clean", "{run}", "--yes")), MADE, on_copy=True),
 ]
 
@@ -304,7 +311,13 @@ def differences(whole: Path, disturbed: Path) -> list[str]:
 
 
 def parts(run: Path) -> Iterator[tuple[str, str]]:
-    """Give what a run consists of: path -> what must be the same."""
+    """Give what a run, or a comparison of runs, consists of: path -> what must be the same."""
+    table = run / "comparison.csv"
+    if table.is_file():  # all else beside its runs tells where they are, or is written of these
+        yield table.name, table.read_text()
+        for seed in sorted(path for path in run.glob("arms/*/seed-*") if path.is_dir()):
+            yield from ((f"{seed.relative_to(run)}/{name}", told) for name, told in parts(seed))
+        return
     for path in sorted(run.rglob("*")):
         name = str(path.relative_to(run))
         top = name.partition("/")[0]

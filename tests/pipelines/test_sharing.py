@@ -8,12 +8,13 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from pipelines.sharing import keep_to_commits, take_over
+from pipelines.sharing import _same, keep_to_commits, take_over
 from rft.ending.spending import attempts, spent_by
-from rft.errors import Interrupted
+from rft.errors import Interrupted, RFTError
 from rft.recipe.loading import load_recipe
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run, open_run
@@ -235,6 +236,51 @@ def test_files_are_links_where_there_are_any_and_else_copies(original, tmp_path,
     assert (copied.path / part).read_bytes() == (original.path / part).read_bytes()
 
 
+@pytest.mark.parametrize("name", ["../../../victim/keepme", "a/b", "/tmp/x", "lock"])
+def test_an_output_that_is_no_table_names_no_folder(source, tmp_path, name):
+    kept = tmp_path / "victim" / "keepme" / "thesis.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("years of work")
+    made = source.manifest("prepare", 0)
+    made["outputs"][name] = made["outputs"]["problems"]
+    source.write_manifest("prepare", 0, made)
+    with pytest.raises(RFTError, match=f'prepare.json: it has an output "{name}", no table of'):
+        source.manifest("prepare", 0)
+    assert take_over(new(tmp_path / "runs" / "run"), [source]) == []
+    assert kept.read_text() == "years of work"
+
+
+@pytest.mark.parametrize("link", ["rollouts", "rollouts/round-0001", "rollouts/round-0001/{}"])
+def test_what_a_link_in_a_sibling_leads_to_is_not_taken(source, tmp_path, link):
+    place = source.path / link.replace("{}", "part-00000.parquet")
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    assert take_over(new(tmp_path / "run"), [source]) == BEGINNING
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EEXIST])
+def test_a_file_is_copied_only_where_there_are_no_links(original, tmp_path, monkeypatch, number):
+    def fails(*_):
+        raise OSError(number, "no")
+
+    run = new(tmp_path / "run")
+    monkeypatch.setattr("pipelines.sharing.os", SimpleNamespace(link=fails))
+    with pytest.raises(OSError, match="no"):
+        take_over(run, [original])
+
+
+def test_a_copy_is_never_written_into_a_file_that_is_there(tmp_path, monkeypatch):
+    def no_links(*_):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", no_links)
+    (tmp_path / "file").write_text("new")
+    (tmp_path / "other").write_text("old")
+    with pytest.raises(FileExistsError):
+        _same(tmp_path / "file", tmp_path / "other")
+    assert (tmp_path / "other").read_text() == "old"
+
+
 def test_work_done_again_on_either_side_changes_no_file_of_the_other(source, tmp_path):
     run = new(tmp_path / "run")
     take_over(run, [source])
@@ -294,6 +340,34 @@ def test_probes_are_taken_over_where_they_would_come_out_the_same(source, tmp_pa
     take_over(other, [source])
     assert alike.manifest("preflight", 0) == made
     assert other.manifest("preflight", 0) is None
+
+
+def test_a_kill_leaves_no_stage_that_samples_without_the_probes_before_it(source, tmp_path):
+    made = {"stage": "preflight", "round": 0, "settings": {}, "inputs": {}, "outputs": {}}
+    made |= {"key": key_of_preflight(source), "counts": {}, "tokens": 11}
+    source.write_manifest("preflight", 0, made)
+    written = []
+    write = Run.write_manifest
+
+    def killed(run, stage, round, manifest):
+        if stage == "preflight" and not written.count(stage):
+            written.append(stage)
+            raise Killed
+        written.append(stage)
+        write(run, stage, round, manifest)
+
+    run = new(tmp_path / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "write_manifest", killed)
+        with pytest.raises(Killed):
+            take_over(run, [source])
+        assert written == ["prepare", "preflight"]
+        take_over(run, [source])
+    assert written[2:4] == ["preflight", "evaluate"]
+    # What the first versions have left: stages, and no probes.
+    run.manifest_path("preflight", 0).unlink()
+    assert take_over(run, [source]) == []
+    assert run.manifest("preflight", 0) == made
 
 
 def test_a_model_of_the_hub_is_the_same_commit_in_all_runs(source, tmp_path):

@@ -116,7 +116,7 @@ def forest(here: OnBenchmark) -> Any:
     return bars(
         pl.DataFrame(lines),
         Axis("arm", "", "category"),
-        Axis("value", f"difference to {here.whole.control}, points"),
+        Axis("value", "difference to the control, points"),
         series=Series("metric", "", tuple(title(name) for name in names)),
         band=("low", "high"),
         title=f"Difference to the control, {here.whole.control}",

@@ -11,6 +11,7 @@ from pipelines.readers.comparison.text import heading, markdown_of, notes
 from rft.foreign_text import harmless
 from rft.measuring.pass_at_k import Interval
 from rft.runs.atomic import atomic_text
+from rft.runs.leftovers import ABANDONED, remove_left_beside
 
 BOUNDS = ("value", "low", "high")
 SORTS = ("mean", "change", "difference", "joint")
@@ -20,9 +21,15 @@ def write_files(comparison: SideBySide, folder: Path) -> list[str]:
     """Write tables and figures, and say what was written."""
     from pipelines.readers.comparison.figures import write_figures
 
-    atomic_text(folder / "comparison.md", markdown_of(comparison))
-    atomic_text(folder / "comparison.csv", csv_of(comparison))
-    atomic_text(folder / "comparison.json", json.dumps(as_tree(comparison), indent=1) + "\n")
+    texts = {
+        "md": markdown_of(comparison),
+        "csv": csv_of(comparison),
+        "json": json.dumps(as_tree(comparison), indent=1) + "\n",
+    }
+    for kind, text in texts.items():
+        path = folder / f"comparison.{kind}"
+        remove_left_beside(path, idle=ABANDONED)
+        atomic_text(path, text)
     written = [f"comparison.md, .csv and .json are in {folder}"]
     return [*written, *write_figures(comparison, folder / "figures")]
 

@@ -101,6 +101,32 @@ def test_the_recipe_and_manifests_travel_along(tmp_path):
     assert (stored / place).read_bytes() == (run.path / place).read_bytes()
 
 
+def test_what_lies_beside_the_manifests_does_not_travel_along(tmp_path):
+    run = make_run(tmp_path / "run")
+    other = tmp_path / "run" / "manifest" / "x" / "id_rsa"
+    other.parent.mkdir()
+    other.write_text("private")
+    (other.parent.parent / "round-0001" / "notes.txt").write_text("private")
+    export(run, tmp_path / "out")
+    stored = tmp_path / "out" / "run"
+    there = {str(path.relative_to(stored)) for path in stored.rglob("*") if path.is_file()}
+    told = {run.manifest_path(each["stage"], each["round"]) for each in run.manifests()}
+    assert there == {"recipe.yaml", *(str(path.relative_to(run.path)) for path in told)}
+
+
+@pytest.mark.parametrize("link", ["manifest", "manifest/x", "manifest/round-0001/x.json"])
+def test_a_link_among_the_manifests_is_refused(tmp_path, link):
+    run = make_run(tmp_path / "run")
+    place = run.path / link
+    if place.exists():
+        place.rename(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir(exist_ok=True)
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RFTError, match=f"{link}: a link, which nothing of a run is"):
+        export(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_second_export_replaces_the_first(tmp_path):
     folder = tmp_path / "run"
     export(make_run(folder, rounds=1), tmp_path / "out")
