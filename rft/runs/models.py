@@ -199,8 +199,9 @@ def _snapshot(name: str, revision: str | None, known: bool, pickles: bool) -> st
 @contextmanager
 def new_model_folder(folder: Path, **about: object) -> Iterator[Path]:
     """Yield a scratch folder which becomes the model, mark and all, when the block ends well."""
-    scratch = folder.with_name(f".{folder.name}.tmp")
+    scratch, aside = (folder.with_name(f".{folder.name}.{end}") for end in ("tmp", "removed"))
     take_apart(scratch)
+    take_apart(aside)
     scratch.mkdir(parents=True)
     try:
         yield scratch
@@ -210,11 +211,13 @@ def new_model_folder(folder: Path, **about: object) -> Iterator[Path]:
         mark = {"digest": whole_digest(files), "files": files, **about}
         atomic_text(scratch / MARK, json.dumps(mark, indent=1))
         if folder.exists():
-            shutil.rmtree(folder)
+            # Renamed before it is taken apart: a folder by its own name is always whole.
+            folder.rename(aside)
         scratch.rename(folder)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+    take_apart(aside)
 
 
 def last_round(run: Run) -> int:

@@ -241,7 +241,8 @@ def renew(job: Job, plan: Plan, workers: int) -> None:
         write_pool(following, job, plan)
         # An array job of the same plan may be at work, without the lock: its folder stays.
         stays = {path for path in job.work.glob(f"{ARRAY}*") if mark_of(path) == job.key}
-        stays.add(following)
+        # The model that is asked may lie here too: a candidate of a blend.
+        stays |= {following, Path(plan.model.path)}
         job.run.put_away([child for child in sorted(job.work.iterdir()) if child not in stays])
         # Killed here, the next attempt finds no mark, and makes the same pool of the pool.
         (following / POOL).rename(job.work / POOL)
