@@ -18,7 +18,7 @@ from rft.model_folders.content import MARK, file_digests, folder_digest, whole_d
 from rft.model_folders.inspection import PICKLES, refuse_broken
 from rft.model_folders.reading import read_object, regular_file
 from rft.recipe import Model
-from rft.runs.atomic import atomic_text
+from rft.runs.atomic import atomic_text, flush_folder
 from rft.runs.folder import NotReady, Run, is_run, open_run
 from rft.runs.leftovers import take_apart
 from rft.runs.lock import is_held
@@ -207,6 +207,7 @@ def new_model_folder(folder: Path, **about: object) -> Iterator[Path]:
         yield scratch
         for path in scratch.rglob("*"):  # safetensors keeps its files to their owner
             path.chmod(path.stat().st_mode | scratch.stat().st_mode & 0o444)
+        flush_folder(scratch)
         files = file_digests(scratch)
         mark = {"digest": whole_digest(files), "files": files, **about}
         atomic_text(scratch / MARK, json.dumps(mark, indent=1))

@@ -20,6 +20,7 @@ from rft.recipe.loading import load_recipe
 from rft.runs.folder import Run, open_run, save_recipe
 from rft.runs.leftovers import remove_left_over
 from rft.runs.models import base_model, made_model, new_model_folder, resolve
+from tests.flushes import flushes
 
 EVIL = "open({canary!r}, 'w').write('x')\n"
 
@@ -117,6 +118,16 @@ def test_what_was_noted_of_a_folder_and_is_no_digest_is_found_out_again(tmp_path
         noted.write_bytes(b"\xff" * 64)
         assert base_model(run).digest == digest
         assert noted.read_text() == digest
+
+
+def test_weights_are_on_the_disk_before_the_mark_that_stands_for_them(tmp_path, monkeypatch):
+    flushed = flushes(monkeypatch)
+    with new_model_folder(tmp_path / "model") as scratch:
+        (scratch / "model.safetensors").write_text("weights")
+        (scratch / "checkpoint").mkdir()
+        (scratch / "checkpoint" / "optimizer.pt").write_text("state")
+    files = ["checkpoint/optimizer.pt", "model.safetensors", MARK]
+    assert flushed == [(tmp_path / "model" / name).stat().st_ino for name in files]
 
 
 class Killed(BaseException):
