@@ -4,7 +4,6 @@ Reads problems, the trained model and the anchor; writes what each candidate sol
 into the manifest. Only where the recipe has `sft.blend.search`.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +55,8 @@ def searched(run: Run) -> Blend:
 
 
 def candidate_folder(run: Run, round: int) -> Path:
-    """Name the folder of the candidate that is being measured: beside the stage's rollouts."""
-    return run.work("candidate", round)
+    """Name the folder of the candidate that is being measured: with the stage's rollouts."""
+    return run.work("blend", round) / "candidate"
 
 
 def plan(run: Run, round: int) -> Plan:
@@ -110,7 +109,6 @@ def work(job: Job) -> None:
             now += job.notes["tokens_sampled_now"]
             job.say(f"  delta {delta:g}: {how.on} {100 * seen.value:.1f}% on dev")
     chosen = best(candidates)
-    shutil.rmtree(candidate_folder(run, job.round))
     job.counts |= {"in": answers["problem_id"].n_unique(), "candidates": len(candidates)}
     job.notes |= {
         "tokens": tokens,

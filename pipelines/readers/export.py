@@ -14,7 +14,7 @@ from pipelines.readers.contents import Say, look_over, write_data, write_model_c
 from pipelines.readers.mark import MARK, identity, ids_of_folder, mark_text, read_mark
 from rft.errors import RFTError
 from rft.licence_ids import complaint
-from rft.runs.atomic import atomic_text
+from rft.runs.atomic import atomic_text, flush_folder
 from rft.runs.folder import Run, is_run
 from rft.runs.leftovers import take_apart
 
@@ -93,6 +93,7 @@ def new_folder(target: Path, run: Run) -> Iterator[Path]:
     scratch.mkdir(parents=True)
     try:
         yield scratch
+        flush_folder(scratch)
         atomic_text(scratch / MARK, mark_text(run, ids_of_folder(scratch)))
         if target.exists():
             target.rename(aside)

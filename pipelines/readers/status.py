@@ -136,7 +136,7 @@ def progress(
             continue  # just now replaced or put away by the writer
         done += rows
         # The pool is what earlier attempts left.
-        if since and path.name != "pooled.parquet" and changed >= since.timestamp():
+        if since and not path.name.startswith("pooled-") and changed >= since.timestamp():
             fresh += rows
     total = answers_wanted(run, stage, round)
     if since is None or not fresh or total is None:

@@ -27,3 +27,14 @@ def atomic_text(path: Path, text: str) -> None:
     """Write a small text file whole."""
     with whole_file(path) as file:
         file.write(text.encode())
+
+
+def flush_folder(folder: Path) -> None:
+    """Have all files of a folder on the disk, whoever wrote them: before what says that they are.
+
+    A power cut must not leave a mark of weights that were in memory alone.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

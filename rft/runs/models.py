@@ -18,7 +18,7 @@ from rft.model_folders.content import MARK, file_digests, folder_digest, whole_d
 from rft.model_folders.inspection import PICKLES, refuse_broken
 from rft.model_folders.reading import read_object, regular_file
 from rft.recipe import Model
-from rft.runs.atomic import atomic_text
+from rft.runs.atomic import atomic_text, flush_folder
 from rft.runs.folder import NotReady, Run, is_run, open_run
 from rft.runs.leftovers import take_apart
 from rft.runs.lock import is_held
@@ -199,22 +199,26 @@ def _snapshot(name: str, revision: str | None, known: bool, pickles: bool) -> st
 @contextmanager
 def new_model_folder(folder: Path, **about: object) -> Iterator[Path]:
     """Yield a scratch folder which becomes the model, mark and all, when the block ends well."""
-    scratch = folder.with_name(f".{folder.name}.tmp")
+    scratch, aside = (folder.with_name(f".{folder.name}.{end}") for end in ("tmp", "removed"))
     take_apart(scratch)
+    take_apart(aside)
     scratch.mkdir(parents=True)
     try:
         yield scratch
         for path in scratch.rglob("*"):  # safetensors keeps its files to their owner
             path.chmod(path.stat().st_mode | scratch.stat().st_mode & 0o444)
+        flush_folder(scratch)
         files = file_digests(scratch)
         mark = {"digest": whole_digest(files), "files": files, **about}
         atomic_text(scratch / MARK, json.dumps(mark, indent=1))
         if folder.exists():
-            shutil.rmtree(folder)
+            # Renamed before it is taken apart: a folder by its own name is always whole.
+            folder.rename(aside)
         scratch.rename(folder)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+    take_apart(aside)
 
 
 def last_round(run: Run) -> int:

@@ -2,7 +2,8 @@
 
 A stage's work folder has a folder for each worker. A receipt is written after its shard, and says
 which rollouts the shard holds, what they cost, and which problems need no more; what has no receipt
-does not exist. What was finished under an earlier plan, and is still of use, lies in the pool.
+does not exist. What was finished under an earlier plan, and is still of use, lies in the pool, a
+file whose name is its receipt: it holds the digest.
 """
 
 import json
@@ -25,7 +26,8 @@ from rft.runs.records import Record, read_record
 from rft.runs.stages import MARK, Job, mark_of
 from rft.sampling.plan import Plan, canonical, has_statistics, rollout_rows
 
-POOL = "pooled.parquet"
+# With its digest and `.parquet`: so that pool and receipt take their place by one rename.
+POOL = "pooled-"
 # Where the next pool is made; it is read like any other rollouts until it has taken its place.
 NEXT = "next"
 
@@ -83,7 +85,7 @@ class Receipt:
         """Read the shard, if its content is what the receipt says."""
         if self.digest is None:
             return tables.empty("rollouts")
-        if tables.file_digest(self.shard) != self.digest:
+        if not self.shard.is_file() or tables.file_digest(self.shard) != self.digest:
             raise RFTError(
                 f"{self.shard}: damaged, not what its receipt says; move both away and run again"
             )
@@ -120,6 +122,18 @@ def spent(made: Iterable[Receipt]) -> dict[str, dict[str, float]]:
     return workers
 
 
+def pools_in(folder: Path) -> list[Path]:
+    """List the pools of a folder: one, unless a kill came while the next was being made."""
+    return sorted(folder.glob(f"{POOL}*.parquet"))
+
+
+def read_pool(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read a pool, if its content is what its name says."""
+    if tables.file_digest(path) != path.stem.removeprefix(POOL):
+        raise RFTError(f"{path}: damaged, not what its name says; move it away and run again")
+    return tables.read_file(path, columns)
+
+
 def key_in(folder: Path) -> str | None:
     """Read the key of the stage that a work folder is for: the first word of its mark."""
     mark = mark_of(folder)
@@ -134,12 +148,12 @@ class FinishedRollouts:
 
     def __init__(self, job: Job, home: Path | None = None):
         self.work, self.key = job.work, job.key
-        pools = [self.work / POOL] if key_in(self.work) == self.key else []
+        pools = pools_in(self.work) if key_in(self.work) == self.key else []
         # An array job has a pool of its own; elsewhere it is the whole stage's.
-        pools += [home / POOL] if home is not None and (home / POOL).is_file() else []
+        pools += pools_in(home) if home is not None else []
         self.pools = pools
         # What was there when the work began, which decides what the batches are cut from.
-        names = [tables.read_file(path, ["rollout_id"])["rollout_id"] for path in pools]
+        names = [read_pool(path, ["rollout_id"])["rollout_id"] for path in pools]
         self.pooled = frozenset(name for each in names for name in each)
         self.known: set[str] = set(self.pooled)
         self.refresh()
@@ -238,13 +252,14 @@ def renew(job: Job, plan: Plan, workers: int) -> None:
     mark = f"{job.key} {workers} {canonical(plan.run.recipe.engine.args)}"
     following = job.work / NEXT
     if mark_of(job.work) != mark:
-        write_pool(following, job, plan)
+        pool = write_pool(following, job, plan)
         # An array job of the same plan may be at work, without the lock: its folder stays.
         stays = {path for path in job.work.glob(f"{ARRAY}*") if mark_of(path) == job.key}
-        stays.add(following)
+        # The model that is asked may lie here too: a candidate of a blend.
+        stays |= {following, Path(plan.model.path)}
         job.run.put_away([child for child in sorted(job.work.iterdir()) if child not in stays])
         # Killed here, the next attempt finds no mark, and makes the same pool of the pool.
-        (following / POOL).rename(job.work / POOL)
+        pool.rename(job.work / pool.name)
         atomic_text(job.work / MARK, mark)
     shutil.rmtree(following, ignore_errors=True)
 
@@ -255,9 +270,11 @@ def start_pool(folder: Path, job: Job, plan: Plan, mark: str) -> None:
     atomic_text(folder / MARK, mark)
 
 
-def write_pool(folder: Path, job: Job, plan: Plan) -> None:
-    """Put every rollout that exists already into one file."""
-    tables.write_file(folder / POOL, tables.conform(usable(job, plan), "rollouts"))
+def write_pool(folder: Path, job: Job, plan: Plan) -> Path:
+    """Put every rollout that exists already into one file, and name it by its digest."""
+    path = folder / "pool.parquet"
+    tables.write_file(path, tables.conform(usable(job, plan), "rollouts"))
+    return path.rename(folder / f"{POOL}{tables.file_digest(path)}.parquet")
 
 
 def usable(job: Job, plan: Plan) -> pl.DataFrame:
@@ -265,14 +282,25 @@ def usable(job: Job, plan: Plan) -> pl.DataFrame:
     names = [each.name(index) for each in plan.asked for index in range(each.n)]
     ids = pl.DataFrame({"rollout_id": names}, schema={"rollout_id": pl.String})
     frames = [tables.empty("rollouts")]
-    # Of any plan: the names say what decides a text, and the statistics are looked at below.
-    sources = sorted(job.work.rglob("*.parquet"))
-    if plan.stage == "sample":
-        sources += plan.run.parts("rollouts", plan.round)
-    for path in sources:
-        frame = tables.read_file(path).join(ids, on="rollout_id", how="semi")
+    for rows in finished_by_any(job, plan):
+        frame = rows.join(ids, on="rollout_id", how="semi")
         frames.append(frame.filter(~FAILED, has_statistics(plan.sampling)))
     return pl.concat(frames).unique("rollout_id", keep="first", maintain_order=True)
+
+
+def finished_by_any(job: Job, plan: Plan) -> Iterator[pl.DataFrame]:
+    """Read what was finished under any plan, each file by its receipt.
+
+    The names say what decides a text, and whoever asks looks at the statistics.
+    """
+    for path in sorted(job.work.rglob(f"{POOL}*.parquet")):
+        yield read_pool(path)
+    for folder in sorted(path for path in job.work.glob("*-*") if path.is_dir()):
+        for receipt in receipts_in(folder):
+            yield receipt.rows()
+    if plan.stage == "sample":
+        for path in plan.run.parts("rollouts", plan.round):
+            yield tables.read_file(path)
 
 
 def reopen(job: Job) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rft.processes.progress import Progress
 from rft.processes.stopping import Stop
-from rft.runs.atomic import atomic_text
+from rft.runs.atomic import atomic_text, flush_folder
 from rft.runs.tables import file_digest
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def guard(stop: Stop, what: str, every: int = 1) -> "TrainerCallback":
 
 def mark_whole(checkpoint: Path) -> None:
     """Write the mark of a checkpoint, all of whose files are there."""
+    flush_folder(checkpoint)
     atomic_text(checkpoint / COMPLETE, json.dumps(checksums(checkpoint), indent=1))
 
 

@@ -53,7 +53,8 @@ ONLINE = (
     "evaluate.k=[1, 2]",
     "evaluate.max_tokens=64",
 )
-GATED = ("prepare.dev={source: bundled:arithmetic, split: dev, limit: 4}", "gate={}", "rounds=2")
+DEV = "prepare.dev={source: bundled:arithmetic, split: dev, limit: 4}"
+GATED = (DEV, "gate={}", "rounds=2")
 
 
 def small(*settings: str) -> tuple[str, ...]:
@@ -101,6 +102,8 @@ SCENARIOS = [
     Scenario("workers", (small("engine.workers=2"),)),
     Scenario("rivals", (small(),), rivals=2),
     Scenario("gate", (small(*GATED, "keep.models=last"),)),
+    Scenario("blend", (small(DEV, "sft.blend={search: [0.5, 1.0], on: pass@2}"),)),
+    Scenario("adaptive", (small("sample.order=adaptive", "rounds=2"),)),
     Scenario("more rounds", (("run", "{run}", "--rounds", "2"),), MADE, on_copy=True),
     Scenario("more n", (("run", "{run}", "--set", "sample.n=4", "--update"),), MADE, on_copy=True),
     Scenario("update", (UPDATE,), MADE, on_copy=True),

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipelines import blend, sft
+from pipelines import blend, cleaning, sft
 from pipelines.perform import do, prune, refuse_absent
 from pipelines.run import walk
 from rft.errors import Interrupted, RFTError
@@ -150,3 +150,17 @@ def test_a_search_that_cannot_decide_is_refused(override, words):
 
 def test_a_search_needs_dev_problems():
     assert "prepare.dev is null" in refusal(SEARCH, recipe="smoke")
+
+
+@pytest.mark.parametrize("given_up", [True, False])
+def test_a_candidate_is_of_the_work_that_clean_knows(begun, given_up):
+    candidate = blend.candidate_folder(begun, 1)
+    candidate.mkdir(parents=True)
+    (candidate / "model.safetensors").write_text("weights")
+    if given_up:
+        recipe = load_recipe(str(begun.path / "recipe.yaml"), ["sft.blend=null"])
+        save_recipe(Run(begun.path, recipe))
+    goes, _ = cleaning.plan(open_run(begun.path), unfinished=not given_up)
+    assert [item.path for item in goes] == [begun.work("blend", 1)]
+    cleaning.clean(begun, goes)
+    assert not candidate.exists()

@@ -15,7 +15,7 @@ from pipelines.readers.show import choose, text_list
 from pipelines.readers.status import status
 from rft.cli import cli
 from rft.ending import spent_by
-from rft.runs import retention
+from rft.runs import retention, tables
 from rft.runs.folder import Run, open_run
 from rft.runs.stages import MARK, key_of
 from tests.command import rft_here
@@ -136,7 +136,7 @@ def test_work_of_a_stage_that_is_done_goes(tmp_path):
     run = made(tmp_path / "run")
     put(run.path / "work/round-0001-sample/array-0-of-2/00000.parquet")
     put(run.path / "work/round-0001-sft/checkpoints/checkpoint-3/model.safetensors")
-    put(run.path / "work/round-0001-evaluate/next/pooled.parquet")
+    put(run.path / "work/round-0001-evaluate/next/pooled-0.parquet")
     put(run.path / "work/digests/abc")
     put(run.path / "work/agreed")
     put(run.path / "work/round-0001-notes/mine")
@@ -383,9 +383,10 @@ def test_sampling_goes_on_from_its_work_after_cleaning(finished, tmp_path):
     run = open_run(Path(shutil.copytree(finished, tmp_path / "run")))
     work = run.work("sample", 1)
     work.mkdir(parents=True)
-    (run.folder("rollouts", 1) / "part-00000.parquet").rename(work / "pooled.parquet")
+    part = run.folder("rollouts", 1) / "part-00000.parquet"
+    pool = part.rename(work / f"pooled-{tables.file_digest(part)}.parquet")
     shutil.rmtree(run.folder("rollouts", 1))
-    before = contents(run)["work/round-0001-sample/pooled.parquet"]
+    before = pool.read_bytes()
     run.manifest_path("sample", 1).unlink()
     rft_here("clean", run.path, "--yes")
     rft_here("sample", run.path, "--round", "1")

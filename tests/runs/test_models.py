@@ -5,6 +5,7 @@ Run: python -m pytest tests/runs/test_models.py
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -12,12 +13,14 @@ from rft.bundled import bundled
 from rft.errors import RFTError
 from rft.estimates.model_size import find_model
 from rft.licences import base_folder
-from rft.model_folders.content import MARK
+from rft.model_folders.content import MARK, content_digest, read_mark
 from rft.model_folders.loading import load_config
 from rft.recipe import Model
 from rft.recipe.loading import load_recipe
 from rft.runs.folder import Run, open_run, save_recipe
-from rft.runs.models import base_model, made_model, resolve
+from rft.runs.leftovers import remove_left_over
+from rft.runs.models import base_model, made_model, new_model_folder, resolve
+from tests.flushes import flushes
 
 EVIL = "open({canary!r}, 'w').write('x')\n"
 
@@ -115,3 +118,44 @@ def test_what_was_noted_of_a_folder_and_is_no_digest_is_found_out_again(tmp_path
         noted.write_bytes(b"\xff" * 64)
         assert base_model(run).digest == digest
         assert noted.read_text() == digest
+
+
+def test_weights_are_on_the_disk_before_the_mark_that_stands_for_them(tmp_path, monkeypatch):
+    flushed = flushes(monkeypatch)
+    with new_model_folder(tmp_path / "model") as scratch:
+        (scratch / "model.safetensors").write_text("weights")
+        (scratch / "checkpoint").mkdir()
+        (scratch / "checkpoint" / "optimizer.pt").write_text("state")
+    files = ["checkpoint/optimizer.pt", "model.safetensors", MARK]
+    assert flushed == [(tmp_path / "model" / name).stat().st_ino for name in files]
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing that it passes may clean up."""
+
+
+def test_a_kill_while_a_model_takes_the_place_of_another_leaves_no_half_under_its_name(
+    tmp_path, monkeypatch
+):
+    folder = tmp_path / "model"
+
+    def write(words: str) -> None:
+        with new_model_folder(folder) as scratch:
+            for number in range(3):
+                (scratch / f"{number}.safetensors").write_text(words)
+
+    def dying(path, **_options):
+        next(Path(path).glob("*.safetensors")).unlink()
+        raise Killed
+
+    write("old")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", dying)
+        with pytest.raises(Killed):
+            write("new")
+    mark = read_mark(folder)
+    assert mark is not None
+    assert content_digest(folder) == mark["digest"]
+    remove_left_over(tmp_path)
+    write("newer")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

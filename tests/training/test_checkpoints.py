@@ -21,6 +21,7 @@ from rft.training.checkpoints import (
     last_checkpoint,
     mark_whole,
 )
+from tests.flushes import flushes
 from tests.grpo_training import AT_WORK, Grads, learn, recipe_for, trainer_for, weights_of
 
 
@@ -98,6 +99,13 @@ def test_the_last_checkpoint_is_the_last_whole_one(tmp_path):
         mark_whole(tmp_path / f"checkpoint-{step}")
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-8", "checkpoint-10"}
+
+
+def test_a_checkpoint_is_on_the_disk_before_its_mark(tmp_path, monkeypatch):
+    (tmp_path / "optimizer.pt").write_text("state")
+    flushed = flushes(monkeypatch)
+    mark_whole(tmp_path)
+    assert flushed == [(tmp_path / name).stat().st_ino for name in ("optimizer.pt", COMPLETE)]
 
 
 def test_a_reset_reference_survives_a_kill(tmp_path):

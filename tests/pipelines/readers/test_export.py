@@ -11,6 +11,8 @@ import sys
 import polars as pl
 import pytest
 
+from pipelines.readers.export import new_folder
+from pipelines.readers.mark import MARK
 from rft.errors import RFTError
 from rft.recipe.loading import load_recipe
 from rft.runs.folder import Run
@@ -24,6 +26,7 @@ from tests.exported_run import (
     make_online,
     make_run,
 )
+from tests.flushes import flushes
 
 
 def test_every_config_opens_with_datasets_and_holds_every_row(tmp_path):
@@ -329,3 +332,12 @@ def test_a_licence_that_the_hub_does_not_know_is_warned_of_and_kept_in_a_folder(
     assert 'did you mean "apache-2.0"?' in warning
     assert card_of(tmp_path / "out")[0]["license"] == "apache2"
     assert not any("warning" in each for each in export(run, tmp_path / "out", license_id="MIT"))
+
+
+def test_a_copied_model_is_on_the_disk_before_the_mark_of_its_folder(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run")
+    flushed = flushes(monkeypatch)
+    with new_folder(tmp_path / "out", run) as folder:
+        (folder / "model.safetensors").write_text("weights")
+    names = ("model.safetensors", MARK)
+    assert flushed == [(tmp_path / "out" / name).stat().st_ino for name in names]

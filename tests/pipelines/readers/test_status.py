@@ -147,7 +147,7 @@ def test_a_locked_run_is_running_and_counts_what_is_sampled(tmp_path):
     }
     three = tables.conform(frame("rollouts", [row] * 3), "rollouts")
     run.event("start", stage="sample", round=1)
-    old = run.work("sample", 1) / "pooled.parquet"
+    old = run.work("sample", 1) / "pooled-0.parquet"
     tables.write_file(old, three)
     os.utime(old, (1, 1))
     tables.write_file(run.work("sample", 1) / "worker-0" / "00000.parquet", three)
