@@ -147,7 +147,8 @@ def is_comparison(folder: Path) -> bool:
     from pipelines.compare import RECIPE
 
     return (folder / RECIPE).is_file() or all(
-        child.match(f".{RECIPE}.*.tmp") and child.is_file() for child in folder.iterdir()
+        child.match(f".{RECIPE}.*.tmp") and child.is_file() and not child.is_symlink()
+        for child in folder.iterdir()
     )
 
 

@@ -138,7 +138,8 @@ def make_folder(path: Path) -> None:
 def only_begun(path: Path) -> bool:
     """Say whether a folder is empty but for what another process begins a run with."""
     return all(
-        any(child.match(name) and child.is_file() for name in BEGINNING) for child in path.iterdir()
+        not child.is_symlink() and child.is_file() and any(child.match(name) for name in BEGINNING)
+        for child in path.iterdir()
     )
 
 
