@@ -230,6 +230,9 @@ def _kinds(
 ) -> tuple[pl.DataFrame | None, dict[str, Interval], pl.DataFrame | None]:
     """Average the entropy of tokens by the words that they belong to."""
     there = answers["token_ids"].list.len().eq(answers["size"]).fill_null(False)
+    if (answers["token_ids"].list.min() < 0).any():
+        notes["words"] = "not told: some token ids are below zero, which no tokenizer has"
+        return None, {}, None
     if not there.any():
         notes["words"] = "not told: no token ids are stored"
         return None, {}, None

@@ -26,6 +26,8 @@ from rft.runs.plain_files import open_to_append, open_to_read
 from rft.runs.records import Manifest, read_event, read_record, sealed
 from rft.runs.schemas import SCHEMA_VERSION
 
+# Far above what a run writes; what is larger is made to fill the memory.
+LARGEST_LOG = 256 << 20
 # Tables that are made before any round; these shards lie directly in their folder.
 BEFOREHAND = ("problems", "set_aside")
 PACKAGES = ["rft-rounds", "torch", "transformers", "trl", "polars", "pyarrow", "math-verify"]
@@ -224,9 +226,15 @@ class Run:
         """Read the event log; a line that is no event, or is just being written, is left out."""
         try:
             with open_to_read(self.path / "events.jsonl") as file:
-                lines = file.read().split(b"\n")
+                content = file.read(LARGEST_LOG + 1)
         except FileNotFoundError:
             return []
+        if len(content) > LARGEST_LOG:
+            raise RFTError(
+                f"{self.path / 'events.jsonl'}: more than {LARGEST_LOG >> 20} MiB, which no run of "
+                "ours writes; move it away"
+            )
+        lines = content.split(b"\n")
         return [event for event in map(read_event, lines) if event is not None]
 
     def last_written(self) -> str | None:
