@@ -288,7 +288,7 @@ def _kinds(
 def token_texts(run: Run) -> Texts:
     """Open the way from a run's tokens to their text."""
     # What only reads a run runs no code of a model, whatever the run's recipe says.
-    base = dataclasses.replace(base_model(run), trust_remote_code=False)
+    base = dataclasses.replace(base_model(run, download=False), trust_remote_code=False)
     prompts = open_prompter(base, run.recipe.prompt)
     tokenizer = prompts.tokenizer
     special = {int(each) for each, token in tokenizer.added_tokens_decoder.items() if token.special}
