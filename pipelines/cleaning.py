@@ -109,9 +109,9 @@ def _candidates(run: Run) -> Iterator[tuple[Path, str, int | None]]:
         yield run.model_folder(number), what, number
     if not run.recipe.keep.optimizer:
         for path in sorted((run.path / "models").glob("model-*/checkpoint")):
-            number = path.parent.name.removeprefix("model-")
+            digits = path.parent.name.removeprefix("model-")
             # What has no number is no model of ours.
-            if re.fullmatch("[0-9]+", number) and int(number) not in wanted:
+            if re.fullmatch("[0-9]+", digits) and int(digits) not in wanted:
                 yield path, CHECKPOINTS, None
 
 
