@@ -109,7 +109,9 @@ def _candidates(run: Run) -> Iterator[tuple[Path, str, int | None]]:
         yield run.model_folder(number), what, number
     if not run.recipe.keep.optimizer:
         for path in sorted((run.path / "models").glob("model-*/checkpoint")):
-            if int(path.parent.name.removeprefix("model-")) not in wanted:
+            digits = path.parent.name.removeprefix("model-")
+            # What has no number is no model of ours.
+            if re.fullmatch("[0-9]+", digits) and int(digits) not in wanted:
                 yield path, CHECKPOINTS, None
 
 

@@ -31,6 +31,7 @@ from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run, is_run, open_run
 from rft.runs.leftovers import ABANDONED, remove_left_beside
 from rft.runs.lock import without_token
+from rft.runs.plain_files import open_to_append
 
 RECIPE = "compare.yaml"
 
@@ -297,15 +298,15 @@ def begin(each: ArmRun, all_runs: Sequence[ArmRun]) -> None:
     keep_to_commits(run, [other.run for other in others])
     if taken := take_over(run, [other.run for other in others if other.seed == each.seed]):
         stages = ", ".join(f"{name} {round}" for round, name in taken)
-        with log_of(each).open("a") as log:
-            log.write(f"taken over from runs of the same seed: {stages}\n")
+        with open_to_append(log_of(each)) as log:
+            log.write(f"taken over from runs of the same seed: {stages}\n".encode())
 
 
 def finish(each: ArmRun, stop: Stop, update: bool, env: Mapping[str, str]) -> tuple[int, str]:
     """Do a run as a person would, its words into its log; give its exit code, and why it ended."""
     words = [*words_of(each, stop.grace), *(["--update"] if update else [])]
     words += ["--", str(recipe_of(each))]  # a folder may be called as an option is
-    with log_of(each).open("ab") as log:
+    with open_to_append(log_of(each)) as log:
         log.write(f"$ rft {shlex.join(words)}\n".encode())
         log.flush()
         said = log.tell()

@@ -23,6 +23,7 @@ from rft.processes.stopping import Stop
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run
 from rft.runs.lock import without_token
+from rft.runs.plain_files import open_to_append
 from rft.seeds import digest
 from rft.trackers import folder_of, log_points, place_of
 
@@ -113,7 +114,7 @@ def log_rounds(run: Run) -> None:
 def held(path: Path) -> Iterator[None]:
     """Wait for whoever logs this run: a killed driver leaves its tracker's process behind."""
     path.parent.mkdir(exist_ok=True)
-    with path.open("w") as guard:
+    with open_to_append(path) as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         yield
 

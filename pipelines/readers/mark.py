@@ -5,8 +5,11 @@ import json
 from pathlib import Path
 
 from rft.runs.folder import Run
+from rft.runs.plain_files import open_to_read
 from rft.runs.tables import file_digest
 
+# The first event of a run is one of a few words.
+LONGEST_EVENT = 1 << 20
 MARK = "rft-export.json"
 # The Hub keeps no larger file as a plain git blob.
 LARGEST_BLOB = 16 << 20
@@ -18,8 +21,8 @@ Ids = list[str]
 def identity(run: Run) -> str:
     """Stand for the run without telling where it is: exports are published, and runs are moved."""
     try:
-        with (run.path / "events.jsonl").open("rb") as events:
-            first = events.readline()
+        with open_to_read(run.path / "events.jsonl") as events:
+            first = events.readline(LONGEST_EVENT)
     except FileNotFoundError:
         first = b""
     return hashlib.sha256(first or bytes(run.path.resolve())).hexdigest()[:16]

@@ -4,6 +4,7 @@ Reads whatever tables the finished stages left; writes nothing. What a model wro
 reaches the terminal only through `visible`.
 """
 
+import re
 import shlex
 from typing import Any
 
@@ -44,7 +45,8 @@ LATER = {
 def sampled_rounds(run: Run) -> list[int]:
     """List the rounds that have rollouts."""
     folders = sorted(path for path in (run.path / "rollouts").glob("round-*") if tables.parts(path))
-    return [int(folder.name.removeprefix("round-")) for folder in folders]
+    numbers = [folder.name.removeprefix("round-") for folder in folders]
+    return [int(number) for number in numbers if re.fullmatch("[0-9]+", number)]  # else no table's
 
 
 def listing(run: Run, rounds: list[int] | None = None) -> pl.DataFrame:

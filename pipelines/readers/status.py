@@ -1,5 +1,6 @@
 """Where a run stands, read from what is on disk: never needs the lock, so it works at any time."""
 
+import re
 import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -175,7 +176,10 @@ def shares(run: Run) -> dict[str, int]:
     """Count the rollouts of array jobs' shares that are not put together yet."""
     waiting: dict[str, int] = {}
     for folder in sorted((run.path / "work").glob(f"round-*/{ARRAY}*")):
-        round = int(folder.parent.name.split("-")[1])
+        number = folder.parent.name.split("-")[1]
+        if not re.fullmatch("[0-9]+", number):  # no work of ours
+            continue
+        round = int(number)
         name = f"round {round} {folder.name.removeprefix(ARRAY).replace('-of-', '/')}"
         if count := sum(len(receipt.keys) for receipt in receipts_in(folder)):
             waiting[name] = count

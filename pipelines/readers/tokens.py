@@ -230,6 +230,9 @@ def _kinds(
 ) -> tuple[pl.DataFrame | None, dict[str, Interval], pl.DataFrame | None]:
     """Average the entropy of tokens by the words that they belong to."""
     there = answers["token_ids"].list.len().eq(answers["size"]).fill_null(False)
+    if (answers["token_ids"].list.min() < 0).any():
+        notes["words"] = "not told: some token ids are below zero, which no tokenizer has"
+        return None, {}, None
     if not there.any():
         notes["words"] = "not told: no token ids are stored"
         return None, {}, None
@@ -285,7 +288,7 @@ def _kinds(
 def token_texts(run: Run) -> Texts:
     """Open the way from a run's tokens to their text."""
     # What only reads a run runs no code of a model, whatever the run's recipe says.
-    base = dataclasses.replace(base_model(run), trust_remote_code=False)
+    base = dataclasses.replace(base_model(run, download=False), trust_remote_code=False)
     prompts = open_prompter(base, run.recipe.prompt)
     tokenizer = prompts.tokenizer
     special = {int(each) for each, token in tokenizer.added_tokens_decoder.items() if token.special}

@@ -115,12 +115,13 @@ def arms_of(
     """Find the comparison that a RECIPE argument means, with the recipe of each of its runs."""
     from pipelines.compare import RECIPE, arm_runs, rooted_arms
     from pipelines.perform import check_recipe
-    from rft.recipe.loading import load_arms
+    from rft.recipe.loading import load_arms, refuse_extending
     from rft.runs.folder import is_run
 
     path = Path(target)
     if (path / RECIPE).is_file():
-        refuse_others(path, RECIPE, "compare")
+        refuse_others(path, RECIPE)
+        refuse_extending(path / RECIPE)
         if out is not None and out.resolve() != path.resolve():
             raise RFTError(f"--out {out}: {target} is a comparison already; leave --out away")
         folder, target = path, str(path / RECIPE)
@@ -128,6 +129,7 @@ def arms_of(
         raise RFTError(f"{target}: a run alone; name another one to compare it with")
     else:
         folder = out or folder_for(target)
+        refuse_others(folder, RECIPE)
     whole, arms = load_arms(target, overrides)
     for name, recipe in arms.items():
         try:
@@ -147,7 +149,8 @@ def is_comparison(folder: Path) -> bool:
     from pipelines.compare import RECIPE
 
     return (folder / RECIPE).is_file() or all(
-        child.match(f".{RECIPE}.*.tmp") and child.is_file() for child in folder.iterdir()
+        child.match(f".{RECIPE}.*.tmp") and child.is_file() and not child.is_symlink()
+        for child in folder.iterdir()
     )
 
 

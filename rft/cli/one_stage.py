@@ -26,11 +26,10 @@ def stage_command(name: str, folder: Path, round: int | None, grace: float) -> N
     from pipelines.run import looks_for_problems
     from rft.processes.stopping import Stop, die_with_parent
     from rft.runs import stages
-    from rft.runs.folder import is_run, open_run
+    from rft.runs.folder import open_run
 
     die_with_parent()
-    if is_run(folder):
-        refuse_others(folder)
+    refuse_others(folder)
     stop = Stop(grace).listen()
     run, stage = open_run(folder), STAGES[name]
     check_recipe(run.recipe)

@@ -5,6 +5,7 @@ import itertools
 import os
 import shlex
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -54,6 +55,7 @@ def begin(recipe: str, out: Path | None, overrides: tuple[str, ...]) -> "tuple[R
     else:
         wanted = load_recipe(recipe, overrides)
         path = out or folder_for(recipe)
+        refuse_others(path)
     check_recipe(wanted)
     if wanted.compare is not None:
         raise RFTError(
@@ -92,29 +94,39 @@ def listening(stop_after: float | None, grace: float) -> "Stop":
     return stop
 
 
-def refuse_others(folder: Path, recipe: str = "recipe.yaml", command: str = "run") -> None:
-    """Refuse to act on a folder's own recipe where somebody else wrote it.
+def refuse_others(folder: Path, recipe: str = "recipe.yaml") -> None:
+    """Refuse to act in a folder, or on its recipe, where somebody else could have written it.
 
     It is trusted as a recipe is that one names: it may have commands run, and keys sent to servers.
+    Each process looks for itself, since it goes by what is there when it starts.
     """
+    # The folder was named by a person, through a link perhaps; its recipe was not.
+    for path, look in ((folder, Path.stat), (folder / recipe, Path.lstat)):
+        try:
+            told = look(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if stat.S_ISLNK(told.st_mode):
+            raise RFTError(
+                f"{path}: a link, and recipes that are acted on are files of their folder; read "
+                "what it leads to, and put that in its place"
+            )
+        if told.st_uid not in (os.geteuid(), 0):
+            what = "it" if path == folder else f"its {recipe}"
+            raise RFTError(
+                f"{folder}: {what} belongs to {_user(told.st_uid)}, not you, and may run commands "
+                f"(notify) and send your keys (engine.url); make it yours, `cp -r "
+                f"{shlex.quote(str(folder))} COPY`, read {recipe} in the copy, and go on with COPY"
+            )
+
+
+def _user(number: int) -> str:
     import pwd
 
-    from rft.runs.lock import TOKEN
-
-    if TOKEN in os.environ:  # a process of ours, whose driver has looked
-        return
-    owner = (folder / recipe).stat().st_uid
-    if owner in (os.geteuid(), 0):
-        return
     try:
-        name = pwd.getpwuid(owner).pw_name
+        return pwd.getpwuid(number).pw_name
     except KeyError:  # as on shared file systems, whose users this machine need not know
-        name = f"uid {owner}"
-    raise RFTError(
-        f"{folder}: its {recipe} is of {name}, not yours, and may run commands (notify) and "
-        f"send your keys (engine.url); copy it, read it, and go on with `rft {command} COPY.yaml "
-        f"--out {shlex.quote(str(folder))}`"
-    )
+        return f"uid {number}"
 
 
 def folder_for(recipe: str) -> Path:
@@ -138,7 +150,8 @@ def make_folder(path: Path) -> None:
 def only_begun(path: Path) -> bool:
     """Say whether a folder is empty but for what another process begins a run with."""
     return all(
-        any(child.match(name) and child.is_file() for name in BEGINNING) for child in path.iterdir()
+        not child.is_symlink() and child.is_file() and any(child.match(name) for name in BEGINNING)
+        for child in path.iterdir()
     )
 
 

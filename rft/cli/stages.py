@@ -73,13 +73,11 @@ def sample(run_folder: Path, round: int | None, share: str | None, grace: float)
         return
     from pipelines.perform import sampling_job
     from rft.processes.stopping import Stop
-    from rft.runs.folder import is_run
     from rft.runs.stages import is_current
     from rft.sampling.collect import collect_share
 
     index, of = share_of(share)
-    if is_run(run_folder):
-        refuse_others(run_folder)
+    refuse_others(run_folder)
     stop = Stop(grace).listen()
     if round == 0:
         raise RFTError("--round 0: `sample` has no such round; rounds begin at 1")
@@ -253,6 +251,7 @@ def preflight(run_folder: Path, grace: float) -> None:
     from rft.sampling.worker import Worker
 
     die_with_parent()
+    refuse_others(run_folder)
     with sampling_job(run_folder, "sample", 1, Stop(grace).listen(), say) as (job, stage):
         plan = stage.plan(job.run, 1)
         do_preflight(job, plan, Worker(job, plan, job.work / "worker-0").engine)
@@ -272,6 +271,7 @@ def worker(run_folder: Path, name: str, round: int, slot: int, workers: int, gra
     from rft.sampling.worker_pool import serve
 
     die_with_parent()
+    refuse_others(run_folder)
     stop = Stop(grace).listen()
     # Whatever an engine prints must not be taken for what we have to tell.
     said = os.fdopen(os.dup(1), "w")
@@ -290,4 +290,5 @@ def track(run_folder: Path) -> None:
     from pipelines.tracking import log_rounds
     from rft.runs.folder import open_run
 
+    refuse_others(run_folder)
     log_rounds(open_run(run_folder))

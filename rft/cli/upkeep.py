@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from rft.cli.opening import folder_for
+from rft.cli.opening import folder_for, refuse_others
 from rft.cli.options import HERE, set_option
 from rft.cli.terminal import give, give_json, say
 from rft.errors import RFTError
@@ -66,6 +66,7 @@ def clean(run_folder: Path, yes: bool, unfinished: bool) -> None:
     from rft.runs.folder import open_run
 
     end_on_signals(grace=3, left="what is removed is removed")
+    refuse_others(run_folder)
     run = open_run(run_folder)
     with run.lock():
         goes, stays = cleaning.plan(run, unfinished=unfinished)

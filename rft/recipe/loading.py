@@ -86,13 +86,24 @@ def _arm(
 def load_stored(folder: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Load the recipe of a run folder, which an earlier version may have written."""
     path = folder / "recipe.yaml"
-    settings = yaml12.read(path, str(path))
+    settings = refuse_extending(path)
     for dotted, value in WRITTEN_BY_0_1.items():
         *above, key = dotted.split(".")
         section = settings.get(above[0]) if above else settings
         if isinstance(section, dict) and section.get(key, ...) == value:
             del section[key]
     return _overridden(settings, str(path), path, [*map(_override, overrides)])
+
+
+def refuse_extending(path: Path) -> dict[str, Any]:
+    """Read a recipe that we wrote down, whole: what it extended would be anyone's file."""
+    settings = yaml12.read(path, str(path))
+    if "extends" in settings:
+        raise RFTError(
+            f"{path}: it extends another file, and we write down whole what is gone by; put the "
+            "settings of that file in its place, or begin in another folder"
+        )
+    return settings
 
 
 def _overridden(own: dict[str, Any], label: str, path: Path, changes: list[Override]) -> Recipe:

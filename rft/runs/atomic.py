@@ -13,7 +13,9 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with scratch.open("wb") as file:
+        # New in any case: a link of that name would lead out of the folder.
+        scratch.unlink(missing_ok=True)
+        with scratch.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

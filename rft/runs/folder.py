@@ -22,9 +22,12 @@ from rft.recipe.loading import dump, load_stored
 from rft.runs import lock, tables
 from rft.runs.atomic import atomic_text
 from rft.runs.leftovers import remove_left_over
+from rft.runs.plain_files import open_to_append, open_to_read
 from rft.runs.records import Manifest, read_event, read_record, sealed
 from rft.runs.schemas import MODELS, SCHEMA_VERSION, TABLES
 
+# Far above what a run writes; what is larger is made to fill the memory.
+LARGEST_LOG = 256 << 20
 # Tables that are made before any round; these shards lie directly in their folder.
 BEFOREHAND = ("problems", "set_aside")
 PACKAGES = ["rft-rounds", "torch", "transformers", "trl", "polars", "pyarrow", "math-verify"]
@@ -213,7 +216,7 @@ class Run:
     def event(self, kind: str, **fields: object) -> None:
         """Append one line to the run's event log."""
         line = json_line({"time": now(), "event": kind, **harmless(fields)}) + "\n"
-        with self._event_log("a+b") as file:
+        with open_to_append(self.path / "events.jsonl") as file:
             # A line that a full disk or a kill has cut must not take this one with it.
             if file.seek(0, os.SEEK_END) and not _ends_a_line(file):
                 line = f"\n{line}"
@@ -227,20 +230,17 @@ class Run:
     def events(self) -> list[dict[str, Any]]:
         """Read the event log; a line that is no event, or is just being written, is left out."""
         try:
-            with self._event_log("rb") as file:
-                lines = file.read().split(b"\n")
+            with open_to_read(self.path / "events.jsonl") as file:
+                content = file.read(LARGEST_LOG + 1)
         except FileNotFoundError:
             return []
-        return [event for event in map(read_event, lines) if event is not None]
-
-    def _event_log(self, mode: str) -> IO[bytes]:
-        path = self.path / "events.jsonl"
-        try:
-            return path.open(mode)
-        except IsADirectoryError:
+        if len(content) > LARGEST_LOG:
             raise RFTError(
-                f"{path}: a folder where the event log belongs; move it away and run again"
-            ) from None
+                f"{self.path / 'events.jsonl'}: more than {LARGEST_LOG >> 20} MiB, which no run of "
+                "ours writes; move it away"
+            )
+        lines = content.split(b"\n")
+        return [event for event in map(read_event, lines) if event is not None]
 
     def last_written(self) -> str | None:
         """Give the time when something was last written for a stage that is not done."""

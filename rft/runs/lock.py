@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from rft.errors import Interrupted, RFTError
 from rft.foreign_text import short
+from rft.runs.plain_files import open_to_append
 from rft.runs.records import Owner, read_record
 
 # A stage's process is started by the process that holds the lock and works under it.
@@ -154,7 +155,7 @@ def _give_back(path: Path, token: str) -> None:
     """Remove the lock if it is ours yet, whatever the disk says: there may be worse to tell."""
     with contextlib.ExitStack() as turn:
         guard = None
-        with contextlib.suppress(OSError):  # a full disk has no room for it
+        with contextlib.suppress(OSError, RFTError):  # a full disk has no room for it
             guard = turn.enter_context(_guard(path))
         with contextlib.suppress(OSError, RFTError):
             owner = owner_of(path)
@@ -173,7 +174,7 @@ def _guard(path: Path) -> Iterator[BinaryIO]:
     """
     place = path.with_name(".lock.guard")
     while True:
-        with place.open("wb") as guard:
+        with open_to_append(place) as guard:
             with contextlib.suppress(OSError):  # a file system without; a lock's name is taken once
                 fcntl.flock(guard, fcntl.LOCK_EX)
             if _is_still(place, guard):
@@ -184,7 +185,7 @@ def _guard(path: Path) -> Iterator[BinaryIO]:
 def _is_still(place: Path, file: BinaryIO) -> bool:
     """Say whether an open file has its name yet."""
     try:
-        return os.path.samestat(place.stat(), os.fstat(file.fileno()))
+        return os.path.samestat(place.lstat(), os.fstat(file.fileno()))
     except FileNotFoundError:
         return False
 
@@ -196,9 +197,8 @@ def _publish(scratch: Path, path: Path) -> None:
     except FileExistsError:
         raise
     except OSError:  # no hard links here; the guard keeps at least this host's processes apart
-        if path.exists():
-            raise FileExistsError(path) from None
-        path.write_bytes(scratch.read_bytes())
+        with path.open("xb") as file:
+            file.write(scratch.read_bytes())
 
 
 def unlock(path: Path) -> str:

@@ -47,12 +47,12 @@ class ModelRef:
         return {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
 
 
-def base_model(run: Run) -> ModelRef:
+def base_model(run: Run, *, download: bool = True) -> ModelRef:
     """Resolve the recipe's `model`: bundled:NAME, a folder, RUN, RUN@r, or a Hub id."""
-    return resolve(run.recipe.model, run.path)
+    return resolve(run.recipe.model, run.path, download=download)
 
 
-def resolve(model: Model, run: Path | None = None) -> ModelRef:
+def resolve(model: Model, run: Path | None = None, *, download: bool = True) -> ModelRef:
     """Resolve a model section; what is found out of foreign folders is noted in the run folder."""
     origin = follow(model)
     # Only while the run's lock is held: to plan, or to begin with another run's model, is to look.
@@ -62,7 +62,7 @@ def resolve(model: Model, run: Path | None = None) -> ModelRef:
         path = origin.folder.resolve()
         digest = origin.digest or folder_digest(origin.folder, notes)
     else:
-        path, digest = _on_the_hub(origin.model, run, origin.home)
+        path, digest = _on_the_hub(origin.model, run, origin.home, download=download)
         refuse_broken(path, trusted=model.trust_remote_code, pickles=model.allow_pickle)
     return ModelRef(
         str(path),
@@ -150,12 +150,14 @@ def _there(path: str, ask: Callable[[Path], bool]) -> bool:
         return False
 
 
-def _on_the_hub(model: Model, run: Path | None, home: Path | None) -> tuple[Path, str]:
+def _on_the_hub(
+    model: Model, run: Path | None, home: Path | None, *, download: bool
+) -> tuple[Path, str]:
     """Download a Hub model's snapshot and name it by its commit, which the run then keeps to."""
     name = f"{model.path}@{model.revision or 'main'}"
     pinned = _pins(home) | _pins(run)
     folder = _snapshot(
-        model.path, pinned.get(name) or model.revision, name in pinned, model.allow_pickle
+        model.path, pinned.get(name) or model.revision, name in pinned, model.allow_pickle, download
     )
     commit = Path(folder).name
     if run is not None and is_held(run / "lock") and name not in pinned:
@@ -178,19 +180,24 @@ def _pins(run: Path | None) -> dict[str, str]:
 
 
 @cache
-def _snapshot(name: str, revision: str | None, known: bool, pickles: bool) -> str:
+def _snapshot(name: str, revision: str | None, known: bool, pickles: bool, download: bool) -> str:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     unwanted = ["*.gguf", "*.onnx", "original/*"]
     unwanted += [] if pickles else list(PICKLES)
-    if known:
+    if known or not download:
         with contextlib.suppress(LocalEntryNotFoundError):  # no network for what is here already
             return str(
                 snapshot_download(
                     name, revision=revision, ignore_patterns=unwanted, local_files_only=True
                 )
             )
+    if not download:
+        raise RFTError(
+            f"model.path: {name!r}: not in the cache of this machine, and to read a run nothing is "
+            "downloaded"
+        )
     at = f" at {revision}" if revision else ""
     with reading(f"model.path: {name!r}{at}, no folder here, cannot be read from the Hub"):
         return str(snapshot_download(name, revision=revision, ignore_patterns=unwanted))

@@ -11,9 +11,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from rft.errors import RFTError
 from rft.foreign_text import short
+from rft.runs.plain_files import open_to_read
 
 # A hash of all else that a record says. It keeps no attacker out: anyone can make one.
 SEAL = "seal"
+# Far above what any of ours has; what is larger is made to fill the memory.
+LARGEST = 64 << 20
 
 
 class Record(BaseModel):
@@ -103,10 +106,12 @@ def _hash(told: Mapping[str, Any]) -> str:
 def read_record(path: Path, shape: type[Record], what: str, remedy: str) -> dict[str, Any] | None:
     """Read a small JSON file of ours, None where there is none; refuse what has another shape."""
     try:
-        if path.exists() and not path.is_file():
-            reason = "no file"
+        with open_to_read(path) as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            reason = f"more than {LARGEST >> 20} MiB"
         else:
-            record: dict[str, Any] = json.loads(path.read_bytes())
+            record: dict[str, Any] = json.loads(content)
             shape.model_validate(record)
             seal = record.pop(SEAL, None)  # the first versions had none
             if seal is None or seal == _hash(record):
@@ -114,6 +119,8 @@ def read_record(path: Path, shape: type[Record], what: str, remedy: str) -> dict
             reason = "changed since it was written"
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except RFTError:
+        reason = "no file"
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rft.exploration.plugin import Batch
 from rft.runs.atomic import atomic_text
+from rft.runs.plain_files import open_to_append
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -179,8 +180,8 @@ class Dynamics:
         row["seconds"] = round(time.monotonic() - self.began, 3)
         self.rows.append(row)
         if self.accelerator.is_main_process:
-            with self.journal.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            with open_to_append(self.journal) as file:
+                file.write(f"{json.dumps(row)}\n".encode())
         self._clear()
         self.began = time.monotonic()
         return row

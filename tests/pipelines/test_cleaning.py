@@ -15,6 +15,7 @@ from pipelines.readers.show import choose, text_list
 from pipelines.readers.status import status
 from rft.cli import cli
 from rft.ending import spent_by
+from rft.recipe.loading import load_recipe
 from rft.runs import retention, tables
 from rft.runs.folder import Run, open_run
 from rft.runs.stages import MARK, key_of
@@ -401,3 +402,9 @@ def test_to_clean_up_after_a_failure_is_no_reason_to_try_again(tmp_path):
     put(run.path / "stale/0001/rollouts/part")
     clean_all(run)
     assert status(run)["exit_hint"] == 2
+
+
+def test_a_checkpoint_of_no_model_is_left_alone(tmp_path):
+    (tmp_path / "models" / "model-x" / "checkpoint").mkdir(parents=True)
+    run = Run(tmp_path, load_recipe("smoke", ["keep.optimizer=false"]))
+    assert cleaning.plan(run) == ([], [])

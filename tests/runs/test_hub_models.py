@@ -109,3 +109,12 @@ def test_no_network_is_one_line(hub, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     refused(Model(path="org/tiny"), r"http://127\.0\.0\.1:9 cannot be reached")
     refused(Model(path="no such/model at all"), "cannot be read from the Hub: Repo id must")
+
+
+def test_who_only_reads_a_run_downloads_nothing(hub):
+    put(hub)
+    model = Model(path="org/tiny")
+    with pytest.raises(RFTError, match="not in the cache of this machine"):
+        resolve(model, download=False)
+    ref = fresh(model, None)
+    assert resolve(model, download=False).digest == ref.digest

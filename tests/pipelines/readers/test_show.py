@@ -14,6 +14,7 @@ from pipelines.readers.show import (
     fate,
     find,
     listing,
+    sampled_rounds,
     text_list,
     text_whole,
     whole,
@@ -527,3 +528,10 @@ def test_a_short_id_in_a_list_finds_its_rollout_in_the_whole_run(tmp_path):
     for row in choose(run, problem="p0").iter_rows(named=True):
         assert find(run, row["short_id"])["rollout_id"] == row["rollout_id"]
     assert ids[0] in text_list(run, choose(run), 20)
+
+
+def test_a_folder_of_rollouts_of_no_round_is_left_alone(tmp_path):
+    for name in ("round-x", "round-²", "round-0002"):
+        (tmp_path / "rollouts" / name).mkdir(parents=True)
+        (tmp_path / "rollouts" / name / "part-00000.parquet").write_text("x")
+    assert sampled_rounds(Run(tmp_path, load_recipe("smoke"))) == [2]

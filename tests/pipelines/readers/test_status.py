@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from click.testing import CliRunner
 
-from pipelines.readers.status import status, text_status
+from pipelines.readers.status import shares, status, text_status
 from rft.cli import cli
 from rft.recipe.loading import load_recipe
 from rft.runs import tables
@@ -238,3 +238,8 @@ def test_the_command(tmp_path, more):
 def test_a_folder_that_is_no_run_is_one_line(tmp_path):
     result = CliRunner().invoke(cli, ["status", str(tmp_path)])
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
+def test_a_share_of_no_round_is_left_alone(tmp_path):
+    (tmp_path / "work" / "round-x-sample" / "array-0-of-2").mkdir(parents=True)
+    assert shares(Run(tmp_path, load_recipe("smoke"))) == {}

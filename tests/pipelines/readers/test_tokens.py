@@ -214,3 +214,10 @@ def test_a_round_that_is_not_graded_is_refused_in_one_line(run, tmp_path):
     done = invoke("report", run.path, "--round", 1)
     assert done.exit_code == 2
     assert "--round goes with --tokens or --figures" in done.output
+
+
+def test_ids_below_zero_are_no_tokens_and_that_is_said(run):
+    notes: dict[str, str] = {}
+    answers = pl.DataFrame({"token_ids": [[5, -1], None], "size": [2, 0]})
+    assert tokens._kinds(run, answers, np.zeros(2, int), notes) == (None, {}, None)
+    assert "below zero" in notes["words"]
