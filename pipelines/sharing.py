@@ -129,6 +129,8 @@ def _same(file: Path, other: Path) -> None:
             raise
         with file.open("rb") as content, other.open("xb") as copy:
             shutil.copyfileobj(content, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
 
 
 def _linked(source: Run, path: Path) -> bool:

@@ -6,13 +6,13 @@ to first order (Cochran, Sampling Techniques, 6.4): c/(c-1) * sum over clusters 
 (sum_c - mean * number_c)^2 / number^2, with Student's t of c-1 degrees.
 """
 
-from statistics import NormalDist
-
 import numpy as np
 from numpy.typing import NDArray
 
 from rft.measuring.pass_at_k import Interval, Numbers
+from rft.measuring.student import reach
 
+LEVEL = 0.05  # of intervals of 95%
 FEWEST = 5  # clusters: of fewer, how they vary is not known
 
 
@@ -74,17 +74,5 @@ def _interval(mean: float, influence: Numbers, known: NDArray[np.bool_]) -> Inte
     if clusters < FEWEST:
         return Interval(mean, float("nan"), float("nan"))
     variance = clusters / (clusters - 1) * float((influence**2).sum())
-    reach = student(clusters - 1) * variance**0.5
-    return Interval(mean, mean - reach, mean + reach)
-
-
-def student(degrees: int) -> float:
-    """Give the 97.5% point of Student's t, to a thousandth from 4 degrees on (Fisher, Cornish)."""
-    z = NormalDist().inv_cdf(0.975)
-    return (
-        z
-        + (z**3 + z) / (4 * degrees)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * degrees**3)
-        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * degrees**4)
-    )
+    far = reach(LEVEL, clusters - 1) * variance**0.5
+    return Interval(mean, mean - far, mean + far)

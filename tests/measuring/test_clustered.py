@@ -14,8 +14,8 @@ from rft.measuring.clustered import (
     clustered_means,
     clustered_shares,
     gathered,
-    student,
 )
+from rft.measuring.student import reach
 
 # Student's t, 97.5%, from any table.
 TABLE = {4: 2.7764, 5: 2.5706, 9: 2.2622, 14: 2.1448, 29: 2.0452, 99: 1.9842}
@@ -53,13 +53,13 @@ def test_means_and_intervals_agree_with_loops():
     for which, each in enumerate(told):
         mean, error, clusters = by_loops(values, owner, group, which)
         assert each.value == pytest.approx(mean)
-        assert each.high - each.value == pytest.approx(student(clusters - 1) * error)
+        assert each.high - each.value == pytest.approx(reach(0.05, clusters - 1) * error)
         assert each.value - each.low == pytest.approx(each.high - each.value)
 
 
 def test_the_quantile_agrees_with_the_table():
     for degrees, value in TABLE.items():
-        assert student(degrees) == pytest.approx(value, abs=1.5e-3)
+        assert reach(0.05, degrees) == pytest.approx(value, abs=1.5e-3)
 
 
 def test_a_difference_of_groups_in_the_same_clusters_is_narrower_than_their_intervals_suggest():

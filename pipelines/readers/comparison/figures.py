@@ -22,6 +22,7 @@ from pipelines.readers.current import sound
 from rft.charts import Axis, Series, bars, curve, overlaps, points, refuse_missing_charts, write
 from rft.errors import RFTError
 from rft.measuring.pass_at_k import Numbers, passes, solved
+from rft.measuring.unsolved import unsolved
 from rft.recipe.compare import BASE
 from rft.seeds import derive, digest
 
@@ -129,9 +130,9 @@ def unsolved_overlaps(here: OnBenchmark) -> Any:
     arms = ([BASE] if here.has_one_base else []) + [*here.whole.arms]
     sets, sizes = {}, set()
     for arm in arms:
-        counts = solved(here.pooled(arm))
-        sets[arm] = counts.filter(pl.col("c") == 0)["problem_id"].to_list()
-        sizes |= {int(each) for each in counts["n"].unique()}
+        answers = here.pooled(arm)
+        sets[arm] = [problem for _, problem in unsolved(answers)]
+        sizes |= set(solved(answers)["n"])
     spread = " to ".join(str(each) for each in dict.fromkeys([min(sizes), max(sizes)]))
     return overlaps(
         sets,

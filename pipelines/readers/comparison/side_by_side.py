@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from rft.errors import RFTError
+from rft.measuring.crossover import Crossover, crossover
 from rft.measuring.diversity import answer_entropy, distinct_answers
 from rft.measuring.gain import boxed_share
 from rft.measuring.majority import majority
@@ -313,6 +314,19 @@ class OnBenchmark:
                 interval = dict(zip(family, told, strict=True))[claim.arm]
             made.append(Judged(name, claim, claim.against or self.whole.control, interval))
         return made
+
+    @cached_property
+    def crossovers(self) -> dict[str, Crossover]:
+        """Find for each arm from which k on its base is ahead; thousands of resamples, so once."""
+        return {
+            arm: crossover(
+                self.base_of(arm),
+                self.pooled(arm),
+                most=self.samples,
+                seed=derive(self.whole.seed, "compare", "crossover", self.name, arm),
+            )
+            for arm in self.whole.arms
+        }
 
     def pooled(self, arm: str) -> pl.DataFrame:
         """Give an arm's answers of all seeds as if they were more samples of one model."""

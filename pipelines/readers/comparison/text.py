@@ -7,12 +7,11 @@ from pipelines.readers.cards.markdown import markdown, plain
 from pipelines.readers.comparison.side_by_side import Judged, OnBenchmark, Row, SideBySide
 from pipelines.readers.layout import NOTHING, table
 from rft.foreign_text import unbroken
-from rft.measuring.crossover import Crossover, crossover
+from rft.measuring.crossover import Crossover
 from rft.measuring.pass_at_k import Interval, solved
 from rft.measuring.support import support
 from rft.measuring.unsolved import unsolved
 from rft.recipe.compare import BASE
-from rft.seeds import derive
 
 # Told of each arm beside Pass@k, where all were measured with it: metric -> the head of a column.
 BESIDE = {"lenient": "lenient", "boxed": "in a box", "distinct": "distinct", "entropy": "entropy"}
@@ -151,7 +150,6 @@ def reach(here: OnBenchmark) -> Sheet:
         after, before = here.pooled(arm), here.base_of(arm)
         moved = support(before, after)
         counts = sorted(set(solved(after)["n"]))
-        source = derive(here.whole.seed, "compare", "crossover", here.name, arm)
         lines.append(
             [
                 named(here, arm),
@@ -159,7 +157,7 @@ def reach(here: OnBenchmark) -> Sheet:
                 str(len(unsolved(after))),
                 f"{moved.expanded} ({moved.expanded_by_luck:.1f})",
                 f"{moved.shrunk} ({moved.shrunk_by_luck:.1f})",
-                crossing(crossover(before, after, most=here.samples, seed=source)),
+                crossing(here.crossovers[arm]),
             ]
         )
     title = "problems solved at all, against the base, of all seeds together"
