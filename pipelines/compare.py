@@ -85,7 +85,7 @@ def arm_runs(folder: Path, whole: Recipe, arms: Mapping[str, Recipe]) -> list[Ar
 
 
 def note_recipes(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> None:
-    """Write down what is compared: the whole, by which the folder is known, and each arm."""
+    """Write down what is compared: the whole first, by which the folder is known, and each arm."""
     texts = {folder / RECIPE: dump(whole)}
     texts |= {recipe_of(each): dump(each.run.recipe) for each in runs}
     for path, text in texts.items():

@@ -23,7 +23,7 @@ from rft.processes.stopping import Stop
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run
 from rft.runs.lock import without_token
-from rft.runs.plain_files import open_to_append
+from rft.runs.plain_files import open_to_append, read_small
 from rft.seeds import digest
 from rft.trackers import folder_of, log_points, place_of
 
@@ -127,7 +127,7 @@ def recorded(run: Run) -> Record:
 
 def _everything(folder: Path) -> dict[str, dict[str, str]]:
     path = folder / "rounds.json"
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    return dict(json.loads(read_small(path))) if path.is_file() else {}
 
 
 def curves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:

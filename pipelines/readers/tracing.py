@@ -18,6 +18,7 @@ from rft.foreign_text import one_line, visible
 from rft.model_folders.content import content_digest
 from rft.runs import tables
 from rft.runs.folder import Run
+from rft.runs.plain_files import read_small
 from rft.runs.schemas import TABLES
 
 # What names a rollout besides its id, and an evaluated answer: a model answers one problem in
@@ -224,7 +225,7 @@ def before(run: Run, stage: str, round: Any = None, model: Any = None) -> str:
     """Name the put-away manifests of a stage that a row may be of; empty where there are none."""
     told = []
     for path in sorted((run.path / "stale").glob(f"*/manifest/round-*/{stage}.json")):
-        made = json.loads(path.read_text())
+        made = json.loads(read_small(path))
         if round in (None, made["round"]) and model in (None, made.get("model")):
             told.append(f"{path.relative_to(run.path)}, done {made['finished']}")
     if not told:

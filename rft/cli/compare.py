@@ -169,8 +169,7 @@ def do_arms(
     for each in runs:
         refuse_lacking(each.run.recipe)
     refuse_other_work(folder, whole, runs)
-    for each in runs:
-        make_folder(each.run.path.parent)
+    make_folder(folder)
     with settled(folder, whole, runs):
         if others := left_alone(folder, {each.arm for each in runs}):
             say(f"{folder}: no arms of the recipe, and left as they are: {listed(others)}")

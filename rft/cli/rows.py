@@ -103,8 +103,10 @@ def has_graded(folder: Path, round: int | None) -> bool:
 def audit_command(folder: Path, round: int | None, number: int) -> None:
     """Judge some of a run's answers again, and say how many verdicts differ."""
     from pipelines.audit import audit_round
+    from rft.cli.opening import refuse_others
     from rft.runs.folder import open_run
 
+    refuse_others(folder)
     audit_round(open_run(folder), round, number, give)
 
 

@@ -100,6 +100,7 @@ def unlock(run_folder: Path) -> None:
     from rft.runs.folder import open_run
     from rft.runs.lock import unlock as remove
 
+    refuse_others(run_folder)
     # Who was killed at once has left no recipe yet.
     begun = run_folder.is_dir() and only_begun(run_folder)
     give(remove((run_folder if begun else open_run(run_folder).path) / "lock"))

@@ -15,8 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from rft.errors import RFTError
 from rft.runs.folder import Run, now
 from rft.runs.leftovers import ARRAY
+from rft.runs.plain_files import read_small
 from rft.runs.records import Record
 
 # What says what was spent, in a run folder and in each folder of `stale/`.
@@ -109,6 +111,7 @@ def read(path: Path) -> dict[str, Any]:
         return _read(path, seen.st_mtime_ns, seen.st_size)
     except (
         OSError,
+        RFTError,
         ValueError,
         RecursionError,
     ):  # put away just now; what is damaged is told where it is needed
@@ -134,13 +137,13 @@ class Told(Record):
 
 @lru_cache(maxsize=1 << 16)
 def _read(path: Path, _changed: int, _size: int) -> dict[str, Any]:
-    told = Told.model_validate(json.loads(path.read_bytes()))
+    told = Told.model_validate(json.loads(read_small(path)))
     return told.model_dump(exclude_unset=True)
 
 
 def steps(path: Path) -> Iterator[dict[str, Any]]:
     """Read the steps of an online training that is not done."""
-    for line in path.read_bytes().split(b"\n")[:-1]:  # the last one may just be being written
+    for line in read_small(path).split(b"\n")[:-1]:  # the last one may just be being written
         try:
             step = json.loads(line)
         except (ValueError, RecursionError):

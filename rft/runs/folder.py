@@ -22,7 +22,7 @@ from rft.recipe.loading import dump, load_stored
 from rft.runs import lock, tables
 from rft.runs.atomic import atomic_text
 from rft.runs.leftovers import remove_left_over
-from rft.runs.plain_files import open_to_append, open_to_read
+from rft.runs.plain_files import open_to_append, open_to_read, read_small
 from rft.runs.records import Manifest, read_event, read_record, sealed
 from rft.runs.schemas import MODELS, SCHEMA_VERSION, TABLES
 
@@ -257,7 +257,7 @@ class Run:
     def agreed_to_redo(self) -> bool:
         """Say whether an update of this recipe was agreed to, and may have been interrupted."""
         path = self.path / "work" / "agreed"
-        return path.is_file() and path.read_bytes() == dump(self.recipe).encode()
+        return path.is_file() and read_small(path) == dump(self.recipe).encode()
 
     def forget_agreement(self) -> None:
         """Forget the agreement: the update is through."""

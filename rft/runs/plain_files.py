@@ -20,6 +20,8 @@ KINDS = {
 }
 # What opening says of a link, a folder, and a socket or a pipe that nobody reads.
 NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
+# No manifest, receipt or journal of ours comes near it.
+LARGEST = 64 << 20
 
 
 def open_to_append(path: Path) -> BinaryIO:
@@ -30,6 +32,17 @@ def open_to_append(path: Path) -> BinaryIO:
 def open_to_read(path: Path) -> BinaryIO:
     """Open a file to read it."""
     return cast(BinaryIO, open(path, "rb", opener=_plain))
+
+
+def read_small(path: Path) -> bytes:
+    """Read a file that is small where it is ours, and refuse what is not."""
+    with open_to_read(path) as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise RFTError(
+            f"{path}: more than {LARGEST >> 20} MiB, which is none of ours; move it away"
+        )
+    return content
 
 
 def _plain(name: str, flags: int) -> int:

@@ -39,6 +39,7 @@ from rft.runs import tables
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import NotReady, Run, key_of, now, versions
 from rft.runs.leftovers import take_apart
+from rft.runs.plain_files import read_small
 from rft.runs.schemas import MODELS
 
 # From rollouts, all of some problems, to the names of those that are correct and pass the rules.
@@ -116,7 +117,7 @@ class Job:
 def mark_of(folder: Path) -> str | None:
     """Read for what the work in a folder is; None where nothing says so."""
     mark = folder / MARK
-    return mark.read_text() if mark.is_file() else None
+    return read_small(mark).decode(errors="replace") if mark.is_file() else None
 
 
 def perform(job: Job) -> None:

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import compare
 from pipelines.compare import arm_runs, rooted_arms, settled
+from rft.cli.compare import is_comparison
 from rft.errors import Interrupted, RFTError
 from rft.recipe.loading import dump, load_arms
+from rft.runs.atomic import atomic_text
 from rft.runs.lock import is_held
 from rft.runs.retention import remove
 from tests.command import invoke, kill_when, rft_here
@@ -122,6 +125,23 @@ def begun(folder: Path) -> str:
     return str(new_run(folder).path)
 
 
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_what_was_killed_as_it_began_is_a_comparison_the_next_time(written, home, monkeypatch):
+    texts = []
+
+    def die_after(path, text):
+        if len(texts) == written:
+            raise KeyboardInterrupt
+        texts.append(path.name)
+        atomic_text(path, text)
+
+    recipe = write_recipe(home)
+    monkeypatch.setattr(compare, "atomic_text", die_after)
+    assert invoke("compare", recipe, "--out", "mine").exit_code != 0
+    assert len(texts) == written
+    assert is_comparison(home / "mine")
+
+
 def test_what_is_no_comparison_is_refused_with_what_to_do(home):
     begun(home / "one")
     (home / "mine").mkdir()
@@ -139,7 +159,7 @@ def test_what_is_no_comparison_is_refused_with_what_to_do(home):
     assert refusal(recipe, "--out", "one").startswith("one: a run folder, and no comparison")
     assert refusal(recipe, "--out", "mine").startswith("mine: not a comparison, and not empty")
     assert refusal(recipe, "--out", "file").startswith("file: not a comparison")
-    assert refusal(recipe, "--out", "file/x").startswith("--out file/x/arms/rules: cannot be made")
+    assert refusal(recipe, "--out", "file/x").startswith("--out file/x: cannot be made")
     said = refusal(recipe, "--so-far", "--plan")
     assert "not both" in said
     for to in ("file", "file/x"):

@@ -51,6 +51,7 @@ ACTING = [
     ["gate"],
     ["schedule", "--cron", "0 2 * * *", "--list"],
     ["clean", "--yes"],
+    ["unlock"],
     ["track"],
     ["preflight"],
     ["worker", "sample", "--round", "1", "--slot", "0", "--of", "2"],

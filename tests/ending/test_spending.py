@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rft.ending.spending import attempts, spent_by, spent_on_round
+from rft.errors import RFTError
 from rft.processes.devices import visible_gpus
 from rft.runs.folder import Run
 from tests.small_run import new_run
@@ -172,3 +173,20 @@ def test_a_line_of_the_log_that_is_no_event_is_left_out(tmp_path):
     with (run.path / "events.jsonl").open("a") as file:
         file.write('{}\nnull\n[]\n{"event": "start"}\n{"time": "x"}\n{"eve')
     assert attempts(run).seconds == 10
+
+
+def test_a_receipt_that_is_a_pipe_or_endless_counts_for_nothing(tmp_path):
+    run = new_run(tmp_path / "run")
+    receipt(run.path, "worker-0", 0, tokens=5)
+    odd = run.path / "work" / "round-0002-sample" / "worker-0"
+    os.mkfifo(odd / "00001.json")
+    (odd / "00002.json").symlink_to("/dev/zero")
+    assert spent_by(run).tokens == 5
+
+
+def test_a_journal_that_is_a_pipe_is_one_line(tmp_path):
+    run = new_run(tmp_path / "run")
+    (run.path / "work" / "round-0001-grpo").mkdir(parents=True)
+    os.mkfifo(run.path / "work" / "round-0001-grpo" / "dynamics.jsonl")
+    with pytest.raises(RFTError, match="a pipe where a file of ours belongs"):
+        spent_by(run)

@@ -5,8 +5,9 @@ import os
 import pytest
 
 from rft.errors import RFTError
+from rft.runs import plain_files
 from rft.runs.atomic import atomic_text
-from rft.runs.plain_files import open_to_append, open_to_read
+from rft.runs.plain_files import open_to_append, open_to_read, read_small
 
 OPENERS = (open_to_append, open_to_read)
 
@@ -55,3 +56,12 @@ def test_a_file_that_takes_its_place_whole_is_not_written_through_a_link(tmp_pat
     atomic_text(tmp_path / "rft.json", "{}")
     assert precious.read_text() == "all that I have"
     assert (tmp_path / "rft.json").read_text() == "{}"
+
+
+def test_a_small_file_is_read_whole_and_a_large_one_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(plain_files, "LARGEST", 1 << 20)
+    (tmp_path / "small").write_bytes(b"x" * (1 << 20))
+    assert len(read_small(tmp_path / "small")) == 1 << 20
+    (tmp_path / "large").write_bytes(b"x" * ((1 << 20) + 1))
+    with pytest.raises(RFTError, match=r"large: more than 1 MiB, which no file of ours has"):
+        read_small(tmp_path / "large")
