@@ -39,9 +39,7 @@ def read_small(path: Path) -> bytes:
     with open_to_read(path) as file:
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
-        raise RFTError(
-            f"{path}: more than {LARGEST >> 20} MiB, which is none of ours; move it away"
-        )
+        raise RFTError(f"{path}: more than {LARGEST >> 20} MiB, and none of ours is; move it away")
     return content
 
 
