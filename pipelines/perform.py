@@ -34,6 +34,7 @@ from rft.runs.retention import prune
 from rft.runs.stages import Accept, Job, Stage
 from rft.sampling import preflight
 from rft.sampling.plan import SamplingStage
+from rft.selection.condition import check_condition
 from rft.training.arguments import check_trainer_arguments, refuse_lone_packing
 from rft.training.objectives.apply import objective_of
 
@@ -201,6 +202,8 @@ def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
             "math, exact or choice (`rft grade --input` takes given)"
         )
     filter.check_rules(recipe.filter)
+    if not of_rows:  # anyone's rows have columns of their own
+        check_condition(recipe.select.where)
     recipe.sft.refuse_other_packing()
     recipe.sft.refuse_other_losses()
     objective_of(recipe.sft)

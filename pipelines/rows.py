@@ -210,8 +210,14 @@ def select_file(
     renamed = [f"their_{name}" for name in both if name in rows.columns]
     refuse_taken(rows, ["role", "rank", "ranked_by", *renamed], "select", path)
     rows = identify(rows, path)
-    for name in ("per_problem", "difficulty", "within"):
-        if getattr(choice, name) is not None:
-            say_if_alone(rows, f"select.{name}", say)
+    looks_at_problems = [
+        name
+        for name in ("per_problem", "difficulty", "within", "where")
+        if getattr(choice, name) is not None
+    ]
+    if "pass_rate" in rows.columns or "pass_rate" not in (choice.where or ""):
+        looks_at_problems = [name for name in looks_at_problems if name != "where"]
+    for name in looks_at_problems:
+        say_if_alone(rows, f"select.{name}", say)
     seed = derive(seed, "select", 0)
     return select(rows, settings=choice, seed=seed, pass_rates=pass_rates(rows))

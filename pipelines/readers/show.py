@@ -23,6 +23,7 @@ from rft.recipe.selection import ORDERS, columns
 from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.where import rows_where
+from rft.selection.condition import names as names_of_statistics
 
 # How rows can be sorted, highest first.
 SORTS = {name: order.column for name, order in ORDERS.items() if order.column is not None}
@@ -153,9 +154,7 @@ def with_names(run: Run, rows: pl.DataFrame) -> pl.DataFrame:
             rates |= {(round, name): rate for name, rate in rates_of(run, round).items()}
     keys = zip(rows["round"], rows["problem_id"], strict=True)
     pass_rate = pl.Series("pass_rate", [rates.get(key) for key in keys], pl.Float64)
-    named = {name: pl.col(column) for name, column in SORTS.items()}
-    named["perplexity"] = pl.col("mean_nll").exp()
-    return rows.with_columns(pass_rate, **named)
+    return rows.with_columns(pass_rate, tokens=SORTS["tokens"], **names_of_statistics())
 
 
 def of_problem(run: Run, rows: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -82,7 +82,7 @@ def passed_over(chosen: dict[str, Any], row: dict[str, Any]) -> str:
             f"max_length: prompt, response and end are over sft.max_length="
             f"{chosen['settings']['max_length']}"
         ),
-        "difficulty": f"difficulty: its problem's pass rate is outside {settings['difficulty']}",
+        "where": f"where: of it this does not hold: {settings.get('where')}",
         "empty": "empty: there is no text in it to learn",
         "noise not wanted": "noise not wanted: it is wrong, and select.noise is 0",
         "positive not wanted": "positive not wanted: it is correct, and select.noise is 1",

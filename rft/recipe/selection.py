@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from rft.recipe.section import Count, Section, Share
+from rft.recipe.section import Count, Name, Section, Share
 
 
 def as_it_is(value: Any) -> Any:
@@ -71,7 +71,7 @@ def an_order(name: object) -> object:
 
 
 # Keys that runs of before them have not: at their default they are in no key of an output.
-LATER = frozenset({"verdicts", "diverse"})
+LATER = frozenset({"verdicts", "diverse", "where"})
 
 NameOfOrder = Annotated[str, BeforeValidator(an_order)]
 
@@ -106,17 +106,20 @@ class Select(Section):
     """
     per_problem: Count | None = None
     """At most this many samples of one problem, in each role."""
-    difficulty: (
-        Annotated[tuple[Share, Share], Field(strict=False)] | Literal["proportional"] | None
-    ) = None
-    """Only problems whose pass rate is within [lo, hi]; proportional gives harder ones more."""
+    difficulty: Literal["proportional"] | None = None
+    """proportional gives harder problems more of the budget."""
+    where: Name | None = None
+    """Only samples of which this holds, as in "0.1 <= pass_rate <= 0.9 and redundancy < 0.2": a
+    condition on the columns of `kept`, the names of the orders, and the problem's `pass_rate`.
+    """
 
-    @field_validator("difficulty")
+    @field_validator("difficulty", mode="before")
     @classmethod
-    def _window_is_ordered(cls, difficulty: object) -> object:
-        if isinstance(difficulty, tuple) and difficulty[0] > difficulty[1]:
+    def _windows_are_conditions(cls, difficulty: object) -> object:
+        if isinstance(difficulty, list | tuple) and len(difficulty) == 2:
+            low, high = difficulty
             raise ValueError(
-                f"the window {list(difficulty)} ends before it begins; give [lowest, highest]"
+                f"a window of pass rates is a condition: select.where: {low} <= pass_rate <= {high}"
             )
         return difficulty
 

@@ -13,7 +13,8 @@ from rft.recipe import Select
 from rft.recipe.selection import columns
 from rft.runs.schemas import TABLES
 from rft.selection.budget import shortfall, shrink, split_budget
-from rft.selection.difficulty import in_proportion, within
+from rft.selection.condition import holds
+from rft.selection.difficulty import in_proportion
 from rft.selection.ranking import lengths, rank, responses, roles_of, take_turns
 
 SETTING = {"positive": "select.by", "noise": "select.noise_by"}
@@ -100,10 +101,9 @@ def judge(
         .when(pl.col("rollout_id").is_in(list(too_long)))
         .then(pl.lit("max_length"))
     )
-    if isinstance(settings.difficulty, tuple):
-        assert pass_rates is not None, "a pass-rate window needs pass rates"
-        inside = within(pass_rates, settings.difficulty)
-        reason = reason.when(~pl.col("problem_id").is_in(inside)).then(pl.lit("difficulty"))
+    if settings.where is not None:
+        outside = ~holds(kept, settings.where, pass_rates or {})
+        reason = reason.when(pl.lit(outside)).then(pl.lit("where"))
     if settings.verdicts == "any" and (texts := responses(kept)) is not None:
         blank = texts.fill_null("").str.strip_chars() == ""
         reason = reason.when(blank).then(pl.lit("empty"))
@@ -133,7 +133,7 @@ def refuse_nothing(kept: pl.DataFrame, positives: int, settings: Select) -> None
     verdicts = dict(sorted(kept["verdict"].fill_null("null").value_counts().iter_rows()))
     wanted = "correct sample" if settings.verdicts == "correct" else "sample with a text"
     raise RFTError(
-        f"select: no {wanted} to train on that sft.max_length and select.difficulty let pass "
+        f"select: no {wanted} to train on that sft.max_length and select.where let pass "
         f"(kept by verdict: {verdicts or 'none at all'}); sample more per problem, choose easier "
         "problems, or widen the two"
     )

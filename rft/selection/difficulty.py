@@ -1,14 +1,8 @@
-"""How hard problems are, as a condition (a window of pass rates) or as a measure (proportional)."""
+"""How hard problems are, as a measure: harder ones are given more of the budget."""
 
 from collections.abc import Mapping, Sequence
 
 import polars as pl
-
-
-def within(pass_rates: Mapping[str, float], window: tuple[float, float]) -> list[str]:
-    """List the problems whose pass rate is within a window, its borders included."""
-    low, high = window
-    return [name for name, rate in pass_rates.items() if low <= rate <= high]
 
 
 def shares(problems: Sequence[str], pass_rates: Mapping[str, float], budget: int) -> dict[str, int]:

@@ -74,6 +74,7 @@ QUICKSTART = {
         "diverse": False,
         "per_problem": 4,
         "difficulty": None,
+        "where": None,
     },
     "sft": {
         "start": "previous",

@@ -47,7 +47,7 @@ def test_a_recipe_is_frozen() -> None:
             }
         },
         {"filter": {"z": None, "a": {"x": 1}, "m": {}}},
-        {"select": {"by": "random", "budget": 3, "difficulty": [0, 0.5]}},
+        {"select": {"by": "random", "budget": 3, "where": "pass_rate < 0.5"}},
         {"evaluate": {"n": {"test": 4}, "k": [1], "max_tokens": 3}},
     ],
 )
@@ -163,9 +163,8 @@ def test_a_holdout_beside_a_source_is_refused() -> None:
         (["select.noise=1.5"], "select.noise is 1.5, and should be at most 1"),
         (["select.noise=-0.1"], "select.noise is -0.1, and should be at least 0"),
         (["select.budget=0"], "select.budget is 0, and should be at least 1"),
-        (["select.difficulty=[0.9, 0.1]"], "select.difficulty: the window [0.9, 0.1] ends before"),
-        (["select.difficulty=[0, 2]"], "select.difficulty.1 is 2, and should be at most 1"),
-        (["select.difficulty=[0]"], "select.difficulty is [0], which is too short a list"),
+        (["select.difficulty=[0.1, 0.9]"], "select.where: 0.1 <= pass_rate <= 0.9"),
+        (["select.difficulty=[0]"], "select.difficulty is [0], and should be 'proportional'"),
         (["select.by=brancing"], "'random', 'entropy', 'branching' or 'perplexity'"),
         (["rounds=-1"], "rounds is -1, and should be at least 0"),
         (["sample.n=0"], "sample.n is 0, and should be at least 1"),

@@ -139,7 +139,7 @@ SETTINGS: list[dict[str, Any]] = [
     {},
     {"by": "random", "noise": 0.3},
     {"noise": 0.5, "noise_by": "branching", "per_problem": 2},
-    {"difficulty": (0.2, 0.8), "noise": 0.2},
+    {"where": "0.2 <= pass_rate <= 0.8", "noise": 0.2},
     {"difficulty": "proportional", "per_problem": 3, "noise": 0.25},
 ]
 

@@ -1,11 +1,8 @@
-"""Pins difficulty: a window of pass rates, and shares of the budget in proportion to fail rates."""
+"""Pins difficulty: shares of the budget in proportion to fail rates."""
 
 import random
 from fractions import Fraction
 
-import pytest
-
-from rft.errors import RFTError
 from rft.measuring.pass_rates import pass_rates
 from rft.selection.difficulty import in_proportion
 from tests.kept_rows import chosen, ids, kept, many
@@ -15,22 +12,6 @@ def test_pass_rates_are_over_all_verdicts():
     verdicts = ["correct", "wrong", "no_answer", "timeout"]
     frame = kept(*({"verdict": v, "problem_id": "p"} for v in verdicts), {"problem_id": "q"})
     assert pass_rates(frame) == {"p": 0.25, "q": 1.0}
-
-
-def test_a_window_of_pass_rates_holds_its_borders():
-    rates = {"a": 0.0, "b": 0.25, "c": 0.5, "d": 0.75, "e": 1.0}
-    frame = kept(*({"problem_id": name, "mean_entropy": 1.0} for name in [*rates, "unknown"]))
-    made = chosen(frame, pass_rates=rates, difficulty=(0.25, 0.75))
-    assert set(made.rows["problem_id"]) == {"b", "c", "d"}
-    assert made.dropped == {"difficulty": 3}
-    made = chosen(frame, pass_rates=rates, difficulty=(1, 1))
-    assert set(made.rows["problem_id"]) == {"e"}
-
-
-def test_the_window_is_of_what_was_sampled_and_not_of_what_is_left():
-    frame = kept({"problem_id": "a", "mean_entropy": 1.0})
-    with pytest.raises(RFTError, match="no correct sample"):
-        chosen(frame, pass_rates={"a": 0.125}, difficulty=(0.5, 1))
 
 
 def largest_remainder(weights: dict[str, Fraction], budget: int) -> dict[str, int]:

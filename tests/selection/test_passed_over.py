@@ -24,6 +24,8 @@ SEED = 7
 READS = {"entropy": "mean_entropy", "branching": "mean_branching", "perplexity": "mean_nll"}
 VERDICTS = ["correct"] * 12 + ["wrong"] * 8 + ["no_answer", "timeout", "unparseable"]
 
+WINDOW = "0.25 <= pass_rate <= 0.75"
+
 
 class Fate(NamedTuple):
     """What became of a row: where it is among the selected, or why it is not."""
@@ -124,10 +126,8 @@ def unfit(
         return f"verdict {row['verdict']}"
     if row["rollout_id"] in too_long:
         return "max_length"
-    if isinstance(choice.difficulty, tuple):
-        low, high = choice.difficulty
-        if not low <= rates[row["problem_id"]] <= high:
-            return "difficulty"
+    if choice.where == WINDOW and not 0.25 <= rates[row["problem_id"]] <= 0.75:
+        return "where"
     if choice.noise == {"positive": 1, "noise": 0}[role]:
         return f"{role} not wanted"
     return None
@@ -248,9 +248,9 @@ def fates_of(kept: pl.DataFrame, choice: Select, **given: Any) -> dict[str, Fate
 
 
 @pytest.mark.parametrize("by", ORDERS)
-@pytest.mark.parametrize("difficulty", [None, (0.25, 0.75), "proportional"], ids=str)
-def test_every_kept_row_is_selected_or_passed_over_as_one_would_decide_by_hand(by, difficulty):
-    source = random.Random(f"{by} {difficulty}")
+@pytest.mark.parametrize("looks", [{}, {"where": WINDOW}, {"difficulty": "proportional"}], ids=str)
+def test_every_kept_row_is_selected_or_passed_over_as_one_would_decide_by_hand(by, looks):
+    source = random.Random(f"{by} {looks}")
     seen: Counter[str] = Counter()
     refused = 0
     sizes = [(6, 3), (40, 5), (150, 12)]
@@ -262,7 +262,7 @@ def test_every_kept_row_is_selected_or_passed_over_as_one_would_decide_by_hand(b
             noise=noise,
             noise_by=source.choice(list(ORDERS)),
             per_problem=cap,
-            difficulty=difficulty,
+            **looks,
             **source.choice([{}, {"strata": "length"}, {"within": "problem"}]),
         )
         names = sorted(set(kept["problem_id"]))
@@ -276,7 +276,7 @@ def test_every_kept_row_is_selected_or_passed_over_as_one_would_decide_by_hand(b
     assert refused < 20
     assert {"positive", "noise", "budget", "per_problem", "max_length"} <= seen.keys()
     assert {"verdict timeout", "noise not wanted", "positive not wanted"} <= seen.keys()
-    assert ("difficulty" in seen) == isinstance(difficulty, tuple)
+    assert ("where" in seen) == ("where" in looks)
 
 
 def test_the_passed_over_are_listed_by_role_and_nearness():

@@ -120,7 +120,7 @@ def test_what_was_wanted_and_not_taken_says_what_ran_short(tmp_path, settings, t
     [
         SETTINGS,
         ("select.budget=2", "select.noise=0", "select.per_problem=1", "select.by=random"),
-        ("select.budget=2", "select.difficulty=[0.5, 1.0]", "select.per_problem=null"),
+        ("select.budget=2", "select.where=pass_rate >= 0.5", "select.per_problem=null"),
         ("select.budget=2", "select.difficulty=proportional", "select.noise=0.5"),
         ("select.budget=9", "sft.max_length=26", "select.noise=0.1"),
     ],
@@ -181,10 +181,17 @@ def test_a_full_share_is_told_with_its_numbers(tmp_path):
     }
 
 
-@pytest.mark.parametrize("difficulty", ["null", "proportional", "[0.5, 0.75]"])
-def test_every_sentence_has_the_numbers_of_its_row(tmp_path, difficulty):
-    settings = ("select.noise=0.3", "select.noise_by=branching", f"select.difficulty={difficulty}")
-    run = shared(tmp_path / "run", *settings, "select.per_problem=2")
+@pytest.mark.parametrize(
+    "looks",
+    [
+        "select.difficulty=null",
+        "select.difficulty=proportional",
+        "select.where=0.5 <= pass_rate <= 0.75",
+    ],
+)
+def test_every_sentence_has_the_numbers_of_its_row(tmp_path, looks):
+    settings = ("select.noise=0.3", "select.noise_by=branching", looks, "select.per_problem=2")
+    run = shared(tmp_path / "run", *settings)
     selected, others = run.read("selected", 1), run.read("passed_over", 1)
     assert len(selected) + len(others) == len(SHARED)
     taken = dict(selected["role"].value_counts().iter_rows())
