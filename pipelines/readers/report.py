@@ -7,7 +7,8 @@ import hashlib
 
 import polars as pl
 
-from pipelines.readers.layout import NOTHING, entry
+from pipelines.readers.blocks import Block, entry, in_sections
+from pipelines.readers.layout import NOTHING
 from pipelines.readers.report_cost import cost, foretold, sampling
 from pipelines.readers.report_online import online
 from pipelines.readers.report_rounds import (
@@ -44,12 +45,10 @@ def text_report(run: Run) -> str:
         "Forecast and actual": foretold(run),
         "Provenance": provenance(run),
     }
-    return "\n\n".join(
-        "\n".join([title, *lines] if title else lines) for title, lines in sections.items() if lines
-    )
+    return in_sections(sections)
 
 
-def head(run: Run) -> list[str]:
+def head(run: Run) -> list[Block]:
     """Say what run this is and where it stands."""
     where = status(run)
     digest = hashlib.sha256(dump(run.recipe).encode()).hexdigest()
@@ -88,7 +87,7 @@ def kind_of(recipe: Recipe) -> str:
     )
 
 
-def examples(run: Run) -> list[str]:
+def examples(run: Run) -> list[Block]:
     """Show the ends of a selected, a wrong and a rejected rollout of the last round."""
     if not sampled_rounds(run):
         return []
@@ -99,7 +98,7 @@ def examples(run: Run) -> list[str]:
         (pl.col("verdict") == "wrong") & pl.col("role").is_null(),
         pl.col("rejected_by").is_not_null(),
     ]
-    lines = []
+    lines: list[Block] = []
     for kind in kinds:
         for row in rows.filter(kind).head(1).iter_rows(named=True):
             rollout = whole(run, row)

@@ -2,8 +2,9 @@
 
 import polars as pl
 
+from pipelines.readers.blocks import Block, entry, table
 from pipelines.readers.current import sound
-from pipelines.readers.layout import NOTHING, entry, number, percent, table
+from pipelines.readers.layout import NOTHING, number, percent
 from rft.measuring.crossover import Crossover, crossover
 from rft.measuring.diversity import answer_entropy, distinct_answers
 from rft.measuring.gain import boxed_share, gain_of, in_words
@@ -26,7 +27,7 @@ def model_name(run: Run, model: int) -> str:
     return f"{model} refused" if gate and not gate["counts"]["adopted"] else f"{model}"
 
 
-def readings(run: Run, name: str, answers: Answers) -> list[str]:
+def readings(run: Run, name: str, answers: Answers) -> list[Block]:
     """Write Pass@1 by other readings of the same answers, and what a gain consists of."""
     known = {model: frame for model, frame in answers.items() if frame is not None}
 
@@ -53,7 +54,7 @@ def readings(run: Run, name: str, answers: Answers) -> list[str]:
     return lines
 
 
-def variety(run: Run, answers: Answers) -> list[str]:
+def variety(run: Run, answers: Answers) -> list[Block]:
     """Write how a model's answers vote, and how many different ones it gives to a problem."""
     known = {model: frame for model, frame in answers.items() if frame is not None}
     sizes = sorted({size for frame in known.values() for size in solved(frame)["n"]})
@@ -74,7 +75,7 @@ def variety(run: Run, answers: Answers) -> list[str]:
     return table("lrrrr", [header, *rows])
 
 
-def solvable(run: Run, name: str, answers: Answers) -> list[str]:
+def solvable(run: Run, name: str, answers: Answers) -> list[Block]:
     """Write what the last model solves at all against the base: gained, lost, and from which k."""
     known = {model: frame for model, frame in answers.items() if frame is not None}
     last = max(known)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pipelines.readers.blocks import Block, entry, table
 from pipelines.readers.current import all_steps
-from pipelines.readers.layout import entry, number, percent, span, table
+from pipelines.readers.layout import number, percent, span
 from pipelines.readers.report_rounds import rounds_with
 from pipelines.readers.status import SAMPLING
 from rft.ending import amounts, budgets, in_words, rise, spent_by
@@ -17,7 +18,7 @@ from rft.sampling.plan import SamplingStage
 from rft.sampling.preflight import foreseen, probes_noted, speed_of
 
 
-def cost(run: Run) -> list[str]:
+def cost(run: Run) -> list[Block]:
     """Write what each stage took, and what a selected sample cost."""
     rows = [["round", "stage", "seconds", "tokens", "tokens/s", ""]]
     seconds, tokens, notes = 0.0, 0, []
@@ -63,7 +64,7 @@ def cost(run: Run) -> list[str]:
     return [lead, *table("llrrrl", rows), *notes, *whole_life(run)]
 
 
-def whole_life(run: Run) -> list[str]:
+def whole_life(run: Run) -> list[Block]:
     """Write what the run has spent in all, of which budgets, and whether it still gains."""
     stop, spent = run.recipe.stop, in_words(amounts(spent_by(run)), budgets(run))
     lines = entry("spent", f"{spent}; killed and redone work included")
@@ -73,7 +74,7 @@ def whole_life(run: Run) -> list[str]:
     return lines
 
 
-def sampling(run: Run) -> list[str]:
+def sampling(run: Run) -> list[Block]:
     """Write how each sampling stage went: its engines, what the statistics cost, who was cut."""
     rows = [["round", "stage", "engine", "tokens/s", "capture", "KV peak", "preempted", "accepted"]]
     for round, stage in all_steps(run):
@@ -114,7 +115,7 @@ def speeds(made: dict[str, Any]) -> str:
     return number(made.get("tokens_per_second"), ",.0f") + workers
 
 
-def cut(run: Run) -> list[str]:
+def cut(run: Run) -> list[Block]:
     """Write which answers were cut at the limit, where that is too many."""
     lines = []
     for round, graded in rounds_with(run, "grade"):
@@ -134,7 +135,7 @@ def over(group: dict[str, Any]) -> bool:
     return bool(group["answers"] >= ENOUGH and group["cut"] > ALARM * group["answers"])
 
 
-def foretold(run: Run) -> list[str]:
+def foretold(run: Run) -> list[Block]:
     """Set what the preflight's probes promise of these settings against what it has come to."""
     probes = probes_noted(run)
     steps = [(stage.name, run.manifest(stage.name, round)) for round, stage in all_steps(run)]

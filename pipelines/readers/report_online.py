@@ -4,8 +4,9 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.readers.blocks import Block, entry, table
 from pipelines.readers.current import sound
-from pipelines.readers.layout import entry, number, percent, table, total
+from pipelines.readers.layout import number, percent, total
 from pipelines.readers.status import journal
 from rft.exploration import PLUGINS
 from rft.exploration.preset import Preset
@@ -17,7 +18,7 @@ from rft.runs.folder import Run
 LINES = 10
 
 
-def online(run: Run) -> list[str]:
+def online(run: Run) -> list[Block]:
     """Write the dynamics, averaged over as many steps as fit a line, and what plug-ins touched."""
     grpo = run.recipe.grpo
     if grpo is None or not run.recipe.rounds:
@@ -73,7 +74,7 @@ def steps(rows: pl.DataFrame) -> list[list[str]]:
     return lines
 
 
-def correction(rows: pl.DataFrame) -> list[str]:
+def correction(rows: pl.DataFrame) -> list[Block]:
     """Say how far vLLM's probabilities were from the trainer's, where vLLM drew the answers."""
     told = rows.select("vllm_ratio", "vllm_ratio_max", "vllm_effective").drop_nulls()
     if told.is_empty():
@@ -85,7 +86,7 @@ def correction(rows: pl.DataFrame) -> list[str]:
     return entry("vLLM", text + "would have drawn")
 
 
-def shaping(rows: pl.DataFrame, grpo: Grpo) -> list[str]:
+def shaping(rows: pl.DataFrame, grpo: Grpo) -> list[Block]:
     """Say what each plug-in touched or does, in the recipe's order, and what came of it."""
     touched = (
         rows.select("touched")

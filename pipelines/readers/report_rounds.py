@@ -5,9 +5,10 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.readers.blocks import Block, entry, heading, table
 from pipelines.readers.composition import composition_notes, composition_rows, takes_any
 from pipelines.readers.current import all_steps, sound
-from pipelines.readers.layout import NOTHING, entry, number, percent, short_digest, table, total
+from pipelines.readers.layout import NOTHING, number, percent, short_digest, total
 from pipelines.readers.sources import UNSTATED, model_licence, source_words, sources
 from pipelines.selection import rates_of, with_scores
 from rft.errors import RFTError
@@ -29,12 +30,12 @@ def rounds_with(run: Run, stage: str) -> list[tuple[int, dict[str, Any]]]:
 # Funnel -------------------------------------------------------------------------------------------
 
 
-def funnel(run: Run) -> list[str]:
+def funnel(run: Run) -> list[Block]:
     """Write what became of each round's samples, as sums that are checked."""
     lines = []
     for round, sampled in rounds_with(run, "sample"):
         count = sampled["counts"]["rollouts"]
-        lines.append(f"  round {round}: {sampled['counts']['in']:,} problems")
+        lines += heading(f"round {round}: {sampled['counts']['in']:,} problems")
         lines += _graded(run, round, count)
         if (until := sampled["settings"].get("until")) and sound(run, "filter", round):
             rates = rates_of(run, round)
@@ -60,7 +61,7 @@ _APART = {
 }
 
 
-def _readings(graded: dict[str, Any]) -> list[str]:
+def _readings(graded: dict[str, Any]) -> list[Block]:
     paths = graded.get("paths", {})
     told = [f"{paths[path]:,} {about}" for path, about in _APART.items() if paths.get(path)]
     if repeats := graded.get("placeholders"):
@@ -68,7 +69,7 @@ def _readings(graded: dict[str, Any]) -> list[str]:
     return entry("note", "; ".join(told), 4) if told else []
 
 
-def _graded(run: Run, round: int, sampled: int) -> list[str]:
+def _graded(run: Run, round: int, sampled: int) -> list[Block]:
     if not (graded := sound(run, "grade", round)):
         return entry("sampled", f"{sampled:,}, not graded yet", 4)
     verdicts = by_verdict(run.read("graded", round, ["verdict"]))
@@ -107,7 +108,7 @@ def by_verdict(frame: pl.DataFrame) -> dict[str, int]:
 # Stopping -----------------------------------------------------------------------------------------
 
 
-def stopping(run: Run) -> list[str]:
+def stopping(run: Run) -> list[Block]:
     """Write how answers end: with text after the first closed box, or cut at the limit."""
     rows = [
         ["rollouts of round", f"{round}", *_endings(rollout_endings(run, round))]
@@ -200,7 +201,7 @@ def mean(frame: pl.DataFrame, column: str) -> float | None:
     return None if values.is_empty() else float(values.cast(pl.Float64).mean())  # type: ignore[arg-type]
 
 
-def exploration(run: Run) -> list[str]:
+def exploration(run: Run) -> list[Block]:
     """Write the mean statistics of each round: by verdict, and selected against the pool."""
     groups = ["all", "correct", "wrong", "pool", "positive"]
     entropy, branching = [["entropy", *groups, "n"]], [["branching", *groups, "n"]]
@@ -255,7 +256,7 @@ def _scored(run: Run, round: int, rows: pl.DataFrame) -> pl.DataFrame:
 # Selected and pool --------------------------------------------------------------------------------
 
 
-def selection(run: Run) -> list[str]:
+def selection(run: Run) -> list[Block]:
     """Write what each round selected against what it could have."""
     lines = []
     for _, chosen in rounds_with(run, "select"):
@@ -271,7 +272,7 @@ def selection(run: Run) -> list[str]:
 # Blends -------------------------------------------------------------------------------------------
 
 
-def blending(run: Run) -> list[str]:
+def blending(run: Run) -> list[Block]:
     """Write how each round's weights were blended, and what its candidates solved on dev."""
     rows = [["round", "anchor", "delta", "on dev", "95% interval", ""]]
     for round, made in rounds_with(run, run.recipe.maker):
@@ -299,7 +300,7 @@ def blending(run: Run) -> list[str]:
 # Origin -------------------------------------------------------------------------------------------
 
 
-def provenance(run: Run) -> list[str]:
+def provenance(run: Run) -> list[Block]:
     """Write seeds, models and versions: what it takes to get the numbers again, and licences."""
     seeds, models, versions = [f"run {run.recipe.seed}"], [], dict[str, list[str]]()
     for round, stage in all_steps(run):
@@ -331,7 +332,7 @@ def provenance(run: Run) -> list[str]:
     ]
 
 
-def read_again(run: Run) -> list[str]:
+def read_again(run: Run) -> list[Block]:
     """Write what later rounds found in the sources that they read anew (prepare.refresh)."""
     lines = []
     for round in run.refreshed():

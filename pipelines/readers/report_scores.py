@@ -5,8 +5,9 @@ import shlex
 import polars as pl
 
 from pipelines.gate import seen_by_gate
+from pipelines.readers.blocks import Block, entry, heading, lines_of, table
 from pipelines.readers.current import sound
-from pipelines.readers.layout import NOTHING, WIDTH, entry, number, table, width_of
+from pipelines.readers.layout import NOTHING, WIDTH, number, width_of
 from pipelines.readers.report_answers import Answers, model_name, readings, solvable, variety
 from rft.measuring.adoption import noted_comparisons, told
 from rft.measuring.pass_at_k import Interval, paired_difference_of, pass_interval, passes, solved
@@ -17,7 +18,7 @@ from rft.seeds import derive
 FAR = 5
 
 
-def scores(run: Run) -> list[str]:
+def scores(run: Run) -> list[Block]:
     """Compare the models on dev and on each benchmark, and say what the gate decided."""
     columns = ["split", "benchmark", "problem_id", "answer", "answer_class"]
     columns += ["verdict", "verdict_last_box", "verdict_lenient"]
@@ -28,7 +29,9 @@ def scores(run: Run) -> list[str]:
     }
     if not frames:
         return [f"  No evaluation yet: `rft {run.command} {shlex.quote(str(run.path))}`"]
-    lines = ["  Percent of problems solved [95% interval over problems]; model 0 is the base."]
+    lines: list[Block] = [
+        "  Percent of problems solved [95% interval over problems]; model 0 is the base."
+    ]
     for split, benchmark in measured(frames):
         answers: Answers = {}
         for model, frame in frames.items():
@@ -48,7 +51,7 @@ def measured(frames: dict[int, pl.DataFrame]) -> list[tuple[str, str | None]]:
     return dev + [(split, benchmark) for split, benchmark in rows if split != "dev"]
 
 
-def on_benchmark(run: Run, split: str, benchmark: str | None, answers: Answers) -> list[str]:
+def on_benchmark(run: Run, split: str, benchmark: str | None, answers: Answers) -> list[Block]:
     """Write a benchmark's Pass@k of each model, its change to the base, and what is suspicious."""
     name = split if benchmark in (None, split) else f"{split} {benchmark}"
     known = [frame for frame in answers.values() if frame is not None]
@@ -58,7 +61,7 @@ def on_benchmark(run: Run, split: str, benchmark: str | None, answers: Answers) 
     samples = " to ".join(str(size) for size in dict.fromkeys([sizes[0], sizes[-1]]))
     ks = sorted({1, *(k for k in run.recipe.evaluate.k if k <= sizes[0])})
     return [
-        f"  {name}: {measured_of(run, split, benchmark, problems)} x {samples} samples",
+        *heading(f"{name}: {measured_of(run, split, benchmark, problems)} x {samples} samples"),
         *pass_tables(run, name, answers, ks),
         *changes(run, name, answers, sorted({1, ks[-1]})),
         *far_from_reference(run, split, benchmark, answers.get(0)),
@@ -81,7 +84,7 @@ def measured_of(run: Run, split: str, benchmark: str | None, problems: int) -> s
     return f"{problems} of {problems + len(aside)} problems ({why})"
 
 
-def pass_tables(run: Run, name: str, answers: Answers, ks: list[int]) -> list[str]:
+def pass_tables(run: Run, name: str, answers: Answers, ks: list[int]) -> list[Block]:
     """Write Pass@k of each model, the first and the last k with intervals, on one page width."""
 
     def column(k: int) -> list[str]:
@@ -98,12 +101,12 @@ def pass_tables(run: Run, name: str, answers: Answers, ks: list[int]) -> list[st
 
     models = ["model", *(model_name(run, model) for model in answers)]
 
-    def drawn(wanted: list[int]) -> list[str]:
+    def drawn(wanted: list[int]) -> list[Block]:
         columns = [models, *(column(k) for k in wanted)]
         return table("l" + "r" * len(wanted), list(zip(*columns, strict=True)))
 
     whole = drawn(ks)
-    if width_of(whole) <= WIDTH:
+    if width_of(lines_of(whole)) <= WIDTH:
         return whole
     return [*drawn([ks[0], ks[-1]]), *drawn(ks[1:-1])]
 
@@ -136,7 +139,7 @@ def judged(change: Interval, problems: int) -> str:
     return f"{'worse' if change.high < 0 else 'cannot tell'} ({problems} problems)"
 
 
-def changes(run: Run, name: str, answers: Answers, ks: list[int]) -> list[str]:
+def changes(run: Run, name: str, answers: Answers, ks: list[int]) -> list[Block]:
     """Write each model's change to the base, problem by problem."""
     base = answers.get(0)
     rows = []
@@ -156,7 +159,7 @@ def changes(run: Run, name: str, answers: Answers, ks: list[int]) -> list[str]:
 
 def far_from_reference(
     run: Run, split: str, benchmark: str | None, base: pl.DataFrame | None
-) -> list[str]:
+) -> list[Block]:
     """Warn when the base is far from its published figure: mostly the prompt is to blame."""
     wanted = run.recipe.evaluate.reference.get(benchmark or "")
     if split != "test" or wanted is None or base is None:
@@ -173,7 +176,7 @@ def far_from_reference(
     )
 
 
-def decisions(run: Run) -> list[str]:
+def decisions(run: Run) -> list[Block]:
     """Write what the gate can see, and its decisions in words."""
     if run.recipe.gate is None:
         return ["  no gate: every new model is adopted"]

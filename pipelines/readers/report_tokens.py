@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipelines.readers.layout import NOTHING, entry, number, percent, table
+from pipelines.readers.blocks import Block, entry, in_sections, table
+from pipelines.readers.layout import NOTHING, number, percent
 from pipelines.readers.tokens import GROUPS, STRATA, TokenView, rounds_to_see, view
 from rft.errors import RFTError
 from rft.foreign_text import visible
@@ -32,7 +33,7 @@ def text_tokens(run: Run, round: int | None) -> str:
         "Strata of perplexity": strata(seen),
         "Samples by difficulty": difficulty(seen),
     }
-    return "\n\n".join("\n".join([title, *lines]) for title, lines in sections.items() if lines)
+    return in_sections(sections)
 
 
 def round_to_see(run: Run, round: int | None) -> int:
@@ -50,7 +51,7 @@ def round_to_see(run: Run, round: int | None) -> int:
     return rounds[-1] if round is None else round
 
 
-def head(seen: TokenView) -> list[str]:
+def head(seen: TokenView) -> list[Block]:
     """Say what is looked at, and what the numbers describe."""
     intervals = f"[95% over problems; {NOTHING} where fewer than {FEWEST} problems have any]"
     lines = [
@@ -59,7 +60,7 @@ def head(seen: TokenView) -> list[str]:
     return [*lines, *entry("unit", f"nats, {intervals}", 2, 16)]
 
 
-def position(seen: TokenView) -> list[str]:
+def position(seen: TokenView) -> list[Block]:
     """Write the curve by relative position, and whether it is U-shaped."""
     if seen.position["answers"].sum() == 0:
         return ["  No answer with statistics."]
@@ -80,7 +81,7 @@ def position(seen: TokenView) -> list[str]:
     ]
 
 
-def words(seen: TokenView) -> list[str]:
+def words(seen: TokenView) -> list[Block]:
     """Write pivotal words and reflective sentences against the rest."""
     if seen.words is None:
         return []
@@ -94,7 +95,7 @@ def words(seen: TokenView) -> list[str]:
     ]
 
 
-def classes(seen: TokenView) -> list[str]:
+def classes(seen: TokenView) -> list[Block]:
     """Write the classes of tokens."""
     if seen.classes is None:
         return []
@@ -106,7 +107,7 @@ def classes(seen: TokenView) -> list[str]:
     return table("lrrr", rows, 2)
 
 
-def strata(seen: TokenView) -> list[str]:
+def strata(seen: TokenView) -> list[Block]:
     """Write accuracy and entropy by fifth of perplexity."""
     if seen.strata["answers"].sum() == 0:
         return []
@@ -130,7 +131,7 @@ def strata(seen: TokenView) -> list[str]:
     ]
 
 
-def difficulty(seen: TokenView) -> list[str]:
+def difficulty(seen: TokenView) -> list[Block]:
     """Write which share of samples is of problems that are solved so often."""
     kinds = list(dict.fromkeys(seen.difficulty["what"]))
     if len(kinds) == 1:

@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from pipelines.readers.blocks import Block, lines_of
 from pipelines.readers.report_answers import ahead_in_words, solvable, variety
 from rft.measuring.crossover import Crossover
 from rft.runs.folder import Run
@@ -15,7 +16,8 @@ def run(tmp_path) -> Run:
     return new_run(tmp_path / "run")
 
 
-def words(lines: list[str]) -> list[str]:
+def words(blocks: list[Block]) -> list[str]:
+    lines = lines_of(blocks)
     assert all(len(line) <= 100 for line in lines)
     return [" ".join(line.split()) for line in lines]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.readers.blocks import lines_of
 from pipelines.readers.report_online import LINES, correction, online, shaping, steps
 from rft.recipe import Grpo
 from rft.recipe.loading import load_recipe
@@ -49,14 +50,14 @@ def test_a_training_under_way_is_told_of(tmp_path):
     more |= {"kl": None, "tokens": 99, "rollout_seconds": 1.0, "seconds": 2.0}
     lines = [json.dumps(row(step) | more) for step in (1, 2)]
     (work / "dynamics.jsonl").write_text("\n".join(lines) + '\n{"step": 3')
-    told = "\n".join(online(run))
+    told = "\n".join(lines_of(online(run)))
     assert "256 = 252 trained on + 4 unverified (not done: 2 of 32 steps)" in told
 
 
 def test_where_vllm_drew_the_answers_its_distance_from_the_trainer_is_told():
     drawn = {"vllm_ratio": 1.0, "vllm_ratio_max": 1.5, "vllm_effective": 0.875}
     rows = pl.DataFrame([row(1, **drawn), row(2, **drawn | {"vllm_ratio_max": 3.0})])
-    told = " ".join(" ".join(correction(rows)).split())
+    told = " ".join(" ".join(lines_of(correction(rows))).split())
     assert "1.000 on average, at most 3.00; together worth 87.5% of as many" in told
     assert correction(rows.with_columns(pl.lit(None).alias(name) for name in drawn)) == []
 
@@ -64,7 +65,7 @@ def test_where_vllm_drew_the_answers_its_distance_from_the_trainer_is_told():
 def test_a_rare_touch_is_no_zero():
     touched = [{"plugin": "clip_cov", "share": 0.0003}]
     rows = pl.DataFrame([row(1, touched=touched)])
-    assert "clip_cov touched 0.030% of the tokens" in shaping(rows, grpo("clip_cov"))[0]
+    assert "clip_cov touched 0.030% of the tokens" in lines_of(shaping(rows, grpo("clip_cov")))[0]
 
 
 def test_a_line_is_the_mean_of_its_steps():
@@ -98,7 +99,7 @@ def test_plugins_are_told_with_their_share_and_the_steps_that_they_acted_in():
         [row(1), row(2, sign_flips=3, revived=2, largest_ratio=2.5), row(3)]
     ).with_columns(pl.Series("touched", [row(1)["touched"], row(1)["touched"] + late, late]))
     names = ["clip_higher", "position_advantage", "entropy_advantage", "nsr", "reference_reset"]
-    told = "\n".join(shaping(rows, grpo(*names, "steer")))
+    told = "\n".join(lines_of(shaping(rows, grpo(*names, "steer"))))
     assert [line.split()[1] for line in told.splitlines() if "plug-in" in line] == [*names, "steer"]
     assert "clip_higher is an option of TRL's" in told
     assert "nsr is the plain advantage itself" in told
@@ -112,4 +113,4 @@ def test_plugins_are_told_with_their_share_and_the_steps_that_they_acted_in():
 def test_without_plugins_there_is_nothing_to_tell_of_them():
     rows = pl.DataFrame([row(1, touched=[], largest_ratio=1.0)])
     rows = rows.cast({"touched": pl.List(pl.Struct({"plugin": pl.String, "share": pl.Float32}))})
-    assert shaping(rows, grpo())[0].lstrip().startswith("advantages  0 tokens turned")
+    assert lines_of(shaping(rows, grpo()))[0].lstrip().startswith("advantages  0 tokens turned")
