@@ -14,6 +14,7 @@ from pipelines.readers.report_online import so_far
 from pipelines.readers.report_rounds import statistics
 from pipelines.readers.report_scores import measured, pass_of
 from pipelines.readers.report_tokens import round_to_see
+from pipelines.readers.round_pictures import chosen, funnels, lengths, problems
 from pipelines.readers.token_pictures import token_pictures
 from pipelines.readers.tokens import rounds_to_see, view
 from rft.charts import Axis, Series, curve, refuse_missing_charts, write
@@ -33,7 +34,7 @@ def write_pictures(run: Run, folder: Path, round: int | None) -> list[Path]:
     refuse_missing_charts()
     if folder.exists() and not folder.is_dir():
         raise RFTError(f"{folder}: not a folder; name one for the figures")
-    pictures = [*scores(run), *entropy(run)]
+    pictures = [*scores(run), *round_pictures(run), *entropy(run)]
     if run.recipe.grpo is None and (round is not None or any(rounds_to_see(run))):
         pictures += token_pictures(view(run, round_to_see(run, round)))
     if not pictures:
@@ -41,6 +42,12 @@ def write_pictures(run: Run, folder: Path, round: int | None) -> list[Path]:
     names = [name for name, _ in pictures]
     assert len(set(names)) == len(names), f"two figures of one name: {names}"
     return [path for name, chart in pictures for path in write(chart, folder, name)]
+
+
+def round_pictures(run: Run) -> Pictures:
+    """Draw what the models solve, and what became of the samples of all rounds."""
+    for drawn in (problems, funnels, chosen, lengths):
+        yield from drawn(run)
 
 
 def scores(run: Run) -> Pictures:

@@ -1,6 +1,7 @@
 """The report's section about scores: Pass@k, its change to the base, what the gate decided."""
 
 import shlex
+from collections.abc import Iterator
 
 import polars as pl
 
@@ -20,6 +21,19 @@ FAR = 5
 
 def scores(run: Run) -> list[Block]:
     """Compare the models on dev and on each benchmark, and say what the gate decided."""
+    those = list(by_benchmark(run))
+    if not those:
+        return [f"  No evaluation yet: `rft {run.command} {shlex.quote(str(run.path))}`"]
+    lines: list[Block] = [
+        "  Percent of problems solved [95% interval over problems]; model 0 is the base."
+    ]
+    for split, benchmark, answers in those:
+        lines += ["", *on_benchmark(run, split, benchmark, answers)]
+    return [*lines, "", *decisions(run)] if run.recipe.rounds else lines
+
+
+def by_benchmark(run: Run) -> Iterator[tuple[str, str | None, Answers]]:
+    """Give what each model answered on dev and on each benchmark."""
     columns = ["split", "benchmark", "problem_id", "answer", "answer_class"]
     columns += ["verdict", "verdict_last_box", "verdict_lenient"]
     frames = {
@@ -27,20 +41,44 @@ def scores(run: Run) -> list[Block]:
         for round in range(run.recipe.rounds + 1)
         if sound(run, "evaluate", round)
     }
-    if not frames:
-        return [f"  No evaluation yet: `rft {run.command} {shlex.quote(str(run.path))}`"]
-    lines: list[Block] = [
-        "  Percent of problems solved [95% interval over problems]; model 0 is the base."
-    ]
-    for split, benchmark in measured(frames):
+    for split, benchmark in measured(frames) if frames else []:
         answers: Answers = {}
         for model, frame in frames.items():
             here = frame.filter(pl.col("split") == split)
             if benchmark is not None:
                 here = here.filter(pl.col("benchmark") == benchmark)
             answers[model] = None if here.is_empty() else here
-        lines += ["", *on_benchmark(run, split, benchmark, answers)]
-    return [*lines, "", *decisions(run)] if run.recipe.rounds else lines
+        yield split, benchmark, answers
+
+
+def answered(run: Run) -> str:
+    """Say in a sentence or two whether it worked: the last model against the base, on the
+    benchmarks where both were measured, or else on dev.
+    """
+    told: dict[str, list[str]] = {"dev": [], "test": []}
+    for split, benchmark, answers in by_benchmark(run):
+        name = split if benchmark in (None, split) else f"{split} {benchmark}"
+        known = [model for model, frame in answers.items() if frame is not None]
+        base, last = answers.get(0), known[-1]
+        now = answers[last]
+        if base is None or now is None or not last:
+            continue
+        least = min(count for frame in (base, now) for count in solved(frame)["n"])
+        ks = sorted({1, *(k for k in run.recipe.evaluate.k if k <= least)})
+        words = []
+        for k in dict.fromkeys([ks[0], ks[-1]]):
+            change = change_of(run, name, last, (base, now), k)
+            before, after = (100 * float(passes(frame, k).mean()) for frame in (base, now))
+            verdict = judged(change, len(solved(now))).partition(" (")[0]
+            points = f"{interval(change, '+.1f')} points, {verdict}"
+            words.append(f"Pass@{k} {before:.1f}% -> {after:.1f}% ({points})")
+        told["dev" if split == "dev" else "test"].append(
+            f"On {name}, from the base to model {model_name(run, last)}: {'; '.join(words)}."
+        )
+    sentences = told["test"] or told["dev"]
+    if not sentences:
+        return "Nothing to compare yet: no model but the base is measured."
+    return " ".join(sentences)
 
 
 def measured(frames: dict[int, pl.DataFrame]) -> list[tuple[str, str | None]]:

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.readers.tokens import GROUPS, STRATA, TokenView
-from rft.charts import Axis, Series, bars, beside, curve, histogram
+from rft.charts import Axis, Series, bars, beside, curve
 
 BAND = ("low", "high")
 ENTROPY = Axis("value", "mean entropy of a token (nats)")
@@ -25,8 +25,6 @@ def token_pictures(seen: TokenView) -> Iterator[tuple[str, Any]]:
         yield "tokens-strata", strata(seen)
     if seen.difficulty["what"].n_unique() > 1:
         yield "samples-difficulty", difficulty(seen)
-    if len(seen.spread):
-        yield "samples-entropy", spread(seen)
 
 
 def position(seen: TokenView, told: str) -> Any:
@@ -108,18 +106,6 @@ def difficulty(seen: TokenView) -> Any:
         title="Problems, kept and selected samples by difficulty",
         note=f"round {seen.round}: were every problem's share of samples the same, the lines would "
         "be one.",
-    )
-
-
-def spread(seen: TokenView) -> Any:
-    """Draw the entropy of selected answers against the pool's."""
-    kinds = tuple(dict.fromkeys(seen.spread["what"]))
-    return histogram(
-        seen.spread,
-        Axis("mean_entropy", "mean entropy of the answer (nats)"),
-        series=Series("what", order=kinds),
-        title="Entropy of selected answers and of the pool",
-        note=f"round {seen.round}: {seen.notes['describes']}",
     )
 
 

@@ -67,8 +67,6 @@ class TokenView:
     """By fifth of perplexity: accuracy, and that less the problem's own, and entropy."""
     difficulty: pl.DataFrame
     """Problems and samples by the problem's pass rate."""
-    spread: pl.DataFrame
-    """Mean entropy of answers in the pool and of selected ones: `what`, `mean_entropy`."""
 
 
 def view(run: Run, round: int) -> TokenView:
@@ -102,7 +100,6 @@ def view(run: Run, round: int) -> TokenView:
         classes,
         _strata(known),
         _difficulty(run, round),
-        _spread(run, round, origin),
     )
 
 
@@ -339,26 +336,6 @@ def _difficulty(run: Run, round: int) -> pl.DataFrame:
         chosen = run.read("selected", round, ["problem_id", "role"])
         samples["selected"] = chosen.filter(pl.col("role") == "positive")
     return by_difficulty(rates_of(run, round) if samples else {}, samples)
-
-
-def _spread(run: Run, round: int, origin: str | None) -> pl.DataFrame:
-    names = ["rollout_id", "verdict", "mean_entropy", "mean_branching", "mean_nll", "stats_origin"]
-    parts = []
-    if sound(run, "select", round):
-        kept = run.read("kept", round, names)
-        pool = with_scores(run, round, kept) if sound(run, "score", round) else kept
-        pool = pool.filter(pl.col("verdict") == "correct")
-        chosen = run.read("selected", round, [*names, "role"])
-        chosen = chosen.filter(pl.col("role") == "positive")
-        parts = [("pool: kept and right", pool), ("selected", chosen)]
-    rows = [
-        frame.filter(pl.col("stats_origin").eq_missing(origin)).select(
-            pl.lit(what).alias("what"), pl.col("mean_entropy").cast(pl.Float64)
-        )
-        for what, frame in parts
-    ]
-    empty = pl.DataFrame(schema={"what": pl.String, "mean_entropy": pl.Float64})
-    return pl.concat([empty, *rows]).drop_nulls()
 
 
 def rounds_to_see(run: Run) -> Iterator[int]:

@@ -57,15 +57,20 @@ def _visible(value: Any) -> Any:
     return [_visible(each) for each in value] if isinstance(value, list) else value
 
 
+def svg_of(spec: dict[str, Any]) -> str:
+    """Draw a specification as SVG; nothing may be loaded, and no chart of ours asks for that."""
+    drawn = _drawing().vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[])
+    return str(drawn)
+
+
 def write(chart: Any, folder: Path, name: str) -> list[Path]:
     """Write NAME.svg, NAME.png and NAME.json, each there whole or not at all."""
     assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name), f"not a name of a file: {name!r}"
-    drawing, spec = _drawing(), specification(chart)
-    # Drawn before any is written; nothing may be loaded, and no chart of ours asks for that.
-    svg = drawing.vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[])
+    spec = specification(chart)
+    svg = svg_of(spec)  # drawn before any is written
     contents = {
         "svg": svg.encode(),
-        "png": drawing.svg_to_png(svg, scale=SHARPNESS),
+        "png": _drawing().svg_to_png(svg, scale=SHARPNESS),
         "json": json.dumps(spec, ensure_ascii=False, indent=1, sort_keys=True).encode() + b"\n",
     }
     paths = []

@@ -12,7 +12,7 @@ SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 SHAPES += ["triangle-left"]
 DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [12, 5]]
 
-INK, FAINT = "#222222", "#DDDDDD"
+INK, MUTED, FAINT = "#222222", "#444444", "#DDDDDD"
 WIDTH, HEIGHT = 560, 300  # of the plot; with axes and legend a picture is some 700 px wide
 HALF = 265  # the width of each of two plots beside each other
 # What vl-convert brings along, and what looks much the same where it is not.
@@ -62,7 +62,7 @@ CONFIG: dict[str, Any] = {
         "subtitleFontSize": 12,
         "subtitlePadding": 5,
         "color": INK,
-        "subtitleColor": "#444444",
+        "subtitleColor": MUTED,
         "anchor": "start",
         "frame": "group",
         "offset": 12,

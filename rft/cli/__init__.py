@@ -31,6 +31,7 @@ COMMANDS = [
     schedule.schedule,
     compare.compare,
     runs.report,
+    runs.view,
     runs.status,
     runs.show,
     runs.trace,

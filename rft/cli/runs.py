@@ -1,5 +1,6 @@
 """What reads a run, and hands it on; and the recipes and benchmarks that there are."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,29 +14,68 @@ from rft.errors import RFTError, clipped, shown, suggestion
 BESIDE = ""
 
 
+megabytes_option = click.option(
+    "--max-mb",
+    type=click.FloatRange(2, 1_000),
+    default=20,
+    show_default=True,
+    help="MiB of a page, which holds as many rollouts as fit.",
+)
+
+
 @click.command()
-@click.argument("run_folder", metavar="RUN", type=HERE)
+@click.argument("targets", metavar="RUN [RUN...]", nargs=-1, required=True)
+@click.option("--html", type=HERE, metavar="FILE", help="Write one page to look at, instead.")
+@megabytes_option
 @click.option("--tokens", is_flag=True, help="Entropy by position, word and perplexity, instead.")
 @click.option("--figures", type=HERE, metavar="DIR", help="Write figures, as SVG and PNG, instead.")
 @click.option("--round", type=ROUND, help="The round of tokens; else the last that is graded.")
-def report(run_folder: Path, tokens: bool, figures: Path | None, round: int | None) -> None:
+def report(
+    targets: tuple[str, ...],
+    html: Path | None,
+    max_mb: float,
+    tokens: bool,
+    figures: Path | None,
+    round: int | None,
+) -> None:
     """Say what a run did to Pass@1 and Pass@k, and why.
 
-    With --tokens, say where in an answer, and in which words, the policy was unsure. With
-    --figures, draw that and Pass@k; each figure has its data beside it, as Vega-Lite JSON. Other
-    files in DIR stay.
+    With --html, write that as one page with figures and rollouts to read, their tokens tinted by
+    entropy: it loads nothing, and can be sent to anybody. Of several runs (RUN@2 is a run's model
+    2) the page sets their models side by side. With --tokens, say where in an answer, and in which
+    words, the policy was unsure. With --figures, draw all that; each figure has its data beside
+    it, as Vega-Lite JSON. Other files in DIR stay.
 
     \b
     Example:
       rft report runs/quickstart
+      rft report runs/quickstart --html quickstart.html
       rft report runs/quickstart --tokens --round 1
       rft report runs/quickstart --figures figures
+      rft report runs/one runs/two --html both.html
     """
     from rft.runs.folder import open_run
 
     if round is not None and not tokens and figures is None:
         raise click.UsageError("--round goes with --tokens or --figures")
-    run = open_run(run_folder)
+    if html is not None and (tokens or figures is not None):
+        raise click.UsageError("--html has the tokens and figures; leave --tokens and --figures")
+    if len(targets) > 1:
+        if html is None:
+            raise click.UsageError(
+                "several runs make a page: add --html FILE, or use `rft compare`"
+            )
+        from pipelines.readers.page.comparison import page_of_runs
+
+        give(page_of_runs(targets, html))
+        return
+    run = open_run(Path(targets[0]))
+    if html is not None:
+        from pipelines.readers.page.page import write_page
+
+        size = write_page(run, html, max_mb)
+        give(f"{html} ({size / (1 << 20):.1f} MiB)")
+        return
     if tokens:
         from pipelines.readers.report_tokens import text_tokens
 
@@ -48,6 +88,34 @@ def report(run_folder: Path, tokens: bool, figures: Path | None, round: int | No
         from pipelines.readers.report import text_report
 
         give(text_report(run))
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=HERE)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: a free one."
+)
+@megabytes_option
+def view(run_folder: Path, port: int, max_mb: float) -> None:
+    """Serve the page of `rft report --html` to a browser here, while the run goes on.
+
+    On this machine alone (127.0.0.1); Ctrl-C ends it. From elsewhere: `ssh -L 8765:localhost:8765
+    HOST`. The page says when the run has gone on.
+
+    \b
+    Example:
+      rft view runs/quickstart
+    """
+    from pipelines.readers.page.serving import Server
+    from rft.charts import refuse_missing_charts
+    from rft.runs.folder import open_run
+
+    run = open_run(run_folder)
+    refuse_missing_charts()
+    with Server(run, port, max_mb) as server:
+        give(f"{server.address} shows {run_folder}; Ctrl-C ends it")
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 @click.command()

@@ -32,10 +32,13 @@ class Texts:
         return [self.known[token] for token in token_ids]
 
     def _decoded(self, token: int) -> str:
-        both = self.decode([self.before, token])
-        return (
-            both.removeprefix(self.start) if both.startswith(self.start) else self.decode([token])
-        )
+        return self.together([token])
+
+    def together(self, token_ids: Sequence[int]) -> str:
+        """Give the text of several tokens, which may have a letter only in common."""
+        said = [token for token in token_ids if token not in self.silent]
+        both = self.decode([self.before, *said])
+        return both.removeprefix(self.start) if both.startswith(self.start) else self.decode(said)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,7 @@ from pipelines.readers.comparison.side_by_side import (
 from pipelines.readers.comparison.sources import COLUMNS
 from pipelines.readers.comparison.text import framed, notes, title
 from pipelines.readers.current import sound
-from rft.charts import Axis, Series, bars, curve, overlaps, points, refuse_missing_charts, write
-from rft.errors import RFTError
+from rft.charts import Axis, Series, bars, curve, overlaps, points
 from rft.measuring.pass_at_k import Numbers, passes, solved
 from rft.measuring.unsolved import unsolved
 from rft.recipe.compare import BASE
@@ -28,19 +26,6 @@ from rft.seeds import derive, digest
 
 # Arms whose bands can be told apart.
 FEW = 4
-
-
-def write_figures(comparison: SideBySide, folder: Path) -> list[str]:
-    """Write every figure that the runs have data for; say what was written, or why nothing was."""
-    try:
-        refuse_missing_charts()
-    except RFTError as error:
-        return [str(error)]
-    names = []
-    for name, chart in figures(comparison):
-        write(chart, folder, name)
-        names.append(name)
-    return [f"figures ({', '.join(names)}) are in {folder}"] if names else []
 
 
 def figures(comparison: SideBySide) -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ import polars as pl
 
 from pipelines.readers.comparison.side_by_side import OnBenchmark, Row, SideBySide
 from pipelines.readers.comparison.text import heading, markdown_of, notes
+from rft.errors import RFTError
 from rft.foreign_text import harmless
 from rft.measuring.pass_at_k import Interval
 from rft.runs.atomic import atomic_text
@@ -19,8 +20,6 @@ SORTS = ("mean", "change", "difference", "joint")
 
 def write_files(comparison: SideBySide, folder: Path) -> list[str]:
     """Write tables and figures, and say what was written."""
-    from pipelines.readers.comparison.figures import write_figures
-
     texts = {
         "md": markdown_of(comparison),
         "csv": csv_of(comparison),
@@ -31,7 +30,26 @@ def write_files(comparison: SideBySide, folder: Path) -> list[str]:
         remove_left_beside(path, idle=ABANDONED)
         atomic_text(path, text)
     written = [f"comparison.md, .csv and .json are in {folder}"]
-    return [*written, *write_figures(comparison, folder / "figures")]
+    return [*written, *write_pictures(comparison, folder)]
+
+
+def write_pictures(comparison: SideBySide, folder: Path) -> list[str]:
+    """Write the figures and the page; say what was written, or why nothing was."""
+    from pipelines.readers.comparison.figures import figures
+    from pipelines.readers.page.comparison import write_comparison_page
+    from rft.charts import refuse_missing_charts, write
+
+    try:
+        refuse_missing_charts()
+    except RFTError as error:
+        return [str(error)]
+    drawn = list(figures(comparison))
+    for name, chart in drawn:
+        write(chart, folder / "figures", name)
+    write_comparison_page(comparison, drawn, folder / "comparison.html")
+    names = ", ".join(name for name, _ in drawn)
+    told = [f"figures ({names}) are in {folder / 'figures'}"] if drawn else []
+    return [*told, f"the page is {folder / 'comparison.html'}"]
 
 
 def as_tree(comparison: SideBySide) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tests.token_run import make_run
 
 NAMES = ["pass-at-k-0-test", "pass-by-round-0-test", "entropy-by-round", "tokens-position"]
 NAMES += ["tokens-words", "tokens-classes", "tokens-strata", "samples-difficulty"]
-NAMES += ["samples-entropy"]
+NAMES += ["chosen-against-pool", "lengths"]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,213 @@
+"""The page of a run: did it work, why, show me one. One file, which asks nothing of any network."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from pipelines.readers import pictures, round_pictures
+from pipelines.readers.blocks import Block, lines_of
+from pipelines.readers.page.links import fates, flips
+from pipelines.readers.page.markup import figure_of, html_of
+from pipelines.readers.page.rollouts import Remembered, rollouts_of
+from pipelines.readers.report import head
+from pipelines.readers.report_cost import cost, foretold, sampling
+from pipelines.readers.report_online import online
+from pipelines.readers.report_rounds import (
+    blending,
+    exploration,
+    funnel,
+    provenance,
+    selection,
+    stopping,
+)
+from pipelines.readers.report_scores import answered, scores
+from rft.charts import refuse_missing_charts
+from rft.errors import RFTError
+from rft.foreign_text import visible
+from rft.glossary import TERMS
+from rft.runs.atomic import whole_file
+from rft.runs.folder import Run, now
+
+MIB = 1 << 20
+Pictures = Iterable[tuple[str, Any]]
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of the glossary."""
+
+    name: str
+    text: str
+
+    @property
+    def told(self) -> Markup:
+        """Write its text, with what is code as code."""
+        parts = re.split("`([^`]*)`", self.text)
+        marked = [
+            Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+            for place, part in enumerate(parts)
+        ]
+        return Markup("").join(marked)
+
+    @property
+    def id(self) -> str:
+        """Name it in the page."""
+        return "term-" + re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a page."""
+
+    name: str
+    title: str
+    content: Markup
+    terms: list[Term]
+
+
+@dataclass(frozen=True)
+class Browser:
+    """The rollouts that a page holds, and what it says of them."""
+
+    note: str
+    index: str
+    chunks: list[str]
+
+
+def write_page(run: Run, path: Path, megabytes: float) -> int:
+    """Write the page of a run; give its size in bytes."""
+    refuse_no_place(path)
+    text = page_of(run, megabytes).encode()
+    with whole_file(path) as file:
+        file.write(text)
+    return len(text)
+
+
+def refuse_no_place(path: Path) -> None:
+    """Say at once that a page cannot be made here, or not be written there."""
+    refuse_missing_charts()
+    if path.is_dir() or not path.parent.is_dir():
+        raise RFTError(f"--html {path}: no place for a file; name one in a folder that is there")
+
+
+def page_of(run: Run, megabytes: float, served: str = "") -> str:
+    """Make the page of a run, of at most so many megabytes; `served` stands for its state."""
+    run = Remembered(run.path, run.recipe, run.outdated)
+    sections = [each for each in sections_of(run) if each is not None]
+    title = visible(run.path.resolve().name)
+    parts = {
+        "title": title,
+        "answer": answered(run).replace(" -> ", " \N{RIGHTWARDS ARROW} "),
+        "head": html_of(head(run)),
+        "served": served,
+        "command": f"`rft report {title} --html FILE` writes it again.",
+    }
+    bare = filled(sections, None, **parts)
+    room = int(megabytes * MIB) - len(bare.encode())
+    return filled(sections, browser_of(run, room), **parts)
+
+
+def filled(sections: list[Section], rollouts: Browser | None, **parts: Any) -> str:
+    """Put sections and rollouts into the page."""
+    from jinja2 import Environment
+
+    folder = files(__package__)
+
+    def asset(name: str) -> Markup:
+        return Markup((folder / name).read_text(encoding="utf-8"))
+
+    template = Environment(autoescape=True).from_string(asset("page.html"))
+    used = {term.id: term for section in sections for term in section.terms}
+    return template.render(
+        parts,
+        sections=sections,
+        rollouts=rollouts,
+        used=list(used.values()),
+        glossary=[Term(name, text) for name, text in TERMS.items()],
+        version=version("rft-rounds"),
+        date=now(),
+        style=asset("page.css"),
+        script=asset("page.js"),
+    )
+
+
+def browser_of(run: Run, room: int) -> Browser | None:
+    """Draw the rollouts that fit, and say how many of how many these are."""
+    drawn = rollouts_of(run, max(0, room - MIB // 2))
+    if not drawn.all:
+        return None
+    note = f"All {drawn.all:,} rollouts and answers of the run."
+    if drawn.held < drawn.all:
+        note = (
+            f"This page holds {drawn.held:,} of {drawn.all:,} rollouts and answers: some of every "
+            "kind, then whole problems, drawn by the run's seed. Counts beside a choice say how "
+            "many the run has."
+        )
+    return Browser(note, drawn.index, drawn.chunks)
+
+
+# Sections -----------------------------------------------------------------------------------------
+
+
+def sections_of(run: Run) -> list[Section | None]:
+    """Make the sections that a run has anything for."""
+    return [
+        section("work", "Did it work?", scores(run), test_first(pictures.scores(run))),
+        section("problems", "Problems", [], round_pictures.problems(run), flips(run)),
+        section("online", "Online training", online(run)),
+        section("funnel", "Funnel", funnel(run), last(round_pictures.funnels(run)), fates(run)),
+        section("chosen", "What was chosen", selection(run), round_pictures.chosen(run)),
+        section("entropy", "Entropy and branching", exploration(run), pictures.entropy(run)),
+        section("tokens", "Where a model is unsure", [], tokens(run)),
+        section("stopping", "Length and stopping", stopping(run), round_pictures.lengths(run)),
+        section("blends", "Blended weights", blending(run)),
+        section("cost", "Cost", [*cost(run), "", *sampling(run), "", *foretold(run)]),
+        section("provenance", "Provenance", provenance(run)),
+    ]
+
+
+def tokens(run: Run) -> Pictures:
+    """Draw the tokens of the last round, where there is one."""
+    from pipelines.readers.token_pictures import token_pictures
+    from pipelines.readers.tokens import rounds_to_see, view
+
+    rounds = [] if run.recipe.grpo else list(rounds_to_see(run))
+    return token_pictures(view(run, rounds[-1])) if rounds else []
+
+
+def test_first(drawn: Pictures) -> Pictures:
+    """Put dev last: it decides, but what is reported is test."""
+    return sorted(drawn, key=lambda each: each[0].endswith("-dev"))
+
+
+def last(drawn: Pictures, most: int = 3) -> Pictures:
+    """Keep the last figures alone."""
+    return [*drawn][-most:]
+
+
+def section(
+    name: str, title: str, blocks: list[Block], drawn: Pictures = (), more: Markup | None = None
+) -> Section | None:
+    """Put a section together: figures, ways to the rollouts, numbers; None where it is empty."""
+    figures = [figure_of(each, chart) for each, chart in drawn]
+    if not blocks and not figures:
+        return None
+    content = Markup("\n").join([*figures, more or "", html_of(blocks)])
+    text = " ".join([title, *lines_of(blocks), *(str(figure) for figure in figures)])
+    return Section(name, title, content, terms_in(text))
+
+
+def terms_in(text: str) -> list[Term]:
+    """Find the terms of the glossary that a section uses."""
+    words = re.sub(r"<[^>]*>", " ", text).lower()
+
+    def there(name: str) -> bool:
+        return bool(re.search(rf"(?<![a-z]){re.escape(name.lower())}(?![a-z])", words))
+
+    return [Term(name, about) for name, about in TERMS.items() if there(name)]
