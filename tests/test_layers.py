@@ -23,7 +23,11 @@ HEAVY = {
     *("math_verify", "sympy"),
 }
 # The modules that need them all the time; they are imported where a model is loaded.
-LOADED_LATE = ("rft/engines/transformers.py", "rft/training/grpo_trainer.py")
+LOADED_LATE = (
+    "rft/engines/grouped_attention.py",
+    "rft/engines/transformers.py",
+    "rft/training/grpo_trainer.py",
+)
 # Too slow for `rft --help`, which answers in 0.3 seconds.
 SLOW = {*HEAVY, "polars", "pyarrow", "pydantic", "numpy", "pandas", "yaml", "rich", "altair"}
 

@@ -7,6 +7,7 @@ import torch
 from transformers import DynamicCache, GenerationConfig
 
 from rft.engines import Demand, Feed, Finished, Request, Sampling
+from rft.engines.grouped_attention import share_keys
 from rft.engines.gumbel import choose
 from rft.errors import RFTError
 from rft.model_folders.loading import load_config, load_weights, longest_text
@@ -51,6 +52,7 @@ class Transformers:
         self.prompter = prompter
         self.device = device()
         loaded = load_weights(model, dtype)
+        share_keys(loaded)
         self.model = loaded.to(self.device).eval()
         self.stops = torch.tensor(
             sorted(prompter.stop_ids(generation_eos(loaded.generation_config)))
