@@ -14,6 +14,7 @@ import torch
 
 from rft.bundled import bundled
 from rft.engines import Fixed, Request, Sampling
+from rft.engines.grouped_attention import share_keys
 from rft.engines.transformers import Transformers
 from rft.grading.verifier import Verifier
 from rft.prompt import load_tokenizer, prompter
@@ -75,6 +76,18 @@ def sampling() -> None:
         how = Sampling(1.0, 1.0, TOKENS, entropy, branching, 0.95)
         return lambda: list(engine.sample(Fixed([asked]), how, check=lambda: None))
 
+    def repeating(arm: Callable[[], object]) -> Callable[[], object]:
+        """Do it with transformers' own attention, which repeats keys for every head."""
+
+        def timed() -> object:
+            engine.model.set_attn_implementation("sdpa")
+            try:
+                return arm()
+            finally:
+                share_keys(engine.model)
+
+        return timed
+
     def generate() -> object:
         return engine.model.generate(
             padded,
@@ -91,7 +104,8 @@ def sampling() -> None:
             "plain": ours(False, False),
             "entropy and logprob": ours(True, False),
             "entropy, logprob and branching": ours(True, True),
-            "transformers generate, nothing captured": generate,
+            "plain, keys repeated for each head": repeating(ours(False, False)),
+            "transformers generate, nothing captured": repeating(generate),
         }
     )
     show(
