@@ -1,7 +1,7 @@
 """What sets share: a bar for each combination of sets, over dots that say which (UpSet)."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from rft.charts.files import altair
 from rft.charts.frames import name_of
@@ -42,7 +42,8 @@ def overlaps(
     across = alt.X("place:O", axis=None)
     width = min(beside_labels(list(labels.values()), WIDTH), 34 * max(4, len(counted)))
     tall = alt.Chart(alt.InlineData(values=bars)).encode(
-        x=across, y=alt.Y("count:Q", title=members, axis=alt.Axis(tickMinStep=1, format=",d"))
+        x=across,
+        y=alt.Y("count:Q", title=members, axis=alt.Axis(values=whole_ticks(counted), format=",d")),
     )
     upper = alt.layer(
         tall.mark_bar(color=COLOURS[0]),
@@ -60,3 +61,15 @@ def overlaps(
     ).properties(width=width, height=24 * max(1, len(sets)))
     whole = alt.vconcat(upper, lower, spacing=8).resolve_scale(x="shared")
     return titled(alt, whole, title, note)
+
+
+def whole_ticks(counted: Sequence[tuple[object, int]]) -> list[int]:
+    """Give whole numbers for an axis of counts, some six of them: Vega's own may lie between."""
+    most = max((count for _, count in counted), default=0)
+    step = next(
+        each
+        for power in range(20)
+        for each in (10**power, 2 * 10**power, 5 * 10**power)
+        if each * 6 >= most
+    )
+    return list(range(0, max(most, 1) + step, step))

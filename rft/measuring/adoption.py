@@ -19,6 +19,7 @@ import polars as pl
 
 from rft.errors import RFTError
 from rft.measuring.joint_intervals import joint_intervals
+from rft.measuring.mean_entropy import mean_entropy
 from rft.measuring.pass_at_k import Interval, Numbers, passes, solved
 from rft.recipe import Gate
 
@@ -91,16 +92,14 @@ def values_of(evaluations: pl.DataFrame, gate: Gate, whose: str) -> Values:
 
 def entropies(evaluations: pl.DataFrame, whose: str) -> Numbers:
     """Give each problem's mean entropy over its answers, in the order of `solved`."""
-    means = evaluations.group_by("benchmark", "problem_id").agg(pl.col("mean_entropy").mean())
-    unknown = means["mean_entropy"].null_count()
-    if unknown:
+    means = mean_entropy(evaluations)
+    if unknown := int(np.isnan(means).sum()):
         raise RFTError(
             f"gate.metric: entropy, but the answers of {whose} to {unknown} of {len(means)} dev "
             "problems have none recorded (engine.kind: server may give none); measure on an "
             "engine with statistics, or take entropy out of gate.metric"
         )
-    sorted_means = means.sort("benchmark", "problem_id")["mean_entropy"]
-    return sorted_means.cast(pl.Float64).to_numpy()
+    return means
 
 
 def refuse_other_problems(models: Mapping[int, pl.DataFrame]) -> None:

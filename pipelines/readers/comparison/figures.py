@@ -12,13 +12,13 @@ from pipelines.readers.comparison.side_by_side import (
     Measured,
     OnBenchmark,
     SideBySide,
-    mean_entropy,
     scaled_interval,
 )
 from pipelines.readers.comparison.sources import COLUMNS
 from pipelines.readers.comparison.text import framed, notes, title
 from pipelines.readers.current import sound
 from rft.charts import Axis, Series, bars, curve, overlaps, points
+from rft.measuring.mean_entropy import mean_entropy
 from rft.measuring.pass_at_k import Numbers, passes, solved
 from rft.measuring.unsolved import unsolved
 from rft.recipe.compare import BASE

@@ -20,6 +20,7 @@ from rft.measuring.crossover import Crossover, crossover
 from rft.measuring.diversity import answer_entropy, distinct_answers
 from rft.measuring.gain import boxed_share
 from rft.measuring.majority import majority
+from rft.measuring.mean_entropy import mean_entropy
 from rft.measuring.pass_at_k import Interval, Numbers, passes, solved
 from rft.measuring.two_level import crossed_interval, crossed_intervals, holm, p_values
 from rft.recipe import Claim
@@ -340,13 +341,6 @@ class OnBenchmark:
 def lenient(frame: pl.DataFrame) -> pl.DataFrame:
     """Read answers leniently."""
     return frame.with_columns(verdict="verdict_lenient")
-
-
-def mean_entropy(frame: pl.DataFrame) -> Numbers:
-    """Give each problem's mean entropy of a token, in nats, in the order of `solved`."""
-    means = frame.group_by("benchmark", "problem_id").agg(pl.col("mean_entropy").mean())
-    ordered = means.sort("benchmark", "problem_id")["mean_entropy"]
-    return np.asarray(ordered.to_numpy(), np.float64)
 
 
 def scaled(values: Numbers) -> tuple[Numbers, float]:

@@ -57,10 +57,8 @@ def sheets_of(comparison: SideBySide) -> list[Sheet]:
 def heading(comparison: SideBySide) -> str:
     """Say what is compared."""
     what = "arms" if comparison.wanted else "models"
-    return (
-        f"{comparison.name}: {len(comparison.arms)} {what}, each held against the control, "
-        f"{comparison.control}"
-    )
+    many = f"{len(comparison.arms)} " * bool(comparison.arms)
+    return f"{comparison.name}: {many}{what}, each held against the control, {comparison.control}"
 
 
 def notes(comparison: SideBySide) -> list[str]:

@@ -67,6 +67,7 @@ def comparison_page(comparison: SideBySide, figures: Sequence[tuple[str, Any]]) 
         head=about,
         served="",
         command="",
+        date="",
     )
 
 

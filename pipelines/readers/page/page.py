@@ -32,7 +32,7 @@ from rft.errors import RFTError
 from rft.foreign_text import visible
 from rft.glossary import TERMS
 from rft.runs.atomic import whole_file
-from rft.runs.folder import Run, now
+from rft.runs.folder import Run
 
 MIB = 1 << 20
 Pictures = Iterable[tuple[str, Any]]
@@ -107,6 +107,7 @@ def page_of(run: Run, megabytes: float, served: str = "") -> str:
         "head": html_of(head(run)),
         "served": served,
         "command": f"`rft report {title} --html FILE` writes it again.",
+        "date": next((event["time"] for event in reversed(run.events())), ""),
     }
     bare = filled(sections, None, **parts)
     room = int(megabytes * MIB) - len(bare.encode())
@@ -131,7 +132,6 @@ def filled(sections: list[Section], rollouts: Browser | None, **parts: Any) -> s
         used=list(used.values()),
         glossary=[Term(name, text) for name, text in TERMS.items()],
         version=version("rft-rounds"),
-        date=now(),
         style=asset("page.css"),
         script=asset("page.js"),
     )
