@@ -6,7 +6,8 @@ import time
 
 from rft.ending import Ending, budgets, out_of_budget
 from rft.errors import Interrupted
-from rft.processes.child import Child, fate
+from rft.processes.child import Child, fate, nothing
+from rft.processes.progress import LISTENED, is_live
 from rft.processes.stopping import Stop
 from rft.runs.folder import Run
 
@@ -58,11 +59,18 @@ def in_child(name: str, run: Run, round: int, stop: Stop) -> None:
     """Do a stage, or the preflight, by the command that a person would give."""
     words = [name, str(run.path)]
     words += [] if name == "preflight" else ["--round", str(round)]
+    from pipelines.live import LiveLine  # it walks the plan, whose stages are done through us
+
+    # Who draws a live line has the terminal alone: words of others would end up within it.
+    live = is_live(sys.stderr)
     child = Child(
-        [sys.executable, "-m", "rft", *words, "--grace", f"{stop.grace}s"], env=QUIET | os.environ
+        [sys.executable, "-m", "rft", *words, "--grace", f"{stop.grace}s"],
+        env=QUIET | os.environ | ({LISTENED: "1"} if live else {}),
+        overheard=live,
     )
     watch = Watch(run)
-    code = child.outlast(stop, watch.spent)
+    look = LiveLine(run, name, round, child, stop).look if live else nothing
+    code = child.outlast(stop, watch.spent, look)
     if stop.asked():
         stop.check()
     if watch.ending is not None and code:
