@@ -225,5 +225,5 @@ def _block(label: str, pieces: list[tuple[str, str]], margin: str) -> list[tuple
         *whole, rest = text.split("\n")
         for line in whole:
             written += [(f"{line}↵", style), (f"\n  {margin}", PLAIN)]
-        written.append((rest, style))
+        written += [(rest, style)] * bool(rest)
     return [*written, ("\n", PLAIN)]

@@ -40,7 +40,8 @@ def status(run_folder: Path, as_json: bool, watch: bool) -> None:
     while True:
         where = stand(open_run(run_folder))
         if anew:
-            lines = give_anew(f"{text_status(where)}\n  Ctrl-C ends this, not the run", lines)
+            below = "" if where["state"] == "done" else "\n  Ctrl-C ends this, not the run"
+            lines = give_anew(f"{text_status(where)}{below}", lines)
         elif (now := changing(where)) != told:
             told = now
             give_json(where) if as_json else give(text_status(where))

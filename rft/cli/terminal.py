@@ -41,12 +41,12 @@ STYLES = {
     "other": "yellow",
     "faint": "dim",
     "marked": "underline",
-    "heat-1": "black on #ffffb2",
-    "heat-2": "black on #fed976",
-    "heat-3": "black on #feb24c",
-    "heat-4": "black on #fd8d3c",
-    "heat-5": "black on #f03b20",
-    "heat-6": "white on #bd0026",
+    "heat-1": "#000000 on #ffffb2",
+    "heat-2": "#000000 on #fed976",
+    "heat-3": "#000000 on #feb24c",
+    "heat-4": "#000000 on #fd8d3c",
+    "heat-5": "#000000 on #f03b20",
+    "heat-6": "#ffffff on #bd0026",
 }
 
 
@@ -199,16 +199,18 @@ def redraws() -> bool:
 
 def give_anew(text: str, before: int) -> int:
     """Print a result over the one before, which took so many lines; give those of this one."""
-    from rich.cells import chop_cells
+    from rich.console import Console
+    from rich.text import Text
 
     from rft.processes.progress import columns
 
-    width, height = columns(sys.stdout), os.get_terminal_size(sys.stdout.fileno()).lines or 24
+    width, height = columns(sys.stdout), os.get_terminal_size(sys.stdout.fileno()).lines
+    console = Console(file=sys.stdout, width=width)
     lines = [
-        part
-        for line in visible(masked(text)).expandtabs().split("\n")
-        for part in chop_cells(line, width - 1) or [""]
-    ][: height - 1]
+        part.plain.rstrip()
+        for line in visible(masked(text)).split("\n")
+        for part in Text(line).wrap(console, width - 1)
+    ][: max(height, 2) - 1]
     click.echo((UP.format(before) if before else "") + "\n".join(lines))
     return len(lines)
 
