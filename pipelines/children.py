@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from functools import partial
 
 from rft.ending import Ending, budgets, out_of_budget
 from rft.errors import Interrupted
@@ -62,15 +63,14 @@ def in_child(name: str, run: Run, round: int, stop: Stop) -> None:
     from pipelines.live import LiveLine  # it walks the plan, whose stages are done through us
 
     # Who draws a live line has the terminal alone: words of others would end up within it.
-    live = is_live(sys.stderr)
+    live = LiveLine(run, name, round, stop) if is_live(sys.stderr) else None
     child = Child(
         [sys.executable, "-m", "rft", *words, "--grace", f"{stop.grace}s"],
         env=QUIET | os.environ | ({LISTENED: "1"} if live else {}),
-        overheard=live,
+        overheard=live is not None,
     )
     watch = Watch(run)
-    look = LiveLine(run, name, round, child, stop).look if live else nothing
-    code = child.outlast(stop, watch.spent, look)
+    code = child.outlast(stop, watch.spent, partial(live.look, child) if live else nothing)
     if stop.asked():
         stop.check()
     if watch.ending is not None and code:

@@ -145,10 +145,10 @@ def test_tokens_of_a_real_run_are_tinted(finished, rollout, monkeypatch):
     written = rft_on(monkeypatch, "show", finished, rollout, "--tokens", width=100)
     assert "48;5;" in written
     assert "entropy in nats, tinted from" in CODES.sub("", written)
-    rollouts = open_run(finished).read("rollouts", 1, ["rollout_id", "completion"])
-    (completion,) = rollouts.filter(rollout_id=rollout)["completion"]
+    graded = open_run(finished).read("graded", 1, ["rollout_id", "response"])
+    (response,) = graded.filter(rollout_id=rollout)["response"]
     text = CODES.sub("", written).replace("↵", "").replace("\n  | ", "\n")
-    assert completion.splitlines()[0] in text
+    assert response in text
 
 
 def test_where_there_are_no_colours_or_few_tokens_are_a_table(finished, rollout, monkeypatch):

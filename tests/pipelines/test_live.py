@@ -39,45 +39,52 @@ def run(tmp_path_factory):
     return run
 
 
-def live(run, child, *, stage="sample", round=2, stop=None) -> LiveLine:
-    return LiveLine(run, stage, round, child, stop or Stop())
+def live(run, *, stage="sample", round=2, stop=None) -> LiveLine:
+    return LiveLine(run, stage, round, stop or Stop())
 
 
 def test_what_a_stage_counts_is_told_and_else_what_the_last_one_took(run):
-    line = live(run, Saying(HALF))
+    line = live(run)
     assert line.line(60.4) == "  sample: 60 s, about 9 min left; round 2: about 16 min"
-    line.look()
+    line.look(Saying(HALF))
     assert line.line(60.4) == "  sample: 1/2, about 2 min left; round 2: about 9 min"
 
 
+def test_what_has_counted_all_may_go_on_uncounted(run):
+    line = live(run)
+    line.look(Saying(HALF.replace("0.5", "1.0").replace("1/2", "2/2").replace("120.0", "0.0")))
+    assert line.line(540) == "  sample: 2/2, about 60 s left; round 2: about 8 min"
+    assert line.line(601) == "  sample: 2/2"
+
+
 def test_where_nothing_is_known_nothing_is_said(run):
-    assert live(run, Saying()).line(601) == "  sample: 10 min"  # longer than the last one
-    assert live(run, Saying(), stage="prepare", round=0).line(3) == "  prepare: 3 s"
+    assert live(run).line(601) == "  sample: 10 min"  # longer than the last one
+    assert live(run, stage="prepare", round=0).line(3) == "  prepare: 3 s"
 
 
 def test_words_scroll_by_above_the_line_which_goes_when_the_work_ends(run, monkeypatch):
     child = Saying("first", HALF, "second")
-    line = live(run, child)
+    line = live(run)
     with terminal(monkeypatch) as screen, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", Harmless(sys.stderr))
         for _ in range(3):
-            line.look()
+            line.look(child)
         screen.wait_for("second")
         child.returncode = 0
-        line.look()
+        line.look(child)
     written = screen.close()
     assert seen(written) == ["first", "second", ""]
     assert "sample: 1/2, about 2 min left; round 2: about 9 min" in written
 
 
 def test_who_is_asked_to_stop_draws_no_more(run, monkeypatch):
-    stop = Stop()
-    line = live(run, Saying(), stop=stop)
+    stop, child = Stop(), Saying()
+    line = live(run, stop=stop)
     with terminal(monkeypatch) as screen:
-        line.look()
+        line.look(child)
         stop.since = 0.0
-        line.look()
-        line.look()
+        line.look(child)
+        line.look(child)
     written = screen.close()
     assert seen(written) == [""]
     assert written.count("\r\x1b[K") == 2
