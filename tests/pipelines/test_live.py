@@ -2,9 +2,11 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from pipelines import compare
 from pipelines.live import LiveLine
 from rft.cli.terminal import Harmless
 from rft.processes.progress import MARK
@@ -88,3 +90,27 @@ def test_who_is_asked_to_stop_draws_no_more(run, monkeypatch):
     written = screen.close()
     assert seen(written) == [""]
     assert written.count("\r\x1b[K") == 2
+
+
+def test_a_comparison_draws_how_many_runs_are_done_and_which_are_worked_on(monkeypatch):
+    now = iter([0.0, 600.0, 600.0, 630.0, 630.0, 630.0])
+    monkeypatch.setattr(compare, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    one, other = (SimpleNamespace(name=f"rules, seed {seed}") for seed in (0, 1))
+    with terminal(monkeypatch, width=120) as screen:
+        told = compare.Told(lambda _: None, 4, 3)
+        told.look([one])
+        told.ended(one, 0, "")
+        told.look([other])
+        told.look([])
+    written = screen.close()
+    assert seen(written) == [""]
+    first, second, last = written.split("\r\x1b[K")[1:]
+    assert first.endswith(" 1 of 4 runs done; at work: rules, seed 0")
+    assert second.endswith(" 2 of 4 runs done; at work: rules, seed 1, about 20 min left")
+    assert last == ""
+
+
+def test_where_there_is_no_terminal_a_comparison_draws_nothing(capsys):
+    told = compare.Told(lambda _: None, 1, 1)
+    told.look([SimpleNamespace(name="rules, seed 0")])
+    assert capsys.readouterr() == ("", "")
