@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from pipelines.readers.current import sound
 from pipelines.readers.layout import entry, number, percent, table
 from pipelines.readers.tokens import DESCRIBES, token_texts
@@ -85,6 +87,9 @@ def tokens_of(run: Run, row: dict[str, Any]) -> AnswerTokens:
     response = len(ids) if size is None else min(max(size, 0), len(ids))
     origin = row["stats_origin"]
     notes = {"statistics": DESCRIBES.get(origin or "", f"of the origin {origin}")}
+    beyond = len(row["completion"]) - len(row["response"] or "") if lists["alone"] else 0
+    if beyond:
+        notes["cut off"] = f"{beyond:,} characters after the box, of which nothing was computed"
     texts, box = _texts(run, ids, notes)
     if masked(row["completion"]) != row["completion"] or masked("".join(texts)) != "".join(texts):
         notes["hidden"] = "what looks like a key or a password stands in it, so no text is shown"
@@ -93,15 +98,15 @@ def tokens_of(run: Run, row: dict[str, Any]) -> AnswerTokens:
 
 
 def _lists(run: Run, row: dict[str, Any]) -> dict[str, Any]:
-    """Read what was recorded of each token, or computed afterwards where that counts."""
+    """Read what was recorded of each token, or computed afterwards of the response `alone`."""
     names = ["token_ids", *(measure.column for measure in MEASURES.values())]
     scored = row["stats_origin"] == "scored" and sound(run, "score", row["round"])
     for name in ["scored", "rollouts"] if scored else ["rollouts"]:
         for path in run.parts(name, row["round"]):
-            rows = tables.read_file(path, ["rollout_id", *names])
-            mine = rows.filter(rollout_id=row["rollout_id"])
-            if len(mine):
-                return mine.row(0, named=True)
+            mine = pl.col("rollout_id") == row["rollout_id"]
+            if len(tables.read_file(path, ["rollout_id"]).filter(mine)):
+                read = tables.read_file(path, ["rollout_id", *names]).filter(mine)
+                return read.row(0, named=True) | {"alone": name == "scored"}
     raise RFTError(f"{run.path}: rollout {row['rollout_id']} is gone from rollouts; run again")
 
 

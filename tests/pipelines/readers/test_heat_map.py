@@ -14,6 +14,7 @@ from rft.errors import RFTError
 from rft.foreign_text import MASK
 from rft.runs.folder import Run
 from rft.styled import HEAT
+from tests import scored_run
 from tests.small_run import RIGHT, do, grade, new_run, prepare, sample
 from tests.token_run import CHARACTERS, rewrite, without_model
 
@@ -143,6 +144,24 @@ def test_a_key_that_is_cut_into_tokens_hides_them_all(run, make):
     text = make(row, told, "entropy").text
     assert "looks like a key" in text
     assert "a1B2" not in text.replace("'", "").replace("\n", "")
+
+
+def test_what_was_computed_afterwards_is_told_of_the_response_alone(tmp_path, monkeypatch, prompts):
+    monkeypatch.undo()
+    run = scored_run.begin(tmp_path, "select.by=entropy")
+    scored_run.sample(run, prompts, scored_run.answers(3, 1))
+    scored_run.go_on(run, "grade", "filter", "score")
+    rows = listing(run).filter(stats_origin="scored")
+    row = whole(run, find(run, rows["rollout_id"][0]))
+    told = tokens_of(run, row)
+    kept = run.read("scored", 1).filter(rollout_id=row["rollout_id"]).row(0, named=True)
+    assert told.values["entropy"] == kept["entropies"]
+    assert told.response == len(kept["token_ids"])
+    assert "by a forward pass" in told.notes["statistics"]
+    assert told.notes["cut off"].startswith(f"{len('. And then some.') - 1} characters")
+    bare = whole(run, find(run, listing(run).filter(verdict="wrong")["rollout_id"][0]))
+    with pytest.raises(RFTError, match="no statistics of its tokens"):
+        tokens_of(run, bare)
 
 
 def test_without_a_tokenizer_tokens_are_numbers(run, monkeypatch):
