@@ -33,20 +33,21 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # Goes up so many lines, to what is to be written anew, and wipes all below.
 UP = "\r\x1b[{}A\x1b[J"
 
-# Names of styles as rich has them. Heat goes from light to dark in one hue, so that the order is
-# seen without seeing colours; the letters on it are black or white, whatever the terminal's are.
+# Names of styles as rich has them. Heat goes from light to dark, so that its order is seen without
+# seeing colours, under black and white letters; by numbers, since a terminal's owner may change the
+# first sixteen colours.
 STYLES = {
     "right": "green",
     "wrong": "red",
     "other": "yellow",
     "faint": "dim",
     "marked": "underline",
-    "heat-1": "#000000 on #ffffb2",
-    "heat-2": "#000000 on #fed976",
-    "heat-3": "#000000 on #feb24c",
-    "heat-4": "#000000 on #fd8d3c",
-    "heat-5": "#000000 on #f03b20",
-    "heat-6": "#ffffff on #bd0026",
+    "heat-1": "color(16) on color(229)",
+    "heat-2": "color(16) on color(222)",
+    "heat-3": "color(16) on color(215)",
+    "heat-4": "color(16) on color(208)",
+    "heat-5": "color(16) on color(202)",
+    "heat-6": "color(231) on color(124)",
 }
 
 
