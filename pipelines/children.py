@@ -3,10 +3,12 @@
 import os
 import sys
 import time
+from functools import partial
 
 from rft.ending import Ending, budgets, out_of_budget
 from rft.errors import Interrupted
-from rft.processes.child import Child, fate
+from rft.processes.child import Child, fate, nothing
+from rft.processes.progress import LISTENED, is_live
 from rft.processes.stopping import Stop
 from rft.runs.folder import Run
 
@@ -58,11 +60,17 @@ def in_child(name: str, run: Run, round: int, stop: Stop) -> None:
     """Do a stage, or the preflight, by the command that a person would give."""
     words = [name, str(run.path)]
     words += [] if name == "preflight" else ["--round", str(round)]
+    from pipelines.live import LiveLine  # it walks the plan, whose stages are done through us
+
+    # Who draws a live line has the terminal alone: words of others would end up within it.
+    live = LiveLine(run, name, round, stop) if is_live(sys.stderr) else None
     child = Child(
-        [sys.executable, "-m", "rft", *words, "--grace", f"{stop.grace}s"], env=QUIET | os.environ
+        [sys.executable, "-m", "rft", *words, "--grace", f"{stop.grace}s"],
+        env=QUIET | os.environ | ({LISTENED: "1"} if live else {}),
+        overheard=live is not None,
     )
     watch = Watch(run)
-    code = child.outlast(stop, watch.spent)
+    code = child.outlast(stop, watch.spent, partial(live.look, child) if live else nothing)
     if stop.asked():
         stop.check()
     if watch.ending is not None and code:

@@ -24,6 +24,7 @@ from pipelines.sharing import keep_to_commits, take_over
 from rft.errors import Interrupted, RFTError, in_one_line, listed
 from rft.foreign_text import short
 from rft.processes.child import GLANCE, Child, fate
+from rft.processes.progress import draw, is_live, live_line
 from rft.processes.stopping import Stop
 from rft.recipe import Recipe
 from rft.recipe.loading import dump, rooted
@@ -210,6 +211,7 @@ def run_arms(
                     continue
                 say(f"{each.name}: begins")
                 working[pool.submit(do_one, each, wanted, stop, update, turn, env)] = each
+            told.look([] if stop.asked() else [*working.values()])
             if not working and not may:
                 break
             for future in wait(working, timeout=GLANCE, return_when=FIRST_COMPLETED).done:
@@ -243,6 +245,7 @@ class Told:
     def __init__(self, say: Callable[[str], None], total: int, wanted: int):
         self.say, self.total, self.wanted = say, total, wanted
         self.began, self.done = time.monotonic(), 0
+        self.until, self.drawn = 0.0, ""
         self.failures: list[str] = []
         self.stopped: list[str] = []
 
@@ -252,6 +255,7 @@ class Told:
             self.done += 1
             left = self.wanted - self.done - len(self.failures) - len(self.stopped)
             pace = (time.monotonic() - self.began) / self.done
+            self.until = time.monotonic() + pace * left
             ahead = f", about {in_words(pace * left)} left" if left else ""
             number = self.total - self.wanted + self.done
             self.say(f"{each.name}: done ({number} of {self.total}{ahead})")
@@ -259,6 +263,18 @@ class Told:
         # Why is told in the end, once.
         (self.failures if code in (1, 2) else self.stopped).append(f"{each.name}: {reason}")
         self.say(f"{each.name}: {'failed' if code in (1, 2) else 'stopped'} ({log_of(each)})")
+
+    def look(self, working: Sequence[ArmRun]) -> None:
+        """Draw on a terminal how many runs are done, and which are worked on."""
+        if not is_live(sys.stderr):
+            return
+        number, left = self.total - self.wanted + self.done, self.until - time.monotonic()
+        names = ", ".join(each.name for each in working)
+        what = f"{number} of {self.total} runs done; at work: {names}"
+        line = live_line(what, number / self.total, left if left > 0 else None) if names else ""
+        if line != self.drawn:
+            self.drawn = line
+            draw(line)
 
 
 def ready(waiting: list[ArmRun], working: list[ArmRun], control: str) -> list[ArmRun]:

@@ -11,7 +11,16 @@ from typing import Any
 import polars as pl
 
 from pipelines.readers.current import sound
-from pipelines.readers.layout import NOTHING, block, entry, labelled, number, short_digest, table
+from pipelines.readers.layout import (
+    NOTHING,
+    block,
+    entry,
+    labelled,
+    number,
+    short_digest,
+    table,
+    width_of,
+)
 from pipelines.readers.sources import find_problem
 from pipelines.readers.trail import of_rollout
 from pipelines.readers.trail_words import sources_words, taught_words
@@ -24,6 +33,7 @@ from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.where import rows_where
 from rft.selection.condition import names as names_of_statistics
+from rft.styled import PLAIN, Styled, with_verdict
 
 # How rows can be sorted, highest first.
 SORTS = {name: order.column for name, order in ORDERS.items() if order.column is not None}
@@ -199,7 +209,7 @@ def _how_many(names: list[str], what: str) -> str:
 # A line each --------------------------------------------------------------------------------------
 
 
-def text_list(run: Run, rows: pl.DataFrame, limit: int, sort: str | None = None) -> str:
+def text_list(run: Run, rows: pl.DataFrame, limit: int, sort: str | None = None) -> Styled:
     """Write rollouts in a line each, and first the question where all have the same."""
     shown = rows.head(limit)
     statistics = {"H": "mean_entropy", "B": "mean_branching", "red.": "redundancy"}
@@ -221,8 +231,17 @@ def text_list(run: Run, rows: pl.DataFrame, limit: int, sort: str | None = None)
     same = rows["problem_id"].n_unique() == 1
     first = rows.row(0, named=True)
     top = labelled("question", first["question"]) + labelled("gold", golds(first))
-    head = [*top, ""] if same else []
-    return "\n".join([*head, *table(align, lines, 0), "", note, legend, *silent_rounds(run, shown)])
+    pieces = [(f"{line}\n", PLAIN) for line in ([*top, ""] if same else [])]
+    place = head.index("verdict")
+    widths = [width_of([cells[column] for cells in lines]) for column in range(place)]
+    for cells, line in zip(lines, table(align, lines, 0), strict=True):
+        # Where the verdict begins, in letters: of wide ones a column of the screen has fewer.
+        before = zip(widths, cells, strict=False)
+        start = sum(width - width_of([cell]) + len(cell) + 2 for width, cell in before)
+        verdict = PLAIN if cells is lines[0] else cells[place]
+        pieces += with_verdict(f"{line}\n", verdict if verdict != NOTHING else PLAIN, start)
+    below = ["", note, legend, *silent_rounds(run, shown)]
+    return Styled((*pieces, ("\n".join(below), PLAIN)))
 
 
 def silent_rounds(run: Run, shown: pl.DataFrame) -> list[str]:
@@ -290,7 +309,7 @@ def read_row(
     raise RFTError(f"{run.path}: rollout {row['rollout_id']} is gone from {table}; run again")
 
 
-def text_whole(run: Run, row: dict[str, Any]) -> str:
+def text_whole(run: Run, row: dict[str, Any]) -> Styled:
     """Write a rollout in full: nothing is shortened, the part that was cut off is marked."""
     seed = NOTHING if row["seed"] is None else row["seed"]
     place = f"round {row['round']}, sample {row['sample_index']} of problem {row['problem_id']}"
@@ -307,20 +326,28 @@ def text_whole(run: Run, row: dict[str, Any]) -> str:
         about["learnt by"] = taught_words(trail["models"])
     lines = entry("rollout", f"{row['rollout_id']} ({place})", 0, 12)
     lines += labelled("answer", row["answer"]) + labelled("gold", golds(row))
-    for label, text in ({"verdict": verdict} | about).items():
+    first, *others = entry("verdict", visible(verdict), 0, 12)
+    pieces = [("\n".join([*lines, ""]), PLAIN), *with_verdict(first, row["verdict"] or PLAIN, 12)]
+    lines = others
+    for label, text in about.items():
         lines += entry(label, visible(text), 0, 12)
     lines += ["", "question", *block(row["question"]), "", "prompt", *block(row["prompt"])]
+    return Styled((*pieces, ("\n".join(["", *lines, *_texts(row)]), PLAIN)))
+
+
+def _texts(row: dict[str, Any]) -> list[str]:
+    """Write what was sampled, the part that was cut off apart."""
     response, completion = row["response"], row["completion"]
     if response is None or response == completion:
         ends = f"finish: {row['finish_reason']}, {number(row['num_tokens'], 'd')} tokens"
-        return "\n".join([*lines, "", f"completion ({ends})", *block(completion)])
+        return ["", f"completion ({ends})", *block(completion)]
     kept = f"response ({number(row['num_response_tokens'], 'd')} tokens, up to the answer's box)"
-    lines += ["", kept, *block(response)]
+    lines = ["", kept, *block(response)]
     if completion.startswith(response):
         ends = f"finish: {row['finish_reason']}, {number(row['num_tokens'], 'd')} tokens in all"
         lines += ["", f"cut off after the box, neither graded nor trained on ({ends})"]
-        return "\n".join([*lines, *block(completion[len(response) :], "x ")])
-    return "\n".join([*lines, "", "completion, as sampled", *block(completion)])
+        return [*lines, *block(completion[len(response) :], "x ")]
+    return [*lines, "", "completion, as sampled", *block(completion)]
 
 
 def _siblings(row: dict[str, Any]) -> str:

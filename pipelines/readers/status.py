@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import evaluate
 from pipelines.grpo import JOURNAL
 from pipelines.perform import STAGES
+from pipelines.readers.ahead import answers_wanted, expected, left_of_round
 from pipelines.readers.current import all_steps, standing
 from pipelines.readers.layout import percent, span
 from rft.ending import amounts, budgets, in_words, spent_by
@@ -30,6 +29,9 @@ VERSION = 1
 
 # Events that mend nothing and end nothing: what `rft clean` notes, and what tells of others.
 ASIDE = ("cleaned", "removed", "stale", "round", "refused", "notify_failed", "track_failed")
+
+# What of a status goes on by itself while a run is at work.
+BY_TIME = ("heartbeat", "stage_eta_s", "round_eta_s", "spent", "workers")
 
 # Stages whose tokens the run drew itself.
 SAMPLING = ("sample", "blend", "evaluate", "grpo")
@@ -51,6 +53,8 @@ def status(run: Run) -> dict[str, Any]:
         round, stage, since = begun
     state = "running" if owner else "stopped" if following else "done"
     done, total, left = progress(run, stage, round, since)
+    if left is None and since is not None and stage is not None and round is not None:
+        left = still_expected(run, round, stage, since)
     manifests = [
         manifest
         for number, each in all_steps(run)
@@ -68,6 +72,7 @@ def status(run: Run) -> dict[str, Any]:
         "stage_done": done,
         "stage_total": total,
         "stage_eta_s": left,
+        "round_eta_s": round_left(run, round, stage, left),
         "workers": speeds(run, stage, round) if owner else {},
         "shares": shares(run),
         "sampling": last_sampling(run),
@@ -83,6 +88,11 @@ def status(run: Run) -> dict[str, Any]:
         "exit_hint": 0 if state == "done" else exit_hint(events),
         "next_command": command_on(run, following) if state == "stopped" else None,
     }
+
+
+def changing(where: dict[str, Any]) -> dict[str, Any]:
+    """Give what of a status changes when something happens, and not by time alone."""
+    return {name: value for name, value in where.items() if name not in BY_TIME}
 
 
 def command_on(run: Run, following: tuple[int, str] | None) -> str:
@@ -146,6 +156,21 @@ def progress(
     return done, total, round_seconds([max(total - done, 0) * elapsed / fresh])
 
 
+def still_expected(run: Run, round: int, stage: str, since: datetime) -> float | None:
+    """Estimate the seconds left of a stage that counts nothing; None once it takes longer."""
+    whole = expected(run, round, stage)
+    left = None if whole is None else whole - (datetime.now(UTC) - since).total_seconds()
+    return None if left is None or left < 0 else round_seconds([left])
+
+
+def round_left(run: Run, round: int | None, stage: str | None, left: float | None) -> float | None:
+    """Estimate the seconds left of the round that is under way."""
+    if round is None or stage is None:
+        return None
+    whole = left_of_round(run, round, stage, left)
+    return None if whole is None else round_seconds([whole])
+
+
 def steps_done(run: Run, since: datetime | None) -> tuple[int, int, float | None]:
     """Count the steps of online training, and estimate the seconds left."""
     assert run.recipe.grpo is not None
@@ -206,22 +231,6 @@ def last_sampling(run: Run) -> dict[str, Any] | None:
     return None
 
 
-def answers_wanted(run: Run, stage: str, round: int) -> int | None:
-    """Count the answers that a sampling stage asks for; None where that depends on them."""
-    problems = run.problems(["split", "benchmark"], upto=round)
-    recipe = run.recipe
-    if stage == "sample" and recipe.sample.until:
-        return None
-    if stage == "sample":
-        train = len(problems.filter(pl.col("split") == "train"))
-        return min(train, recipe.sample.problems) * recipe.sample.n
-    measured = problems.filter(pl.col("split").is_in(evaluate.splits(run, round)))
-    return sum(
-        recipe.evaluate.dev_n if split == "dev" else recipe.evaluate.samples(benchmark)
-        for split, benchmark in measured.iter_rows()
-    )
-
-
 def heartbeat(run: Run) -> str | None:
     """Give the time of the last sign of life: an event, or a file of unfinished work."""
     last = [event["time"] for event in run.events()[-1:]]
@@ -243,6 +252,8 @@ def at_work(where: dict[str, Any]) -> str:
         parts.append(f"{where['stage_done']:,}{of} {'steps' if online else 'answers'}")
     if where["stage_eta_s"] is not None:
         parts.append(f"about {span(where['stage_eta_s'])} left in this stage")
+    if where["round_eta_s"] is not None:
+        parts.append(f"about {span(where['round_eta_s'])} in this round")
     return ", ".join(parts)
 
 

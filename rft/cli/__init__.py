@@ -1,14 +1,14 @@
 """The command line: thin commands over the stages; the only part of rft that looks into them.
 
 loop.py has the whole loop, stages.py each stage of a run, rows.py the stages that take anyone's
-rows as well, compare.py runs arms against each other, runs.py reads a run, schedule.py calls the
-loop again and again, upkeep.py looks after a run. They know nothing of each other: below them
-one_stage.py does one stage, and opening.py finds the run and settles its recipe.
+rows as well, compare.py runs arms against each other, looking.py and runs.py read a run,
+schedule.py calls the loop again and again, upkeep.py looks after a run. They know nothing of each
+other: below them one_stage.py does one stage, and opening.py finds the run and settles its recipe.
 """
 
 import click
 
-from rft.cli import compare, loop, rows, runs, schedule, stages, upkeep
+from rft.cli import compare, looking, loop, rows, runs, schedule, stages, upkeep
 from rft.cli.terminal import Commands
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -31,9 +31,9 @@ COMMANDS = [
     schedule.schedule,
     compare.compare,
     runs.report,
-    runs.view,
-    runs.status,
-    runs.show,
+    looking.status,
+    looking.show,
+    looking.view,
     runs.trace,
     runs.export,
     runs.recipes,

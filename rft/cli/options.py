@@ -69,3 +69,12 @@ def round_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--round", type=ROUND, help="The round; by default the next one not done.")(
         command
     )
+
+
+megabytes_option = click.option(
+    "--max-mb",
+    type=click.FloatRange(2, 1_000),
+    default=20,
+    show_default=True,
+    help="MiB of a page, which holds as many rollouts as fit.",
+)

@@ -1,26 +1,16 @@
-"""What reads a run, and hands it on; and the recipes and benchmarks that there are."""
+"""What reads a whole run, and hands it on; and the recipes and benchmarks that there are."""
 
-import contextlib
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from rft.cli.options import HERE, ROUND
+from rft.cli.options import HERE, ROUND, megabytes_option
 from rft.cli.terminal import give, give_file, give_json, say
 from rft.errors import RFTError, clipped, shown, suggestion
 
 # What `--model` without a name stands for: beside the data set. No repository is called so.
 BESIDE = ""
-
-
-megabytes_option = click.option(
-    "--max-mb",
-    type=click.FloatRange(2, 1_000),
-    default=20,
-    show_default=True,
-    help="MiB of a page, which holds as many rollouts as fit.",
-)
 
 
 @click.command()
@@ -88,137 +78,6 @@ def report(
         from pipelines.readers.report import text_report
 
         give(text_report(run))
-
-
-@click.command()
-@click.argument("run_folder", metavar="RUN", type=HERE)
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: a free one."
-)
-@megabytes_option
-def view(run_folder: Path, port: int, max_mb: float) -> None:
-    """Serve the page of `rft report --html` to a browser here, while the run goes on.
-
-    On this machine alone (127.0.0.1); Ctrl-C ends it. From elsewhere: `ssh -L 8765:localhost:8765
-    HOST`. The page says when the run has gone on.
-
-    \b
-    Example:
-      rft view runs/quickstart
-    """
-    from pipelines.readers.page.serving import Server
-    from rft.charts import refuse_missing_charts
-    from rft.runs.folder import open_run
-
-    run = open_run(run_folder)
-    refuse_missing_charts()
-    with Server(run, port, max_mb) as server:
-        give(f"{server.address} shows {run_folder}; Ctrl-C ends it")
-        with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever()
-
-
-@click.command()
-@click.argument("run_folder", metavar="RUN", type=HERE)
-@click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
-def status(run_folder: Path, as_json: bool) -> None:
-    """Say where a run stands.
-
-    Works while another process is at it.
-
-    \b
-    Example:
-      rft status runs/quickstart
-      rft status runs/quickstart --json
-    """
-
-    from pipelines.readers.status import status as stand
-    from pipelines.readers.status import text_status
-    from rft.runs.folder import open_run
-
-    where = stand(open_run(run_folder))
-    if as_json:
-        give_json(where)
-    else:
-        give(text_status(where))
-
-
-@click.command()
-@click.argument("run_folder", metavar="RUN", type=HERE)
-@click.argument("rollout", metavar="[ID]", required=False)
-@click.option("--problem", metavar="P", help="The samples of one problem; a start of its id does.")
-@click.option("--verdict", help="Only this verdict: correct, wrong, no_answer, ...")
-@click.option("--round", type=ROUND, help="Only this round.")
-@click.option("--role", type=click.Choice(["positive", "noise"]), help="Only selected ones.")
-@click.option("--rule", help="Only those that this rule rejected, e.g. redundant.")
-@click.option("--where", metavar="C", help="Only these, e.g. '0.1 < pass_rate < 0.9'; see above.")
-@click.option(
-    "--sort",
-    type=click.Choice(["entropy", "branching", "tokens", "perplexity"]),
-    help="Highest first; by default selected ones come first.",
-)
-@click.option(
-    "-n", "limit", type=click.IntRange(1, 10**9), default=20, show_default=True, help="Lines."
-)
-@click.option("--json", "as_json", is_flag=True, help="JSON, a line for each rollout.")
-def show(
-    run_folder: Path,
-    rollout: str | None,
-    problem: str | None,
-    verdict: str | None,
-    round: int | None,
-    role: str | None,
-    rule: str | None,
-    where: str | None,
-    sort: str | None,
-    limit: int,
-    as_json: bool,
-) -> None:
-    """Read rollouts, and why each was kept or dropped.
-
-    A line each, or the one of ID in full; with --json, that is its whole audit trail.
-
-    --where takes and, or, not, brackets, == != < <= > >= (chained too), in ('a', 'b') and
-    is [not] null, over the columns that --json shows, and pass_rate, tokens, entropy, branching
-    and perplexity. What is null matches nothing.
-
-    ID may be the start of a rollout's id. What was cut off after the first box is marked with x.
-
-    \b
-    Example:
-      rft show runs/quickstart --verdict wrong --round 1 --sort entropy -n 5
-      rft show runs/quickstart --where "0.1 < pass_rate < 0.9 and tokens > 60"
-      rft show runs/quickstart 137df422
-    """
-
-    from pipelines.readers import show as reader
-    from rft.runs.folder import open_run
-
-    run = open_run(run_folder)
-    if rollout is not None:
-        if any(given is not None for given in (problem, verdict, round, role, rule, where, sort)):
-            raise click.UsageError("give an ID, or options that choose rollouts, not both")
-        row = reader.whole(run, reader.find(run, rollout))
-        if as_json:
-            give_json(reader.trail_of(run, row))
-        else:
-            give(reader.text_whole(run, row))
-        return
-    rows = reader.choose(
-        run,
-        problem=problem,
-        verdict=verdict,
-        round=round,
-        role=role,
-        rule=rule,
-        where=where,
-        sort=sort,
-    )
-    if as_json:
-        for row in rows.head(limit).iter_rows(named=True):
-            give_json(row)
-    else:
-        give(reader.text_list(run, rows, limit, sort))
 
 
 @click.command()

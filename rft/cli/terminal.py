@@ -3,7 +3,11 @@
 All that is printed passes through here, and is made harmless here, whoever wrote it: what acts on a
 terminal is escaped, keys and passwords are hidden, and a line of ours is one line. No message has
 to think of it. Standard error is held to that whoever writes to it in this process, warnings, logs
-and progress bars of libraries included; what they write to the file descriptor itself is not.
+and progress bars of libraries included; what they write to the file descriptor itself is not, but
+on a terminal that of a run's stages is, whose words the driver passes on.
+
+Colours come as data, `rft.styled`: pieces of text with names of styles. The codes of the terminal
+are written here alone, around text that is escaped already, and only where it has colours.
 """
 
 import contextlib
@@ -11,18 +15,40 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rft.errors import Interrupted, RFTError, explained
-from rft.foreign_text import json_line, masked, unbroken, visible
+from rft.foreign_text import json_line, masked, one_line, unbroken, visible
+
+if TYPE_CHECKING:
+    from rft.styled import Styled
 
 # A line that is longer is not read; its end says what to do.
 LONGEST, LONGEST_END = 1_800, 600
 # A progress bar may go back to the beginning of its line, and wipe it.
 REWIND = re.compile(r"\r(\x1b\[K)?")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+# Goes up so many lines, to what is to be written anew, and wipes all below.
+UP = "\r\x1b[{}A\x1b[J"
+
+# Names of styles as rich has them. Heat goes from light to dark, so that its order is seen without
+# seeing colours, under black and white letters; by numbers, since a terminal's owner may change the
+# first sixteen colours.
+STYLES = {
+    "right": "green",
+    "wrong": "red",
+    "other": "yellow",
+    "faint": "dim",
+    "marked": "underline",
+    "heat-1": "color(16) on color(229)",
+    "heat-2": "color(16) on color(222)",
+    "heat-3": "color(16) on color(215)",
+    "heat-4": "color(16) on color(208)",
+    "heat-5": "color(16) on color(202)",
+    "heat-6": "color(231) on color(124)",
+}
 
 
 class Commands(click.Group):
@@ -71,20 +97,37 @@ class Commands(click.Group):
 
 
 class Harmless:
-    """Standard error, on which nobody's text can act."""
+    """Standard error, on which nobody's text can act; a live line of ours stays below all else."""
 
     def __init__(self, stream: Any):
         self.stream = stream
+        self.live = ""
+        self.within = False
+        """Whether a line has begun and not ended, so that the live one has no place."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
         """Write a text; where the cursor can move, its beginning may send it back."""
-        rewind = REWIND.match(text) if self.stream.isatty() else None
+        from rft.processes.progress import columns, is_live
+
+        moves = is_live(self.stream)
+        rewind = REWIND.match(text) if moves else None
         rest = COLOURS.sub("", text[rewind.end() :] if rewind else text)
         calm = visible(masked(rest.replace("\r\n", "\n").replace("\r", "\n")))
-        self.stream.write((rewind[0] if rewind else "") + calm)
+        if rewind and rewind[1] and not calm.endswith("\n"):
+            drawn, self.live = self.live, one_line(calm, columns(self.stream) - 1) if calm else ""
+            if not self.within and (drawn or self.live):
+                self.stream.write(f"{rewind[0]}{self.live}")
+            return len(text)
+        wiped = "\r\x1b[K" if self.live and not self.within else ""
+        if rewind:
+            self.live = ""  # it is written over, by its last words or by somebody's bar
+        self.stream.write(f"{wiped or (rewind[0] if rewind else '')}{calm}")
+        self.within = not calm.endswith("\n") if calm else self.within
+        if self.live and not self.within:
+            self.stream.write(self.live)
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -120,6 +163,57 @@ def say(text: str) -> None:
 def give(text: str) -> None:
     """Print a result for people: one line or many."""
     click.echo(visible(masked(text)))
+
+
+def colours() -> int:
+    """Count the colours of the terminal that results go to; 0 where it has none, or is none."""
+    if not sys.stdout.isatty():
+        return 0
+    from rich.console import Console
+
+    console = Console(file=sys.stdout)
+    counts = {"standard": 16, "256": 256, "truecolor": 1 << 24}
+    return 0 if console.no_color else counts.get(console.color_system or "", 0)
+
+
+def give_styled(styled: "Styled") -> None:
+    """Print a result for people, in colours where the terminal has any."""
+    # Hiding a key shifts what comes after it, so that nobody knows any more which piece is where.
+    if not colours() or masked(styled.text) != styled.text:
+        give(styled.text)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text()
+    for piece, style in styled.pieces:
+        text.append(visible(piece), " ".join(STYLES[name] for name in style.split()))
+    Console(file=sys.stdout, highlight=False).print(text, soft_wrap=True)
+
+
+def redraws() -> bool:
+    """Say whether results go to a terminal where they can be written over."""
+    from rft.processes.progress import is_live
+
+    return is_live(sys.stdout)
+
+
+def give_anew(text: str, before: int) -> int:
+    """Print a result over the one before, which took so many lines; give those of this one."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from rft.processes.progress import columns
+
+    width, height = columns(sys.stdout), os.get_terminal_size(sys.stdout.fileno()).lines
+    console = Console(file=sys.stdout, width=width)
+    lines = [
+        part.plain.rstrip()
+        for line in visible(masked(text)).split("\n")
+        for part in Text(line).wrap(console, width - 1)
+    ][: max(height, 2) - 1]
+    click.echo((UP.format(before) if before else "") + "\n".join(lines))
+    return len(lines)
 
 
 def give_json(value: Any) -> None:

@@ -1,5 +1,6 @@
 """How a command ends is told once and has its exit code: the error model of rft/errors.py."""
 
+import contextlib
 import io
 import json
 import logging
@@ -9,10 +10,25 @@ import sys
 import click
 import pytest
 from click.testing import CliRunner, Result
+from rich.cells import cell_len
 
-from rft.cli.terminal import Commands, Harmless, give, give_json, say
+from rft.cli.terminal import (
+    STYLES,
+    Commands,
+    Harmless,
+    colours,
+    give,
+    give_anew,
+    give_json,
+    give_styled,
+    redraws,
+    say,
+)
 from rft.errors import Interrupted, RFTError
+from rft.processes.progress import draw
+from rft.styled import HEAT, OTHER, VERDICT_STYLES, Styled, with_verdict
 from tests.command import ROOT
+from tests.screens import seen, terminal
 
 
 @pytest.mark.parametrize(
@@ -113,6 +129,135 @@ def test_a_progress_bar_of_a_terminal_may_go_back_and_nothing_else_may():
     screen = Terminal()
     Harmless(screen).write("\r\x1b[K 50%\x1b[2J\r")
     assert screen.getvalue() == "\r\x1b[K 50%\\x1b[2J\n"
+
+
+# A live line ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def harmless(monkeypatch, width=80):
+    with terminal(monkeypatch, width) as screen, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", Harmless(sys.stderr))
+        yield screen
+
+
+def test_a_live_line_stays_below_what_is_said_and_leaves_nothing_behind(monkeypatch):
+    with harmless(monkeypatch) as screen:
+        draw("one")
+        say("first")
+        draw("two")
+        sys.stderr.write("sec")
+        draw("three")  # not now: a line has begun
+        sys.stderr.write("ond\n")
+        sys.stderr.writelines(["third", "\n"])
+        draw("")
+        say("fourth")
+    written = screen.close()
+    assert seen(written) == ["first", "second", "third", "fourth", ""]
+    assert seen(written.partition("fourth")[0].removesuffix("\r\x1b[K"))[-1] == "three"
+    assert "?25" not in written  # a cursor that is never hidden is always there
+
+
+def test_the_last_words_of_a_live_line_stay(monkeypatch):
+    with harmless(monkeypatch) as screen:
+        draw("1 of 2")
+        sys.stderr.write("\r\x1b[K2 of 2\n")
+        draw("")
+        say("done")
+    assert seen(screen.close()) == ["2 of 2", "done", ""]
+
+
+def test_a_bar_of_a_library_takes_the_place_of_a_live_line_and_ends_itself(monkeypatch):
+    with harmless(monkeypatch) as screen:
+        draw("ours")
+        sys.stderr.write("\r 50%")
+        sys.stderr.write("\r100%")
+        sys.stderr.write("\n")
+        say("done")
+    assert seen(screen.close()) == ["100%", "done", ""]
+
+
+@pytest.mark.parametrize("width", [20, 80, 200])
+def test_a_live_line_is_one_row_and_acts_on_nothing(monkeypatch, width):
+    with harmless(monkeypatch, width) as screen:
+        draw(f"{HOSTILE}{'漢' * 300}")
+    written = screen.close()
+    assert written.startswith("\r\x1b[K")
+    line = written.removeprefix("\r\x1b[K")
+    assert line.isprintable()
+    assert cell_len(line) < width
+    assert "hunter2" not in line
+
+
+ACTING = HOSTILE.partition("http")[0]
+
+# Styles -----------------------------------------------------------------------------------------
+
+
+def test_every_style_has_its_look():
+    assert {*VERDICT_STYLES.values(), OTHER, *HEAT, "faint", "marked"} == STYLES.keys()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "style"), [("correct", "right"), ("wrong", "wrong"), ("timeout", "other")]
+)
+def test_a_verdict_stands_in_a_line_with_its_style(verdict, style):
+    pieces = with_verdict(f"ab {verdict} c", verdict, 3)
+    assert pieces == [("ab ", ""), (verdict, style), (" c", "")]
+    assert with_verdict("ab right", verdict, 3) == [("ab right", "")]
+
+
+def test_codes_are_ours_alone_and_what_they_are_around_is_escaped(monkeypatch):
+    with terminal(monkeypatch) as screen:
+        give_styled(
+            Styled((("plain[bold] ", ""), (ACTING, "wrong marked"), ("tab\there", "heat-1")))
+        )
+    written = screen.close()
+    codes = re.findall(r"\x1b\[[0-9;]*m", written)
+    assert set(codes) == {"\x1b[4;31m", "\x1b[0m", "\x1b[38;5;16;48;5;229m"}
+    bare = re.sub(r"\x1b\[[0-9;]*m", "", written)
+    assert bare.startswith("plain[bold] a\\x1b[2J\\x9b\\u202e\\x00\\x0d\nError: fine")
+    assert bare.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_without_colours_it_is_the_text_alone(monkeypatch, env):
+    styled = Styled((("a ", ""), ("b", "right")))
+    with terminal(monkeypatch, **env) as screen:
+        assert colours() == 0
+        give_styled(styled)
+    assert screen.close() == "a b\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert colours() == 0  # no terminal
+    give_styled(styled)
+    assert sys.stdout.getvalue() == "a b\n"
+
+
+@pytest.mark.parametrize(("name", "count"), [("xterm", 16), ("xterm-256color", 256)])
+def test_a_terminal_has_the_colours_that_it_says(monkeypatch, name, count):
+    with terminal(monkeypatch, TERM=name) as screen:
+        assert colours() == count
+    screen.close()
+
+
+def test_a_key_is_hidden_though_it_is_cut_into_pieces(monkeypatch):
+    key = "hf_" + "a1B2" * 6
+    with terminal(monkeypatch) as screen:
+        give_styled(Styled((("so ", ""), *((letter, "right") for letter in key))))
+    assert screen.close() == "so (hidden)\n"
+
+
+def test_what_is_given_anew_takes_the_place_of_what_was_there(monkeypatch):
+    with terminal(monkeypatch, width=20) as screen:
+        lines = give_anew(f"{HOSTILE}\n" * 30, 0)
+        assert lines == 23  # one less than there are, or the first would be out of reach
+        lines = give_anew("a line of so many words\n\nend", lines)
+        assert lines == 4
+        assert redraws()
+    written = screen.close()
+    assert seen(written) == ["a line of so many", "words", "", "end", ""]
+    assert "hunter2" not in written
 
 
 def test_only_the_outlet_prints():

@@ -98,3 +98,49 @@ def test_a_child_has_a_session_of_its_own_and_knows_who_started_it():
 )
 def test_how_a_process_ended_is_said(code, words):
     assert fate(code) == words
+
+
+TALKER = """
+import os, sys
+os.write(2, b"one\\n")
+os.write(2, b"\\xff two\\nthree")
+sys.stdin.read()
+os.write(2, b" ends\\n\\nlast")
+"""
+
+
+def test_an_overheard_child_is_heard_in_whole_lines_and_waited_for_by_nobody():
+    child = child_of(TALKER, overheard=True)
+    assert child.process.poll() is None
+    lines = []
+    while len(lines) < 2:
+        lines += child.overheard()
+    assert lines == ["one", "\ufffd two"]
+    assert child.overheard() == []
+    child.process.stdin.close()
+    child.process.wait()
+    assert child.overheard() == ["three ends", "", "last"]
+    assert child.overheard() == []
+    child.end()
+
+
+def test_a_line_without_end_is_not_kept_for_ever(monkeypatch):
+    monkeypatch.setattr("rft.processes.child.LONGEST_LINE", 10)
+    child = child_of("import os, sys; os.write(2, b'x' * 11); sys.stdin.read()", overheard=True)
+    while not (lines := child.overheard()):
+        pass
+    assert lines == ["x" * 11]
+    child.end()
+
+
+def test_something_is_done_meanwhile_and_once_more_in_the_end():
+    child, looks = child_of("import sys; sys.stdin.read()"), []
+
+    def meanwhile():
+        looks.append(child.process.returncode)
+        child.process.stdin.close()
+
+    assert child.outlast(Stop(), meanwhile=meanwhile) == 0
+    assert looks[0] is None
+    assert looks[-1] == 0
+    child.end()

@@ -350,7 +350,7 @@ def test_rows_can_be_sorted_by_every_order_and_by_their_tokens():
 
 def test_hostile_text_cannot_act_on_the_terminal(run):
     row = row_of(run, "p1", 0)
-    shown = text_whole(run, row) + text_list(run, choose(run), 99)
+    shown = text_whole(run, row).text + text_list(run, choose(run), 99).text
     assert all(character.isprintable() or character == "\n" for character in shown)
     for escaped in (
         "\\x1b]0;owned\\x07",
@@ -367,10 +367,10 @@ def test_hostile_text_cannot_act_on_the_terminal(run):
 
 
 def test_the_tail_that_was_cut_off_is_marked(run):
-    text = text_whole(run, row_of(run, "p1", 0))
+    text = text_whole(run, row_of(run, "p1", 0)).text
     ending = text.partition("cut off after the box")[2].splitlines()
     assert ending[1:] == ["  x \\x1b[2Jtail", "  x more"]
-    assert "cut off" not in text_whole(run, row_of(run, "p0", 0))
+    assert "cut off" not in text_whole(run, row_of(run, "p0", 0)).text
 
 
 def test_nothing_is_shortened_in_full(tmp_path):
@@ -378,7 +378,7 @@ def test_nothing_is_shortened_in_full(tmp_path):
     prepare(run, answers={})
     text = "long " * 50_000 + RIGHT
     sample(run, 1, [("p0", text, "stop", 0.5)])
-    assert text in text_whole(run, whole(run, find(run, listing(run)["rollout_id"][0])))
+    assert text in text_whole(run, whole(run, find(run, listing(run)["rollout_id"][0]))).text
 
 
 def test_the_list_begins_with_what_was_selected(run):
@@ -395,7 +395,7 @@ def test_the_list_begins_with_what_was_selected(run):
         "x redundant",
         "x no_box",
     ]
-    text = text_list(run, rows, 3).splitlines()
+    text = text_list(run, rows, 3).text.splitlines()
     assert "3 of 10 rollouts; -n 10 shows all" in text[5]
     cells = [
         "1",
@@ -421,7 +421,7 @@ def test_options_choose_and_sort(run):
 
 
 def test_one_problem_is_headed_by_its_question(run):
-    text = text_list(run, choose(run, problem="p0"), 20)
+    text = text_list(run, choose(run, problem="p0"), 20).text
     assert text.startswith("question    What is p0?\ngold        7\n")
 
 
@@ -457,8 +457,8 @@ def test_rollouts_can_be_read_before_they_are_graded(tmp_path):
     run = made(tmp_path / "run", upto="sample")
     row = row_of(run, "p0", 0)
     assert row["why"] == "sampled, not graded yet"
-    assert "not graded yet" in text_whole(run, row)
-    assert "10 of 10" in text_list(run, choose(run), 20)
+    assert "not graded yet" in text_whole(run, row).text
+    assert "10 of 10" in text_list(run, choose(run), 20).text
 
 
 def test_an_empty_run_says_what_makes_rollouts(tmp_path):
@@ -502,19 +502,19 @@ def test_the_command_lists_shows_and_refuses(run):
 def test_lineage_names_model_and_seed(run):
     row = row_of(run, "p0", 2)
     base = f"model 0, the base ({row['model'][:12]})"
-    assert f"{base}, sampling s, seed 2" in " ".join(text_whole(run, row).split())
+    assert f"{base}, sampling s, seed 2" in " ".join(text_whole(run, row).text.split())
 
 
 def test_one_in_full_names_the_licence_and_who_learnt_from_it(tmp_path):
     run = made(tmp_path / "run")
     best = choose(run).row(0, named=True)
-    assert "learnt by   no model" in text_whole(run, whole(run, best))
+    assert "learnt by   no model" in text_whole(run, whole(run, best)).text
     sft(run, 1)
-    text = text_whole(run, whole(run, best))
+    text = text_whole(run, whole(run, best)).text
     assert "learnt by   model 1 (adopted, 1 epoch)" in text
     assert "source      bundled:arithmetic, split train, content " in text
     assert "licence apache-2.0" in text
-    assert "learnt by" not in text_whole(run, row_of(run, "p0", 4))
+    assert "learnt by" not in text_whole(run, row_of(run, "p0", 4)).text
 
 
 def test_shortening_is_always_marked():
@@ -534,7 +534,7 @@ def test_a_short_id_in_a_list_finds_its_rollout_in_the_whole_run(tmp_path):
     reseal(run, "rollouts", 1)
     for row in choose(run, problem="p0").iter_rows(named=True):
         assert find(run, row["short_id"])["rollout_id"] == row["rollout_id"]
-    assert ids[0] in text_list(run, choose(run), 20)
+    assert ids[0] in text_list(run, choose(run), 20).text
 
 
 def test_a_folder_of_rollouts_of_no_round_is_left_alone(tmp_path):
