@@ -30,8 +30,8 @@ TERMS: dict[str, str] = {
     "selected": "Chosen to train on, as a positive or as noise.",
     "positive": "A selected rollout that is there to be learnt from as right: a correct one, "
     "unless the recipe says `verdicts: any`.",
-    "noise": "A pinch of wrong answers that pass the rules, selected beside the positives; meant to "
-    "keep the model from narrowing.",
+    "noise": "A pinch of wrong answers that pass the rules, selected beside the positives; meant "
+    "to keep the model from narrowing.",
     "passed over": "Kept but not selected, with a reason and, if it was ranked, its place in the "
     "order.",
     "rank": "Where a selected rollout stands in its order, 0 the first.",
