@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 import rft.errors
 from docs.keys import default_of, kind_of, meanings, sections, title_of
+from docs.pieces import first_paragraph, first_sentence, page, prose, table, text_of
 from filters import RULES
 from pipelines import notices
 from pipelines.perform import STAGES
@@ -48,38 +49,6 @@ LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 FETCHED = re.compile(
     r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"?(?:https?:)?//[^>]*"
 )
-
-
-def page(title: str, *parts: str) -> str:
-    """Put a page together."""
-    return "\n\n".join([f"# {title}", *parts]) + "\n"
-
-
-def table(heads: str, rows: list[list[str]]) -> str:
-    """Write a table, whose cells may hold anything."""
-    names = heads.split(", ")
-    lines = [names, ["---"] * len(names), *([cell(each) for each in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def cell(text: str) -> str:
-    """Write a text in one line, so that no bar in it ends the cell."""
-    return re.sub(r"\s+", " ", text).strip().replace("|", "\\|")
-
-
-def text_of(documented: object) -> str:
-    """Give a docstring without the indentation of the code."""
-    return inspect.getdoc(documented) or ""
-
-
-def first_sentence(documented: object) -> str:
-    """Give the first line of a docstring, which is a sentence."""
-    return text_of(documented).partition("\n")[0]
-
-
-def first_paragraph(documented: object) -> str:
-    """Give what a docstring says before it goes into details."""
-    return text_of(documented).partition("\n\n")[0]
 
 
 # The command line ---------------------------------------------------------------------------------
@@ -146,7 +115,7 @@ def tables() -> str:
         rows = [
             [
                 f"`{field.name}`",
-                f"{field.type}".replace("large_", ""),
+                f"`{field.type}`".replace("large_", "").replace("item: ", ""),
                 "yes" if field.nullable else "no",
                 meaning(name, field.name),
             ]
@@ -194,9 +163,9 @@ def methods(title: str, about: str, kinds: dict[str, Any]) -> str:
     parts = [about]
     for name, kind in kinds.items():
         paper = f"[arXiv {kind.arxiv}](https://arxiv.org/abs/{kind.arxiv})"
-        source = f"Source: {paper}." if kind.arxiv else "It needs no source."
-        fields = keys(kind) if kind.model_fields else "It has no parameters."
-        parts += [f"## {name}", source, f"```text\n{text_of(kind)}\n```", fields]
+        parts += [f"## {name}", prose(text_of(kind))]
+        parts += [f"Source: {paper}."] if kind.arxiv else []
+        parts += [keys(kind)] if kind.model_fields else []
     return page(title, *parts)
 
 

@@ -12,7 +12,7 @@ from rft.cli import cli
 
 ROOT = bundled("configs").parent
 # Every page that is written by hand.
-PAGES = [ROOT / "README.md", ROOT / "GPU.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text() for path in PAGES}
 BLOCKS = [
     block for text in TEXTS.values() for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from docs import generate
 from docs.generate import FETCHED, TOP, for_site, generated
 from docs.keys import kind_of, meanings, sections
+from docs.pieces import prose, table, text_of
 from filters import RULES
 from pipelines.perform import STAGES
 from rft.cli import cli
@@ -84,7 +85,7 @@ def test_each_method_has_its_formula_its_source_and_its_parameters(page, kinds):
     for name, kind in kinds.items():
         part = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
         assert f"arxiv.org/abs/{kind.arxiv})" in part or not kind.arxiv
-        assert "```text\n" in part
+        assert prose(text_of(kind)) in part
         for key in kind.model_fields:
             assert len(rows(text, name)[key][-1]) > 8, f"{name}.{key} means nothing"
 
@@ -141,6 +142,13 @@ def test_what_is_written_below_a_field_is_read_with_that_of_the_classes_it_comes
 
     assert issubclass(Outer, BaseModel)
     assert meanings(Outer) == {"one": "The first.", "two": "The second,\nin two lines."}
+
+
+def test_signs_of_a_formula_stay_signs_and_code_stays_code():
+    assert prose("A_t <= |x| * y, `a_b`\n\n    x_1\n    x_2") == (
+        "A\\_t \\<= \\|x\\| \\* y, `a_b`\n\n```text\nx_1\nx_2\n```"
+    )
+    assert table("a, b", [["x | y", "two\nlines"]]).splitlines()[2] == "| x \\| y | two lines |"
 
 
 def test_links_between_files_become_links_of_the_site_and_code_loses_its_link():
