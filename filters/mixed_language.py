@@ -7,7 +7,10 @@ CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}\u{30FC}"
 
 
 def mixed_language(*, characters: str = CJK) -> pl.Expr:
-    """Find responses with any of the characters, given as a regular expression has them in []."""
+    """Find responses with any of the characters, by default Chinese, Japanese and Korean letters.
+
+    They are given as a regular expression has them in [].
+    """
     inside = f"[{characters}]"
     try:
         pl.Series([""]).str.contains(inside)

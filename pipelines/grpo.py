@@ -48,7 +48,7 @@ DEFAULTS = policy.DEFAULTS | {
     "disable_dropout": False,
     "cast_lm_head_to_fp32": False,
     "vllm_importance_sampling_correction": True,
-    # TRL's default, one ratio for a whole answer, leaves next to nothing of long ones (METHODS.md).
+    # TRL's default, one ratio for a whole answer, leaves next to nothing of long ones (Methods).
     "vllm_importance_sampling_mode": "token_truncate",
     "vllm_importance_sampling_clip_max": 3.0,
     "vllm_importance_sampling_clip_min": None,

@@ -90,7 +90,7 @@ def words(seen: TokenView) -> list[Block]:
     rows += [[name, _written(each), ""] for name, each in seen.contrasts.items()]
     return [
         "  Of a word, the token in which it begins; of a sentence, the mean of its tokens. Which",
-        "  words, says METHODS.md.",
+        "  words, says docs/reference/methods.md.",
         *table("lrr", rows, 2),
     ]
 

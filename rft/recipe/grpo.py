@@ -102,7 +102,7 @@ class Length(Section):
     """A penalty for what comes near the limit, as DAPO's (arXiv 2503.14476)."""
 
     buffer: TokenCount
-    """TokenCount before the limit over which the penalty grows from 0 to 1."""
+    """Tokens before the limit over which the penalty grows from 0 to 1."""
     factor: Amount = 1.0
     """What a penalty of 1 takes from the reward."""
 

@@ -47,7 +47,7 @@ class Limits(Section):
     gpu_hours: Annotated[float, Field(gt=0, le=10**9)] | None = None
     """The same, times the GPUs that were visible."""
     tokens: Annotated[int, Field(ge=1, le=10**15), BeforeValidator(whole)] | None = None
-    """TokenCount sampled by the run, for training and evaluation."""
+    """Tokens sampled by the run, for training and evaluation."""
     plateau: Plateau | None = None
     """No gain on dev any more."""
 

@@ -16,6 +16,8 @@ from rft.exploration import PLUGINS
 from rft.exploration.preset import Preset
 from tests.command import ROOT
 
+METHODS = (ROOT / "docs/reference/methods.md").read_text()
+
 HOOKS = (
     *("reward", "advantage", "adjust", "columns", "shape", "weight"),
     *("clip", "replace", "extra", "on_step"),
@@ -307,7 +309,7 @@ def test_pass_at_k_needs_two_sets_to_compare():
 
 
 def test_each_plugin_has_a_row_in_the_table_of_methods():
-    online, _, _ = (ROOT / "METHODS.md").read_text().partition("\n# Objectives of fine-tuning\n")
+    online, _, _ = METHODS.partition("\n## Objectives of fine-tuning\n")
     rows = [
         [cell.strip() for cell in line.split(" | ")]
         for line in online.splitlines()

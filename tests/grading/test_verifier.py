@@ -156,7 +156,7 @@ def test_the_judge_agrees_with_math_verify_on_readable_pairs() -> None:
         ("x=2", "x = 2", "correct"),
         ("(1,2)", r"\left(1, 2\right)", "correct"),
         ("[1,2]", "(1,2)", "wrong"),
-        # Decided otherwise than math-verify decides: see VERDICTS.md.
+        # Decided otherwise than math-verify decides: see docs/reference/verdicts.md.
         (r"5\text{ cm}", r"5\text{ m}", "wrong"),
         ("5 cm", "5 m", "wrong"),
         ("5 cm", "5 centimeters", "correct"),

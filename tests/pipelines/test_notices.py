@@ -1,4 +1,4 @@
-"""The README's webhook, to the letter, posts the sentence of an event; its secret stays out of it.
+"""The webhook of docs/howto/follow.md, to the letter, posts an event; its secret stays out of it.
 
 Run: python -m pytest tests/pipelines/test_notices.py
 """
@@ -21,8 +21,8 @@ from rft.recipe.loading import dump, load_stored
 from rft.runs.folder import Run
 from tests.small_run import new_run
 
-README = (bundled("configs").parent / "README.md").read_text()
-EXAMPLE = re.search(r"```yaml\n(notify: .*)\n```", README)
+PAGE = (bundled("configs").parent / "docs/howto/follow.md").read_text()
+EXAMPLE = re.search(r"```yaml\n(notify: .*)\n```", PAGE)
 
 needed = [shutil.which(name) for name in ("curl", "jq")]
 pytestmark = pytest.mark.skipif(not all(needed), reason="the example needs curl and jq")
@@ -55,8 +55,8 @@ def webhook(code: int = 200) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
 
 
 def told_to(address: str, tmp_path, monkeypatch, text: str) -> tuple[Run, list[str]]:
-    """Tell one event by the README's command, and give the run and what was said."""
-    assert EXAMPLE is not None, "the README has lost its example"
+    """Tell one event by the page's command, and give the run and what was said."""
+    assert EXAMPLE is not None, "the page has lost its example"
     command = yaml.safe_load(EXAMPLE[1])["notify"]
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)

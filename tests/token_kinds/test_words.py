@@ -100,7 +100,7 @@ def test_pivotal_words_are_whole_words():
 
 
 def test_the_page_of_methods_lists_the_pivotal_words():
-    page = (bundled("configs").parent / "METHODS.md").read_text()
+    page = (bundled("configs").parent / "docs/reference/methods.md").read_text()
     (row,) = [line for line in page.splitlines() if line.startswith("| pivotal words")]
     assert row.split("*")[1].split(", ") == PIVOTAL
 

@@ -18,6 +18,8 @@ from rft.runs.models import new_model_folder, resolve
 from rft.training.objectives import OBJECTIVES
 from tests.command import ROOT
 
+METHODS = (ROOT / "docs/reference/methods.md").read_text()
+
 TINY = bundled("data") / "tiny"
 # Of unequal lengths, so that micro-batches hold unequal numbers of tokens; some are unlikely.
 ANSWERS = ["$\\boxed{4}$", "No idea, so 17.", "2 + 2 = 4. The answer is $\\boxed{4}$.", "x"]
@@ -147,7 +149,7 @@ def test_an_entropy_that_rounding_made_negative_is_none():
 
 
 def test_each_says_where_it_comes_from_and_has_a_row_in_the_table_of_methods():
-    _, _, page = (ROOT / "METHODS.md").read_text().partition("\n# Objectives of fine-tuning\n")
+    _, _, page = METHODS.partition("\n## Objectives of fine-tuning\n")
     rows = [line.split("|") for line in page.splitlines() if line.startswith("| `")]
     assert [row[1].strip(" `") for row in rows] == list(OBJECTIVES)
     for row, (name, kind) in zip(rows, OBJECTIVES.items(), strict=True):
