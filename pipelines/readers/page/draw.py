@@ -111,8 +111,9 @@ def drawn(rows: pl.DataFrame, seed: int, most: int = MOST) -> pl.DataFrame:
         return rows
     turn = [derive(seed, "page", name) for name in rows["id"]]
     rows = rows.with_columns(pl.Series("turn", turn, pl.Int64))
-    first = pl.col("turn").rank("ordinal").over(KIND) <= OF_EACH
-    some = rows.filter(first).sort("turn").head(most // 2)
+    place = pl.col("turn").rank("ordinal").over(KIND)
+    some = rows.with_columns(place=place).filter(pl.col("place") <= OF_EACH)
+    some = some.sort("place", "turn").drop("place").head(most // 2)
     rest = rows.join(some, on="id", how="anti")
     parts = [some]
     for kind, share in (("round", SHARE), ("model", 1.0)):

@@ -46,7 +46,6 @@ if (document.body.dataset.state) {
 }
 
 const ROW = 44;
-const CHUNK = 100;
 const TINTS = ["entropy", "branching", "logprob", "none"];
 const SORTS = {
   chosen: ["selected first", null], entropy: ["entropy", "entropy"], branching: ["branching", "branching"],
@@ -59,6 +58,11 @@ const SAID = {
 };
 let data, columns, names, order = [], chosen = -1, chunks = new Map(), texts = null, state = {};
 
+// What acts on a line unseen, as the direction of letters does, is written out, as in a terminal.
+const plain = (text) => text.replace(/(?![\n\t])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffe\uffff]/gu, (letter) => {
+  const code = letter.codePointAt(0);
+  return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
+});
 const value = (name, row) => (names[name] ? names[name][columns[name][row]] : columns[name][row]);
 const shown = (number, digits = 2) => (number === null || number === undefined ? "-" : number.toFixed(digits));
 
@@ -103,7 +107,7 @@ function build() {
   for (const name of CHOICES) {
     const there = name === "round" ? [...new Set(columns.round)].sort((a, b) => a - b) : [...names[name]].sort();
     const select = made("select", { name, "data-testid": `filter-${name}` }, made("option", { value: "" }, "all"),
-      ...there.map((each) => made("option", { value: each }, `${SAID[name]?.[each] ?? each}`)));
+      ...there.map((each) => made("option", { value: each }, plain(`${SAID[name]?.[each] ?? each}`))));
     form.append(made("label", {}, name === "round" ? "round or model" : name, select));
   }
   form.append(made("label", {}, "text (question, answer, completion)", made("input", { type: "search", name: "q", id: "q" })));
@@ -131,8 +135,8 @@ function choose(asked) {
   for (const field of $("filters").elements) if (field.name) field.value = asked[field.name] ?? (field.name === "sort" ? "chosen" : "");
   chosen = asked.id ? columns.id.indexOf(asked.id) : -1;
   refresh(false);
-  if (asked.id && chosen < 0) {
-    $("detail").replaceChildren(made("p", {}, `This page does not hold the rollout ${asked.id}; \`rft show RUN ${asked.id}\` shows it.`));
+  if (chosen < 0) {
+    $("detail").replaceChildren(made("p", {}, asked.id ? `This page does not hold the rollout ${asked.id}; \`rft show RUN ${asked.id}\` shows it.` : "Choose a rollout of the list."));
   }
   if (chosen >= 0) open(chosen, false);
 }
@@ -204,15 +208,18 @@ async function chunk(number) {
   if (!chunks.has(number)) chunks.set(number, unpacked(`chunk-${number}`));
   return chunks.get(number);
 }
-const detail = async (row) => (await chunk(Math.floor(row / CHUNK)))[row % CHUNK];
+async function detail(row) {
+  const number = data.starts.findLastIndex((start) => start <= row);
+  return (await chunk(number))[row - data.starts[number]];
+}
 
 // The list ----------------------------------------------------------------------------------------
 
 const kindOf = (verdict) => (verdict === "correct" || verdict === "wrong" ? verdict : "other");
 const mark = (verdict) => ({ correct: "✓", wrong: "✗" })[verdict] ?? "–";
-const where = (row) => (value("kind", row) === "round" ? `round ${columns.round[row]}` : `model ${columns.round[row]} on ${value("benchmark", row)}`);
+const where = (row) => (value("kind", row) === "round" ? `round ${columns.round[row]}` : `model ${columns.round[row]} on ${plain(value("benchmark", row))}`);
 function fateOf(row) {
-  const fate = value("fate", row);
+  const fate = plain(value("fate", row));
   return columns.rank[row] === null ? fate : `${fate}, rank ${columns.rank[row] + 1}`;
 }
 
@@ -225,8 +232,8 @@ function draw() {
   rows.replaceChildren(...order.slice(first, first + Math.ceil(list.clientHeight / ROW) + 10).map((row, index) => {
     const verdict = value("verdict", row);
     return made("div", { class: "row", role: "option", id: `row-${row}`, "data-row": row, "aria-selected": row === chosen, "aria-posinset": first + index + 1, "aria-setsize": order.length },
-      made("div", {}, made("span", { class: kindOf(verdict) }, `${mark(verdict)} ${verdict}`), ` · ${columns.answer[row] ?? "no answer"} · ${fateOf(row)}`),
-      made("div", { class: "under" }, `${where(row)} · ${columns.tokens[row] ?? "-"} tokens · H ${shown(columns.entropy[row])} · B ${shown(columns.branching[row])} · ${data.problems[columns.problem_id[row]][0]}`));
+      made("div", {}, made("span", { class: kindOf(verdict) }, `${mark(verdict)} ${verdict}`), ` · ${plain(columns.answer[row] ?? "no answer")} · ${fateOf(row)}`),
+      made("div", { class: "under" }, `${where(row)} · ${columns.tokens[row] ?? "-"} tokens · H ${shown(columns.entropy[row])} · B ${shown(columns.branching[row])} · ${plain(data.problems[columns.problem_id[row]][0])}`));
   }));
   const there = chosen >= 0 && $(`row-${chosen}`);
   if (there) list.setAttribute("aria-activedescendant", there.id); else list.removeAttribute("aria-activedescendant");
@@ -267,17 +274,19 @@ async function open(row, write = true) {
   const others = siblings(row);
   const about = [
     ["verdict", made("span", { class: kindOf(verdict) }, `${mark(verdict)} ${verdict}${path ? ` (${path})` : ""}`)],
-    ["answer", columns.answer[row] ?? "-"], ["gold", golds.join(" | ") || "-"],
+    ["answer", plain(columns.answer[row] ?? "-")], ["gold", plain(golds.join(" | ")) || "-"],
     ["length", `${columns.tokens[row] ?? "-"} tokens, ${columns.size[row] ?? "-"} up to the box; ended by ${value("finish", row)}`],
     ["means", `entropy ${shown(columns.entropy[row], 3)} nats, branching ${shown(columns.branching[row], 3)}, perplexity ${shown(columns.perplexity[row], 3)}, redundancy ${shown(columns.redundancy[row], 3)}`],
   ];
   const one = value("kind", row) === "round";
+  // What is drawn anew takes the focus with it.
+  const focused = $("detail").contains(document.activeElement) ? document.activeElement.id : null;
   $("detail").replaceChildren(
     made("h3", {}, `${where(row)}, sample ${columns.sample[row]} of problem ${String(value("problem_id", row)).slice(0, 12)}`),
-    it.why ? made("p", { class: "why", "data-testid": "why" }, it.why) : made("p", { class: "why" }, "An answer of a measurement: nothing is learnt from it."),
+    it.why ? made("p", { class: "why", "data-testid": "why" }, plain(it.why)) : made("p", { class: "why" }, "An answer of a measurement: nothing is learnt from it."),
     made("dl", {}, ...about.map(([name, text]) => made("div", {}, made("dt", {}, name), made("dd", {}, text)))),
-    made("h3", {}, "Question"), made("div", { class: "text small" }, question || "-"),
-    it.p ? made("details", {}, made("summary", {}, "The whole prompt"), made("div", { class: "text small" }, it.p)) : null,
+    made("h3", {}, "Question"), passage("question", question || "-"),
+    it.p ? made("details", {}, made("summary", {}, "The whole prompt"), passage("prompt", it.p)) : null,
     made("h3", {}, "Completion"), tools(it), text(it, true), made("p", { id: "readout", "aria-live": "polite" }, ""),
     made("h3", {}, `All ${others.length} answers to this problem here`),
     made("div", { class: "ticks" }, ...others.map(([sample, letter, other]) => other === undefined
@@ -289,6 +298,11 @@ async function open(row, write = true) {
       one ? made("button", { type: "button", onclick: () => navigator.clipboard?.writeText(`rft show RUN ${columns.id[row]}`) }, "Copy `rft show RUN ID`") : null,
       made("button", { type: "button", onclick: () => navigator.clipboard?.writeText(location.href) }, "Copy link")),
     made("div", { id: "besides" }));
+  if (focused !== null) ($(focused) ?? $("detail")).focus({ preventScroll: true });
+}
+
+function passage(label, text) {
+  return made("div", { class: "text small", tabindex: "0", role: "group", "aria-label": label }, plain(text));
 }
 
 async function beside(others) {
@@ -296,7 +310,7 @@ async function beside(others) {
   const cards = [];
   for (const row of rows.slice(0, 16)) {
     const verdict = value("verdict", row);
-    cards.push(made("div", {}, made("p", {}, made("span", { class: kindOf(verdict) }, `${mark(verdict)} ${verdict}`), ` · ${columns.answer[row] ?? "-"} · ${fateOf(row)}`), text(await detail(row), false)));
+    cards.push(made("div", {}, made("p", {}, made("span", { class: kindOf(verdict) }, `${mark(verdict)} ${verdict}`), ` · ${plain(columns.answer[row] ?? "-")} · ${fateOf(row)}`), text(await detail(row), false)));
   }
   $("besides").replaceChildren(made("p", {}, rows.length > 16 ? `The first 16 of ${rows.length}.` : ""), made("div", { class: "beside", tabindex: "0", role: "group", "aria-label": "answers side by side" }, ...cards));
 }
@@ -309,25 +323,28 @@ const SCALE = {
   logprob: ["l", (x) => Math.min(-x / 5000, 1), "-logprob, 0 to 5 nats"],
 };
 
+const tints = (it) => TINTS.filter((name) => name === "none" || it[SCALE[name][0]]);
+const tintOf = (it) => (tints(it).includes(state.tint) ? state.tint : tints(it)[0]);
+
 function tools(it) {
-  const there = TINTS.filter((name) => name === "none" || it[SCALE[name][0]]);
+  const there = tints(it);
   if (there.length === 1) return made("p", { class: "keys" }, Array.isArray(it.t) ? "No statistics of its tokens are recorded." : "Its tokens are not recorded: the text alone is.");
-  const tint = there.includes(state.tint) ? state.tint : there[0];
+  const tint = tintOf(it);
   const select = made("select", { id: "tint", "aria-label": "tint of tokens", onchange: (event) => { state.tint = event.target.value; open(chosen); } },
     ...there.map((name) => made("option", { value: name, ...(name === tint ? { selected: "" } : {}) }, name)));
-  return made("div", { class: "tools" }, "tinted by", select, ...(tint === "none" ? [] : [made("span", { class: "scale", role: "img", "aria-label": "from low to high" }), SCALE[tint][2]]), "· underlined: the box · struck out: cut off behind it");
+  return made("div", { class: "tools" }, "tinted by", select, ...(tint === "none" ? [] : [made("span", { class: "scale", role: "img", "aria-label": "from low to high" }), SCALE[tint][2]]), " · underlined: the box · struck out: cut off behind it");
 }
 
 function text(it, whole) {
-  const box = made("div", whole ? { class: "text", tabindex: "0", "data-testid": "completion", role: "group", "aria-label": "completion; arrow keys go from token to token" } : { class: "text small" });
+  const box = made("div", whole ? { class: "text", tabindex: "0", id: "completion", "data-testid": "completion", role: "group", "aria-label": "completion; arrow keys go from token to token" } : { class: "text small", tabindex: "0", role: "group", "aria-label": "answer" });
   const pieces = typeof it.t === "string" ? [it.t] : it.t;
-  const [column, scale] = SCALE[state.tint] ?? [];
+  const [column, scale] = SCALE[tintOf(it)] ?? [];
   const values = column ? it[column] : null;
   let letter = 0, token = 0;
   pieces.forEach((piece, place) => {
     const count = typeof it.t === "string" ? 0 : it.n ? it.n[place] : 1;
     for (const [from, to, kind] of cut(letter, letter + piece.length, it)) {
-      const part = made("span", {}, piece.slice(from - letter, to - letter));
+      const part = made("span", {}, plain(piece.slice(from - letter, to - letter)));
       if (kind) part.className = kind;
       if (count) {
         part.dataset.i = token;
@@ -378,7 +395,8 @@ function read(it, part, box) {
 // Keys --------------------------------------------------------------------------------------------
 
 function keys(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || !$("rollouts").contains(event.target)) return;
+  const here = $("rollouts").contains(event.target) || (event.target === document.body && location.hash.startsWith("#rollouts"));
+  if (event.ctrlKey || event.metaKey || event.altKey || !here) return;
   if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) { if (event.key === "Escape") { $("list").focus(); } return; }
   const around = (step) => {
     const rows = siblings(chosen).map((each) => each[2]).filter((row) => row !== undefined);
@@ -388,7 +406,12 @@ function keys(event) {
   const deeds = {
     j: () => go(1), k: () => go(-1), "/": () => { $("q").focus(); },
     "[": () => chosen >= 0 && around(-1), "]": () => chosen >= 0 && around(1),
-    h: () => { state.tint = TINTS[(TINTS.indexOf(state.tint) + 1) % TINTS.length]; if (chosen >= 0) open(chosen); },
+    h: async () => {
+      if (chosen < 0) return;
+      const it = await detail(chosen), there = tints(it);
+      state.tint = there[(there.indexOf(tintOf(it)) + 1) % there.length];
+      open(chosen);
+    },
     s: () => $("beside")?.click(), Escape: () => $("list").focus(),
   };
   if (!deeds[event.key]) return;

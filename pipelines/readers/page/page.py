@@ -8,12 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from pipelines.readers import pictures, round_pictures
 from pipelines.readers.blocks import Block, lines_of
 from pipelines.readers.page.links import fates, flips
-from pipelines.readers.page.markup import figure_of, html_of
+from pipelines.readers.page.markup import coded, figures_of, html_of
 from pipelines.readers.page.rollouts import Remembered, rollouts_of
 from pipelines.readers.report import head
 from pipelines.readers.report_cost import cost, foretold, sampling
@@ -34,7 +34,10 @@ from rft.glossary import TERMS
 from rft.runs.atomic import whole_file
 from rft.runs.folder import Run, now
 
+DISTRIBUTION = "rft-rounds"
 MIB = 1 << 20
+# What the form of the browser and its sentences take.
+ROOM_OF_NOTES = 1 << 14
 Pictures = Iterable[tuple[str, Any]]
 
 
@@ -47,13 +50,8 @@ class Term:
 
     @property
     def told(self) -> Markup:
-        """Write its text, with what is code as code."""
-        parts = re.split("`([^`]*)`", self.text)
-        marked = [
-            Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
-            for place, part in enumerate(parts)
-        ]
-        return Markup("").join(marked)
+        """Write its text."""
+        return coded(self.text)
 
     @property
     def id(self) -> str:
@@ -106,7 +104,10 @@ def page_of(run: Run, megabytes: float, served: str = "") -> str:
         "answer": answered(run).replace(" -> ", " \N{RIGHTWARDS ARROW} "),
         "head": html_of(head(run)),
         "served": served,
-        "command": f"`rft report {title} --html FILE` writes it again.",
+        "footer": coded(
+            f"Written by rft {version(DISTRIBUTION)} on {now()}. `rft report {title} --html FILE` "
+            "writes it again."
+        ),
     }
     bare = filled(sections, None, **parts)
     room = int(megabytes * MIB) - len(bare.encode())
@@ -130,8 +131,7 @@ def filled(sections: list[Section], rollouts: Browser | None, **parts: Any) -> s
         rollouts=rollouts,
         used=list(used.values()),
         glossary=[Term(name, text) for name, text in TERMS.items()],
-        version=version("rft-rounds"),
-        date=now(),
+        version=version(DISTRIBUTION),
         style=asset("page.css"),
         script=asset("page.js"),
     )
@@ -139,15 +139,15 @@ def filled(sections: list[Section], rollouts: Browser | None, **parts: Any) -> s
 
 def browser_of(run: Run, room: int) -> Browser | None:
     """Draw the rollouts that fit, and say how many of how many these are."""
-    drawn = rollouts_of(run, max(0, room - MIB // 2))
+    drawn = rollouts_of(run, max(0, room - ROOM_OF_NOTES))
     if not drawn.all:
         return None
     note = f"All {drawn.all:,} rollouts and answers of the run."
     if drawn.held < drawn.all:
         note = (
             f"This page holds {drawn.held:,} of {drawn.all:,} rollouts and answers: some of every "
-            "kind, then whole problems, drawn by the run's seed. Counts beside a choice say how "
-            "many the run has."
+            "kind, then whole problems, drawn by the run's seed. The line under the choices says "
+            "how many the run has."
         )
     return Browser(note, drawn.index, drawn.chunks)
 
@@ -195,11 +195,11 @@ def section(
     name: str, title: str, blocks: list[Block], drawn: Pictures = (), more: Markup | None = None
 ) -> Section | None:
     """Put a section together: figures, ways to the rollouts, numbers; None where it is empty."""
-    figures = [figure_of(each, chart) for each, chart in drawn]
+    figures = figures_of(drawn)
     if not blocks and not figures:
         return None
-    content = Markup("\n").join([*figures, more or "", html_of(blocks)])
-    text = " ".join([title, *lines_of(blocks), *(str(figure) for figure in figures)])
+    content = Markup("\n").join([figures, more or "", html_of(blocks)])
+    text = " ".join([title, *lines_of(blocks), figures])
     return Section(name, title, content, terms_in(text))
 
 

@@ -18,7 +18,7 @@ from tests.token_run import make_run
 
 NAMES = ["pass-at-k-0-test", "pass-by-round-0-test", "entropy-by-round", "tokens-position"]
 NAMES += ["tokens-words", "tokens-classes", "tokens-strata", "samples-difficulty"]
-NAMES += ["chosen-against-pool", "lengths"]
+NAMES += ["chosen-against-pool", "lengths", "funnel-1", "pass-rates-0"]
 
 
 @pytest.fixture(scope="module")
