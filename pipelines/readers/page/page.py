@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -114,7 +114,12 @@ def page_of(run: Run, megabytes: float, served: str = "") -> str:
     return filled(sections, browser_of(run, room), **parts)
 
 
-def filled(sections: list[Section], rollouts: Browser | None, **parts: Any) -> str:
+def seen(text: str) -> Any:
+    """Write out what acts on a line unseen: a terminal is spared it too."""
+    return Markup(visible(text)) if isinstance(text, Markup) else visible(text)
+
+
+def filled(sections: list[Section], rollouts: Browser | None, **parts: str) -> str:
     """Put sections and rollouts into the page."""
     from jinja2 import Environment
 
@@ -124,6 +129,8 @@ def filled(sections: list[Section], rollouts: Browser | None, **parts: Any) -> s
         return Markup((folder / name).read_text(encoding="utf-8"))
 
     template = Environment(autoescape=True).from_string(asset("page.html"))
+    parts = {name: seen(part) for name, part in parts.items()}
+    sections = [replace(each, content=seen(each.content)) for each in sections]
     used = {term.id: term for section in sections for term in section.terms}
     return template.render(
         parts,
@@ -157,13 +164,16 @@ def browser_of(run: Run, room: int) -> Browser | None:
 
 def sections_of(run: Run) -> list[Section | None]:
     """Make the sections that a run has anything for."""
+    by_step, by_round = (
+        (pictures.entropy(run), ()) if run.recipe.grpo else ((), pictures.entropy(run))
+    )
     return [
         section("work", "Did it work?", scores(run), test_first(pictures.scores(run))),
         section("problems", "Problems", [], round_pictures.problems(run), flips(run)),
-        section("online", "Online training", online(run)),
+        section("online", "Online training", online(run), by_step),
         section("funnel", "Funnel", funnel(run), last(round_pictures.funnels(run)), fates(run)),
         section("chosen", "What was chosen", selection(run), round_pictures.chosen(run)),
-        section("entropy", "Entropy and branching", exploration(run), pictures.entropy(run)),
+        section("entropy", "Entropy and branching", exploration(run), by_round),
         section("tokens", "Where a model is unsure", [], tokens(run)),
         section("stopping", "Length and stopping", stopping(run), round_pictures.lengths(run)),
         section("blends", "Blended weights", blending(run)),
@@ -196,7 +206,7 @@ def section(
 ) -> Section | None:
     """Put a section together: figures, ways to the rollouts, numbers; None where it is empty."""
     figures = figures_of(drawn)
-    if not blocks and not figures:
+    if not figures and not any(lines_of(blocks)):
         return None
     content = Markup("\n").join([figures, more or "", html_of(blocks)])
     text = " ".join([title, *lines_of(blocks), figures])
