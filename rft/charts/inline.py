@@ -53,8 +53,10 @@ def _plots(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
     inside = spec.get("vconcat") or spec.get("hconcat")
     if inside is None:
         yield spec
+    # Data that all plots share stand once, above them.
+    above = {"data": spec["data"]} if "data" in spec else {}
     for each in inside or []:
-        yield from _plots(each)
+        yield from _plots({**above, **each})
 
 
 def _layers(plot: dict[str, Any]) -> list[dict[str, Any]]:
