@@ -97,6 +97,8 @@ def test_of_more_there_are_some_of_every_kind_and_then_whole_problems():
     assert torn <= OF_EACH * len(all_of_them)
     assert len(held) - torn > 300  # most of what is held has all its siblings
     assert set(held["kind"]) == {"round", "model"}
+    alone = drawn(rows.filter(kind="round"), seed=0, most=600)
+    assert len(alone) > 600 - 8  # no room is left for what is not there
 
 
 def test_where_there_are_more_kinds_than_room_each_has_one_before_any_has_two():
