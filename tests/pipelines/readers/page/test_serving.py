@@ -3,9 +3,6 @@
 Run: python -m pytest tests/pipelines/readers/page/test_serving.py
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPConnection
 
 import pytest
@@ -15,21 +12,10 @@ from pipelines.readers.page.serving import HOST, Server, state_of
 from rft.errors import RFTError
 from rft.runs.folder import Run
 from tests.command import invoke
+from tests.pages import serve
 from tests.small_run import RIGHT, evaluate, new_run, prepare, sample, solved
 
 ANSWERS = {("test", "test", f"t{number}"): solved(number, 2) for number in range(3)}
-
-
-@contextmanager
-def serve(run: Run) -> Iterator[Server]:
-    with Server(run, 0, 20) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def ask(server: Server, path: str = "/", host: str | None = None, method: str = "GET"):
