@@ -94,6 +94,7 @@ def test_the_wheel_holds_the_tree_file_for_file(wheels, origin):
     assert found == wanted, "files differ"
     assert "rft/_bundled/data/tiny/model.safetensors" in found
     assert "rft/py.typed" in found
+    assert {f"pipelines/readers/page/page.{kind}" for kind in ("html", "css", "js")} <= set(found)
 
 
 def digest(content: bytes) -> str:
