@@ -158,9 +158,13 @@ def test_an_address_shows_what_its_writer_saw(browser, path):
     with opened(browser, path) as page:
         choose(page, kind="round", verdict="wrong", q="so", sort="tokens", min_tokens=20)
         page.locator(".row").nth(1).click()
+        page.click("text=List this problem")
         page.select_option("#tint", "none")
+        until(page, "!$('completion').querySelector('[style]')")
         seen = view_of(page)
         address = page.evaluate("location.hash")
+        named = set(re.findall(r"[?&](\w+)=", address))
+        assert {"problem", "tint", "id", "q", "sort", "min_tokens", "verdict"} <= named
     with opened(browser, path, address) as page:
         page.wait_for_selector("#detail .ticks")
         until(page, "document.getElementById('count').textContent.includes('here')")
@@ -300,6 +304,41 @@ def test_axe_finds_nothing_to_complain_of(browser, path, ids, scheme):
         page.wait_for_selector(".beside > div")
         results = Axe().run(page)
         assert results.violations_count == 0, results.generate_report()
+
+
+# The colours of a letter and of what it stands on, as shares of red, green and blue; a page says
+# them as rgb() in 255ths, or as color(srgb ...) where it mixed them, with how far they cover.
+COLOURS = """all => all.map((part) => {
+  const read = (text) => {
+    const [red, green, blue, cover = 1] = text.match(/[\\d.]+(?:e-\\d+)?/g).map(Number);
+    const whole = text.startsWith("rgb") ? 255 : 1;
+    return [red / whole, green / whole, blue / whole, cover];
+  };
+  const ground = read(getComputedStyle(part.parentElement).backgroundColor);
+  const tint = read(getComputedStyle(part).backgroundColor);
+  const seen = [0, 1, 2].map((each) => tint[each] * tint[3] + ground[each] * (1 - tint[3]));
+  return [read(getComputedStyle(part).color).slice(0, 3), seen];
+})"""
+
+
+def luminance(colour: list[float]) -> float:
+    """Compute what WCAG 2 calls the relative luminance."""
+    linear = [
+        each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in colour
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_tokens_can_be_read_on_any_tint(browser, path, ids, scheme):
+    # axe looks at no ground that is mixed.
+    with opened(browser, path, f"#rollouts?id={ids[0]}", color_scheme=scheme) as page:
+        page.wait_for_selector("#detail .ticks")
+        pairs = page.get_by_test_id("completion").locator("[data-i]").evaluate_all(COLOURS)
+        assert len({str(ground) for _, ground in pairs}) > 5
+        for pair in pairs:
+            darker, lighter = sorted(map(luminance, pair))
+            assert (lighter + 0.05) / (darker + 0.05) >= 4.5
 
 
 def test_on_paper_there_are_the_sections_without_what_needs_a_hand(browser, path):
