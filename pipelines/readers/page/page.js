@@ -310,7 +310,7 @@ async function beside(others) {
   const cards = [];
   for (const row of rows.slice(0, 16)) {
     const verdict = value("verdict", row);
-    cards.push(made("div", {}, made("p", {}, made("span", { class: kindOf(verdict) }, `${mark(verdict)} ${verdict}`), ` · ${plain(columns.answer[row] ?? "-")} · ${fateOf(row)}`), text(await detail(row), false)));
+    cards.push(made("div", {}, made("p", {}, `sample ${columns.sample[row]} · `, made("span", { class: kindOf(verdict) }, `${mark(verdict)} ${verdict}`), ` · ${plain(columns.answer[row] ?? "-")} · ${fateOf(row)}`), text(await detail(row), false)));
   }
   $("besides").replaceChildren(made("p", {}, rows.length > 16 ? `The first 16 of ${rows.length}.` : ""), made("div", { class: "beside", tabindex: "0", role: "group", "aria-label": "answers side by side" }, ...cards));
 }
