@@ -36,6 +36,8 @@ from rft.runs.folder import Run, now
 
 DISTRIBUTION = "rft-rounds"
 MIB = 1 << 20
+# What every page runs, and what only a page with rollouts does.
+SCRIPTS = ("page.js", "tokens.js", "rollouts.js")
 # What the form of the browser and its sentences take.
 ROOM_OF_NOTES = 1 << 14
 Pictures = Iterable[tuple[str, Any]]
@@ -140,7 +142,7 @@ def filled(sections: list[Section], rollouts: Browser | None, **parts: str) -> s
         glossary=[Term(name, text) for name, text in TERMS.items()],
         version=version(DISTRIBUTION),
         style=asset("page.css"),
-        script=asset("page.js"),
+        scripts=[asset(name) for name in SCRIPTS[: None if rollouts else 1]],
     )
 
 
