@@ -161,6 +161,7 @@ def test_a_way_from_the_funnel_leads_to_as_many_as_it_says(browser, path):
             words = way.inner_text()
             way.click()
             number = words.rpartition(" ")[2]
+            page.locator("#count", has_text=f"{number} here of {number} in the run.").wait_for()
             assert page.text_content("#count") == f"{number} here of {number} in the run."
         assert page.locator("#rollouts h2").is_visible()
 
