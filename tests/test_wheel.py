@@ -94,6 +94,8 @@ def test_the_wheel_holds_the_tree_file_for_file(wheels, origin):
     assert found == wanted, "files differ"
     assert "rft/_bundled/data/tiny/model.safetensors" in found
     assert "rft/py.typed" in found
+    for name in ("page.html", "page.css", "page.js", "tokens.js", "rollouts.js"):
+        assert f"pipelines/readers/page/{name}" in found
 
 
 def digest(content: bytes) -> str:

@@ -93,6 +93,8 @@ def chosen(run: Run) -> Pictures:
         for name, axis in TRAITS.items()
         if both[name].drop_nulls().len()
     ]
+    if not plots:
+        return
     yield (
         "chosen-against-pool",
         beside(

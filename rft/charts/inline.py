@@ -22,7 +22,7 @@ def inline(spec: dict[str, Any], name: str) -> str:
     svg = svg_of(spec)
     svg = re.sub(r'<rect width="[0-9.]+" height="[0-9.]+" fill="#FFFFFF"/>', "", svg, count=1)
     for colour, variable in COLOURS_OF_PAGE.items():
-        svg = svg.replace(f'"{colour}"', f'"{variable}"').replace(f'"{colour.lower()}"', variable)
+        svg = re.sub(f'"{colour}"', f'"{variable}"', svg, flags=re.IGNORECASE)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     label = title_of(spec)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{_quoted(label)}" ', 1)
@@ -38,6 +38,8 @@ def numbers(spec: dict[str, Any]) -> Iterator[tuple[list[str], list[list[Any]]]]
     """Give the data of each plot of a chart: the heads of columns, and rows."""
     for plot in _plots(spec):
         titles, rows = _titles(plot), _values(plot, spec.get("datasets", {}))
+        # Where a histogram's line ends is no bin.
+        rows = [row for row in rows if "from" not in row or row["from"] != row["to"]]
         names = [name for name in COLUMNS if rows and name in rows[0]]
         if not names:
             continue
@@ -51,8 +53,10 @@ def _plots(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
     inside = spec.get("vconcat") or spec.get("hconcat")
     if inside is None:
         yield spec
+    # Data that all plots share stand once, above them.
+    above = {"data": spec["data"]} if "data" in spec else {}
     for each in inside or []:
-        yield from _plots(each)
+        yield from _plots({**above, **each})
 
 
 def _layers(plot: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The page of a comparison: its tables and figures, and where arms differ, answer beside answer."""
 
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from markupsafe import Markup
 from pipelines.readers.comparison.side_by_side import Measured, OnBenchmark, SideBySide
 from pipelines.readers.comparison.sources import of_runs
 from pipelines.readers.comparison.text import heading, notes, sheets_of
-from pipelines.readers.page.markup import figure_of, table_of
-from pipelines.readers.page.page import Section, filled, refuse_no_place, terms_in
+from pipelines.readers.page.markup import figures_of, table_of
+from pipelines.readers.page.page import DISTRIBUTION, Section, filled, refuse_no_place, terms_in
 from rft.foreign_text import short, visible
 from rft.measuring.pass_at_k import solved
 from rft.runs import tables
@@ -50,8 +51,7 @@ def comparison_page(comparison: SideBySide, figures: Sequence[tuple[str, Any]]) 
         Markup("<h3>{}</h3>{}").format(sheet.title, table_of(sheet.rows, sheet.align, sheet.title))
         for sheet in sheets_of(comparison)
     )
-    drawn = Markup("\n").join(figure_of(name, chart) for name, chart in figures)
-    parts = [("numbers", "Side by side", told), ("figures", "Figures", drawn)]
+    parts = [("numbers", "Side by side", told), ("figures", "Figures", figures_of(figures))]
     parts.append(("answers", "Answers beside each other", answers(comparison)))
     sections = [
         Section(name, title, content, terms_in(str(content)))
@@ -66,8 +66,7 @@ def comparison_page(comparison: SideBySide, figures: Sequence[tuple[str, Any]]) 
         answer=heading(comparison),
         head=about,
         served="",
-        command="",
-        date="",
+        footer=f"Written by rft {version(DISTRIBUTION)}.",
     )
 
 
@@ -158,8 +157,8 @@ def one_answer(
     rest = len(text) - LONGEST
     more = f" … and {rest:,} characters more" if rest > 0 else ""
     return Markup(
-        '<div><p>{}: <strong>{} of {} right</strong>; this one is {}</p><div class="text small">{}'
-        "</div></div>"
+        '<div><p>{}: <strong>{} of {} right</strong>; this one is {}</p><div class="text small" '
+        'tabindex="0" role="group" aria-label="answer">{}</div></div>'
     ).format(who, right, all_of_them, verdict, text[:LONGEST] + more)
 
 

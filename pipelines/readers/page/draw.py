@@ -111,14 +111,15 @@ def drawn(rows: pl.DataFrame, seed: int, most: int = MOST) -> pl.DataFrame:
         return rows
     turn = [derive(seed, "page", name) for name in rows["id"]]
     rows = rows.with_columns(pl.Series("turn", turn, pl.Int64))
-    first = pl.col("turn").rank("ordinal").over(KIND) <= OF_EACH
-    some = rows.filter(first).sort("turn").head(most // 2)
+    place = pl.col("turn").rank("ordinal").over(KIND)
+    some = rows.with_columns(place=place).filter(pl.col("place") <= OF_EACH)
+    some = some.sort("place", "turn").drop("place").head(most // 2)
     rest = rows.join(some, on="id", how="anti")
-    parts = [some]
-    for kind, share in (("round", SHARE), ("model", 1.0)):
-        room = int((most - sum(map(len, parts))) * share)
-        parts.append(_whole_problems(rest.filter(kind=kind), seed, room))
-    return pl.concat(parts).drop("turn")
+    sampled, measured = (rest.filter(kind=kind) for kind in ("round", "model"))
+    room = most - len(some)
+    whole = _whole_problems(sampled, seed, max(int(SHARE * room), room - len(measured)))
+    others = _whole_problems(measured, seed, room - len(whole))
+    return pl.concat([some, whole, others]).drop("turn")
 
 
 def _whole_problems(rows: pl.DataFrame, seed: int, room: int) -> pl.DataFrame:

@@ -62,7 +62,7 @@ def _flips(run: Run, name: str, answers: Answers) -> list[Markup]:
     }
     parts = []
     for title, rows in there.items():
-        by = (pl.col("c_last") - pl.col("c")).abs()
+        by = (pl.col("c_last").cast(pl.Int64) - pl.col("c")).abs()
         rows = rows.sort(by, "problem_id", descending=[True, False])
         head = ["problem", "base", f"model {model_name(run, known[-1])}", "question"]
         lines: list[Sequence[str | Markup]] = [

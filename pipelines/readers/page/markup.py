@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipelines.readers.blocks import Block, Heading, Labelled, Table
 from rft.charts import inline, numbers, specification, title_of
@@ -39,12 +39,22 @@ def _kind(block: Block) -> str:
 def _paragraphs(lines: Sequence[Block]) -> list[Markup]:
     texts = [str(line).strip() for line in lines]
     together = [" ".join(group) for full, group in groupby(texts, bool) if full]
-    return [Markup("<p>{}</p>").format(text) for text in together]
+    return [Markup("<p>{}</p>").format(coded(text)) for text in together]
+
+
+def coded(text: str) -> Markup:
+    """Write a text, with what is code as code."""
+    parts = re.split("`([^`]*)`", text)
+    marked = [
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(parts)
+    ]
+    return Markup("").join(marked)
 
 
 def _labels(entries: Sequence[Labelled]) -> Markup:
     rows = [
-        Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(each.label, each.text)
+        Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(each.label, coded(each.text))
         for each in entries
     ]
     return Markup("<dl>{}</dl>").format(Markup("").join(rows))
@@ -75,6 +85,14 @@ def _cells(row: Sequence[Any], align: str, tag: str) -> Markup:
 def _cell(value: Any) -> Any:
     # A terminal's columns are made with spaces.
     return re.sub(r"\[ +", "[", value) if type(value) is str else "" if value is None else value
+
+
+def figures_of(drawn: Iterable[tuple[str, Any]]) -> Markup:
+    """Draw charts, two beside each other where there is room."""
+    figures = [figure_of(name, chart) for name, chart in drawn]
+    if not figures:
+        return Markup("")
+    return Markup('<div class="figures">{}</div>').format(Markup("\n").join(figures))
 
 
 def figure_of(name: str, chart: Any) -> Markup:

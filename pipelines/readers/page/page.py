@@ -2,18 +2,18 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from pipelines.readers import pictures, round_pictures
 from pipelines.readers.blocks import Block, lines_of
 from pipelines.readers.page.links import fates, flips
-from pipelines.readers.page.markup import figure_of, html_of
+from pipelines.readers.page.markup import coded, figures_of, html_of
 from pipelines.readers.page.rollouts import Remembered, rollouts_of
 from pipelines.readers.report import head
 from pipelines.readers.report_cost import cost, foretold, sampling
@@ -34,7 +34,12 @@ from rft.glossary import TERMS
 from rft.runs.atomic import whole_file
 from rft.runs.folder import Run
 
+DISTRIBUTION = "rft-rounds"
 MIB = 1 << 20
+# What every page runs, and what only a page with rollouts does.
+SCRIPTS = ("page.js", "tokens.js", "rollouts.js")
+# What the form of the browser and its sentences take.
+ROOM_OF_NOTES = 1 << 14
 Pictures = Iterable[tuple[str, Any]]
 
 
@@ -47,13 +52,8 @@ class Term:
 
     @property
     def told(self) -> Markup:
-        """Write its text, with what is code as code."""
-        parts = re.split("`([^`]*)`", self.text)
-        marked = [
-            Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
-            for place, part in enumerate(parts)
-        ]
-        return Markup("").join(marked)
+        """Write its text."""
+        return coded(self.text)
 
     @property
     def id(self) -> str:
@@ -106,15 +106,28 @@ def page_of(run: Run, megabytes: float, served: str = "") -> str:
         "answer": answered(run).replace(" -> ", " \N{RIGHTWARDS ARROW} "),
         "head": html_of(head(run)),
         "served": served,
-        "command": f"`rft report {title} --html FILE` writes it again.",
-        "date": next((event["time"] for event in reversed(run.events())), ""),
+        "footer": coded(
+            f"Written by rft {version(DISTRIBUTION)}, as the run stood on {as_of(run)}. "
+            f"`rft report {title} --html FILE` writes it again."
+        ),
     }
     bare = filled(sections, None, **parts)
     room = int(megabytes * MIB) - len(bare.encode())
     return filled(sections, browser_of(run, room), **parts)
 
 
-def filled(sections: list[Section], rollouts: Browser | None, **parts: Any) -> str:
+def seen(text: str) -> Any:
+    """Write out what acts on a line unseen: a terminal is spared it too."""
+    return Markup(visible(text)) if isinstance(text, Markup) else visible(text)
+
+
+def as_of(run: Run) -> str:
+    """Give the time of the last thing that happened: the same run makes the same page."""
+    times = (event["time"] for event in reversed(run.events()))
+    return str(next(times, "an unknown day"))
+
+
+def filled(sections: list[Section], rollouts: Browser | None, **parts: str) -> str:
     """Put sections and rollouts into the page."""
     from jinja2 import Environment
 
@@ -124,6 +137,8 @@ def filled(sections: list[Section], rollouts: Browser | None, **parts: Any) -> s
         return Markup((folder / name).read_text(encoding="utf-8"))
 
     template = Environment(autoescape=True).from_string(asset("page.html"))
+    parts = {name: seen(part) for name, part in parts.items()}
+    sections = [replace(each, content=seen(each.content)) for each in sections]
     used = {term.id: term for section in sections for term in section.terms}
     return template.render(
         parts,
@@ -131,23 +146,23 @@ def filled(sections: list[Section], rollouts: Browser | None, **parts: Any) -> s
         rollouts=rollouts,
         used=list(used.values()),
         glossary=[Term(name, text) for name, text in TERMS.items()],
-        version=version("rft-rounds"),
+        version=version(DISTRIBUTION),
         style=asset("page.css"),
-        script=asset("page.js"),
+        scripts=[asset(name) for name in SCRIPTS[: None if rollouts else 1]],
     )
 
 
 def browser_of(run: Run, room: int) -> Browser | None:
     """Draw the rollouts that fit, and say how many of how many these are."""
-    drawn = rollouts_of(run, max(0, room - MIB // 2))
+    drawn = rollouts_of(run, max(0, room - ROOM_OF_NOTES))
     if not drawn.all:
         return None
     note = f"All {drawn.all:,} rollouts and answers of the run."
     if drawn.held < drawn.all:
         note = (
             f"This page holds {drawn.held:,} of {drawn.all:,} rollouts and answers: some of every "
-            "kind, then whole problems, drawn by the run's seed. Counts beside a choice say how "
-            "many the run has."
+            "kind, then whole problems, drawn by the run's seed. The line under the choices says "
+            "how many the run has."
         )
     return Browser(note, drawn.index, drawn.chunks)
 
@@ -157,13 +172,16 @@ def browser_of(run: Run, room: int) -> Browser | None:
 
 def sections_of(run: Run) -> list[Section | None]:
     """Make the sections that a run has anything for."""
+    by_step, by_round = (
+        (pictures.entropy(run), ()) if run.recipe.grpo else ((), pictures.entropy(run))
+    )
     return [
         section("work", "Did it work?", scores(run), test_first(pictures.scores(run))),
         section("problems", "Problems", [], round_pictures.problems(run), flips(run)),
-        section("online", "Online training", online(run)),
+        section("online", "Online training", online(run), by_step),
         section("funnel", "Funnel", funnel(run), last(round_pictures.funnels(run)), fates(run)),
         section("chosen", "What was chosen", selection(run), round_pictures.chosen(run)),
-        section("entropy", "Entropy and branching", exploration(run), pictures.entropy(run)),
+        section("entropy", "Entropy and branching", exploration(run), by_round),
         section("tokens", "Where a model is unsure", [], tokens(run)),
         section("stopping", "Length and stopping", stopping(run), round_pictures.lengths(run)),
         section("blends", "Blended weights", blending(run)),
@@ -195,11 +213,11 @@ def section(
     name: str, title: str, blocks: list[Block], drawn: Pictures = (), more: Markup | None = None
 ) -> Section | None:
     """Put a section together: figures, ways to the rollouts, numbers; None where it is empty."""
-    figures = [figure_of(each, chart) for each, chart in drawn]
-    if not blocks and not figures:
+    figures = figures_of(drawn)
+    if not figures and not any(lines_of(blocks)):
         return None
-    content = Markup("\n").join([*figures, more or "", html_of(blocks)])
-    text = " ".join([title, *lines_of(blocks), *(str(figure) for figure in figures)])
+    content = Markup("\n").join([figures, more or "", html_of(blocks)])
+    text = " ".join([title, *lines_of(blocks), figures])
     return Section(name, title, content, terms_in(text))
 
 

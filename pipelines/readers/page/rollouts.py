@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,8 @@ from rft.runs.folder import Run
 from rft.runs.schemas import VERDICTS
 from rft.token_kinds.answer import Texts
 
-CHUNK = 100
+# A chunk is closed at so many rollouts or letters, whichever comes first: it is read as a whole.
+CHUNK, LETTERS_OF_CHUNK = 100, 1 << 20
 # Letters of verdicts, for the answers to a problem at a glance.
 LETTERS = {name: letter for name, letter in zip(VERDICTS, "cwnutb", strict=True)}
 # Columns of the index that hold few different texts: written once, and numbers in their place.
@@ -61,7 +63,7 @@ class Rollouts:
     index: str
     """JSON, gzipped, in base64: see `index_of`."""
     chunks: list[str]
-    """The same of CHUNK rollouts each, in the order of the index: see `detail_of`."""
+    """The same of some rollouts each, in the order of the index: see `detail_of`."""
     held: int
     all: int
 
@@ -71,23 +73,43 @@ def rollouts_of(run: Run, room: int, most: int = MOST) -> Rollouts:
     run = Remembered(run.path, run.recipe, run.outdated)
     rows = everything(run)
     some = drawn(rows, run.recipe.seed, most)
-    details = Details(run, some)
     chunks: list[str] = []
-    held = 0
-    for start in range(0, len(some), CHUNK):
-        chunk = packed([details.of(row) for row in some[start : start + CHUNK].to_dicts()])
-        room -= len(chunk)
-        if room < 0:
+    ends = [0]
+    for details, end in chunks_of(Details(run, some), some):
+        chunk = packed(details)
+        if sum(map(len, chunks)) + len(chunk) > room:
             break
         chunks.append(chunk)
-        held += len(some[start : start + CHUNK])
-    return Rollouts(packed(index_of(run, rows, some.head(held))), chunks, held, len(rows))
+        ends.append(end)
+    while True:
+        held = ends[len(chunks)]
+        index = index_of(run, rows, some.head(held)) | {"starts": ends[: len(chunks)]}
+        text = packed(index)
+        if not chunks or sum(map(len, chunks)) + len(text) <= room:
+            return Rollouts(text, chunks, held, len(rows))
+        del chunks[len(chunks) * 3 // 4 :]  # questions need room as well
+
+
+def chunks_of(details: "Details", some: pl.DataFrame) -> Iterator[tuple[list[Any], int]]:
+    """Give the details of rollouts in chunks, each with the place behind its last one."""
+    chunk: list[Any] = []
+    letters = 0
+    for place, row in enumerate(some.iter_rows(named=True), 1):
+        chunk.append(details.of(row))
+        letters += len(written(chunk[-1]))
+        if len(chunk) == CHUNK or letters >= LETTERS_OF_CHUNK or place == len(some):
+            yield chunk, place
+            chunk, letters = [], 0
+
+
+def written(value: Any) -> str:
+    """Write data as JSON."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def packed(value: Any) -> str:
     """Write data for a page: as small as it gets, and nothing in it that a page could act on."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(written(value).encode(), 6, mtime=0)).decode()
 
 
 # The index ----------------------------------------------------------------------------------------
@@ -102,7 +124,9 @@ def index_of(run: Run, rows: pl.DataFrame, some: pl.DataFrame) -> dict[str, Any]
         places = {text: place for place, text in enumerate(names[name])}
         columns[name] = [places[text] for text in columns[name]]
     for name in NUMBERS:
-        columns[name] = [None if each is None else round(each, 4) for each in columns[name]]
+        known = (each is not None and math.isfinite(each) for each in columns[name])
+        both = zip(columns[name], known, strict=True)
+        columns[name] = [round(each, 4) if fine else None for each, fine in both]
     asked = _questions(run)
     return {
         "columns": columns,

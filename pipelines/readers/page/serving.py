@@ -1,5 +1,6 @@
 """The page of a run served to a browser on this machine, made anew when the run has gone on."""
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable
@@ -91,8 +92,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
-        self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(ConnectionError):  # who asked has gone
+            self.end_headers()
+            self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Keep quiet: who looks at a page on their own machine need not be told of it."""

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from pipelines.readers.layout import total
 from pipelines.readers.report import text_report
+from pipelines.readers.report_scores import answered
 from rft.cli import cli
 from rft.foreign_text import visible
 from rft.measuring.pass_at_k import paired_difference_of, pass_interval
@@ -93,6 +94,38 @@ def test_intervals_are_the_measures_own_with_seeds_of_the_recipe(done):
     text = " ".join(text_report(done).split())
     assert f"43.8 [ {100 * found.low:.1f}, {100 * found.high:.1f}]" in text
     assert f"+25.0 [ {100 * change.low:+.1f}, {100 * change.high:+.1f}]" in text
+
+
+def test_whether_it_worked_is_a_sentence_with_the_numbers_of_the_table(done):
+    told = answered(done)
+    change = paired_difference_of(
+        *(done.read("evaluations", model) for model in (0, 1)),
+        k=1,
+        seed=derive(0, "report", "change", "test", 1, 1),
+    )
+    ends = f"[{100 * change.low:+.1f}, {100 * change.high:+.1f}]"
+    start = "On test, from the base to model 1: Pass@1 43.8% -> 56.2% (+12.5 "
+    assert told.startswith(f"{start}{ends} points, ")
+    assert "; Pass@4 75.0% -> 100.0% (+25.0 [" in told
+    assert told.endswith("cannot tell).")
+
+
+def test_it_is_told_by_the_benchmarks_and_by_dev_only_where_there_are_none(tmp_path):
+    def some(count, *splits):
+        return {(split, split, f"{split}{i}"): solved(count, 2) for split in splits for i in (1, 2)}
+
+    both = new_run(tmp_path / "both")
+    prepare(both, answers=some(0, "dev", "test"))
+    assert answered(both).startswith("Nothing to compare yet")
+    evaluate(both, 0, some(0, "dev", "test"))
+    assert answered(both).startswith("Nothing to compare yet")
+    whole_round(both, 1, SAMPLES, some(1, "dev", "test"))
+    assert [line.split(",")[0] for line in answered(both).split(". ")] == ["On test"]
+    dev = new_run(tmp_path / "dev")
+    prepare(dev, answers=some(0, "dev"))
+    evaluate(dev, 0, some(0, "dev"))
+    whole_round(dev, 1, SAMPLES, some(2, "dev"))
+    assert answered(dev).startswith("On dev, from the base to model 1: Pass@1 0.0% -> 100.0% (")
 
 
 def test_the_same_run_gives_the_same_report(done):
