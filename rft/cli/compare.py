@@ -11,6 +11,7 @@ from rft.cli.opening import (
     make_folder,
     refuse_lacking,
     refuse_others,
+    refuse_what_is_in_the_way,
 )
 from rft.cli.options import HERE, Duration, grace_option, set_option
 from rft.cli.planning import foreseen
@@ -169,6 +170,8 @@ def do_arms(
     for each in runs:
         refuse_lacking(each.run.recipe)
     refuse_other_work(folder, whole, runs)
+    for each in runs:
+        refuse_what_is_in_the_way(each.run.path.parent)
     make_folder(folder)
     with settled(folder, whole, runs):
         if others := left_alone(folder, {each.arm for each in runs}):

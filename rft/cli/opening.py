@@ -137,6 +137,13 @@ def folder_for(recipe: str) -> Path:
     return Path("runs") / (path.stem if path.suffix in SUFFIXES else path.name)
 
 
+def refuse_what_is_in_the_way(path: Path) -> None:
+    """Refuse a folder that cannot be made where it is to be, before anything is written."""
+    there = next((each for each in (path, *path.parents) if each.exists()), path)
+    if there.exists() and not there.is_dir():
+        raise RFTError(f"--out {path}: cannot be made ({there} is no folder); name another")
+
+
 def make_folder(path: Path) -> None:
     """Make a run's folder, or say in one line why it cannot be."""
     try:

@@ -159,7 +159,7 @@ def test_what_is_no_comparison_is_refused_with_what_to_do(home):
     assert refusal(recipe, "--out", "one").startswith("one: a run folder, and no comparison")
     assert refusal(recipe, "--out", "mine").startswith("mine: not a comparison, and not empty")
     assert refusal(recipe, "--out", "file").startswith("file: not a comparison")
-    assert refusal(recipe, "--out", "file/x").startswith("--out file/x: cannot be made")
+    assert refusal(recipe, "--out", "file/x").startswith("--out file/x/arms/rules: cannot be made")
     said = refusal(recipe, "--so-far", "--plan")
     assert "not both" in said
     for to in ("file", "file/x"):
