@@ -70,6 +70,11 @@ class Section:
     content: Markup
     terms: list[Term]
 
+    @property
+    def short(self) -> str:
+        """Name it in a row with the others."""
+        return self.name.capitalize()
+
 
 @dataclass(frozen=True)
 class Browser:
@@ -176,7 +181,7 @@ def sections_of(run: Run) -> list[Section | None]:
         (pictures.entropy(run), ()) if run.recipe.grpo else ((), pictures.entropy(run))
     )
     return [
-        section("work", "Did it work?", scores(run), test_first(pictures.scores(run))),
+        section("result", "Did it work?", scores(run), test_first(pictures.scores(run))),
         section("problems", "Problems", [], round_pictures.problems(run), flips(run)),
         section("online", "Online training", online(run), by_step),
         section("funnel", "Funnel", funnel(run), last(round_pictures.funnels(run)), fates(run)),

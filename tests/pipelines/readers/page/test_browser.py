@@ -48,7 +48,7 @@ def column(page, name: str) -> list:
 
 def test_each_section_is_there_and_seen(browser, path):
     with opened(browser, path) as page:
-        wanted = ["work", "problems", "funnel", "chosen", "entropy", "tokens", "stopping", "cost"]
+        wanted = ["result", "problems", "funnel", "chosen", "entropy", "tokens", "stopping", "cost"]
         for name in [*wanted, "provenance", "rollouts"]:
             assert page.get_by_test_id(name).locator("h2").is_visible()
         assert "from the base to model 1" in page.get_by_test_id("answer").inner_text()
@@ -61,7 +61,7 @@ def test_each_section_is_there_and_seen(browser, path):
 
 def test_a_term_is_explained_where_it_is_used(browser, path):
     with opened(browser, path) as page:
-        button = page.locator("#work .terms button", has_text="Pass@k").first
+        button = page.locator("#result .terms button", has_text="Pass@k").first
         button.click()
         told = page.locator(f"#{button.get_attribute('popovertarget')}")
         assert told.is_visible()
@@ -358,16 +358,16 @@ def test_on_paper_there_are_the_sections_without_what_needs_a_hand(browser, path
         page.emulate_media(media="print")
         for name in ("#browser", "#filters", "nav", "#count"):
             assert not page.locator(name).is_visible()
-        for name in ("work", "funnel", "provenance"):
+        for name in ("result", "funnel", "provenance"):
             assert page.get_by_test_id(name).is_visible()
 
 
 def test_without_scripts_all_but_the_rollouts_can_be_read(browser, path):
     with opened(browser, path, waits=False, java_script_enabled=False) as page:
-        for name in ("work", "funnel", "cost"):
+        for name in ("result", "funnel", "cost"):
             assert page.get_by_test_id(name).is_visible()
         assert page.locator("noscript p").is_visible()
         for name in ("#browser", "#filters", "#keys"):
             assert not page.locator(name).is_visible()
-        page.locator("#work summary").first.click()
-        assert page.locator("#work details table").first.is_visible()
+        page.locator("#result summary").first.click()
+        assert page.locator("#result details table").first.is_visible()

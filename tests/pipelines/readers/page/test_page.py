@@ -108,7 +108,7 @@ def with_texts(monkeypatch):
 
 def test_the_page_of_a_finished_run_has_all_its_sections_and_rollouts(finished):
     page = read(page_of(open_run(finished), 20))
-    wanted = ["work", "problems", "funnel", "chosen", "entropy", "tokens", "stopping", "cost"]
+    wanted = ["result", "problems", "funnel", "chosen", "entropy", "tokens", "stopping", "cost"]
     assert sections(page) == [*wanted, "provenance", "rollouts", "glossary"]
     words = " ".join(page.words)
     assert "from the base to model 1: Pass@1 " in words
@@ -128,7 +128,7 @@ def test_the_page_is_the_same_but_for_its_date(run):
 @pytest.mark.usefixtures("with_texts")
 def test_a_run_of_one_round_without_statistics_has_a_page(tmp_path):
     page = read(page_of(make_run(tmp_path / "run", bare=72, whole=True), 20))
-    assert {"work", "problems", "funnel", "chosen", "rollouts"} <= set(sections(page))
+    assert {"result", "problems", "funnel", "chosen", "rollouts"} <= set(sections(page))
 
 
 def test_without_a_tokenizer_it_has_the_texts(run):
@@ -139,7 +139,7 @@ def test_without_a_tokenizer_it_has_the_texts(run):
 def test_a_run_that_did_nothing_says_what_to_do(tmp_path):
     run = new_run(tmp_path / "run")
     page = read(page_of(run, 20))
-    assert sections(page) == ["work", "funnel", "glossary"]
+    assert sections(page) == ["result", "funnel", "glossary"]
     words = " ".join(page.words)
     assert "Nothing to compare yet" in words
     assert f"rft run {run.path}" in words
@@ -150,7 +150,7 @@ def test_of_one_measurement_of_the_base_alone_there_is_a_page(tmp_path):
     prepare(run, answers=measured(0, 2))
     evaluate(run, 0, measured(0, 2))
     page = read(page_of(run, 20))
-    assert {"work", "problems", "rollouts"} <= set(sections(page))
+    assert {"result", "problems", "rollouts"} <= set(sections(page))
     assert "no model but the base is measured" in " ".join(page.words)
 
 
@@ -191,11 +191,11 @@ def test_an_online_run_has_its_dynamics_and_no_rollouts_of_rounds(tmp_path):
     work = run.work("grpo", 1)
     work.mkdir(parents=True)
     save_recipe(run)
-    assert sections(read(page_of(run, 20))) == ["work", "online", "glossary"]
+    assert sections(read(page_of(run, 20))) == ["result", "online", "glossary"]
     rows = [{"step": step, "k": 4, "entropy": 1.0 / step, "reward": 0.5} for step in (1, 2)]
     (work / "dynamics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     page = read(page_of(run, 20))
-    assert sections(page) == ["work", "online", "glossary"]
+    assert sections(page) == ["result", "online", "glossary"]
     figures = [about["id"] for tag, about in page.tags if tag == "figure"]
     assert figures == ["figure-entropy-by-step", "figure-reward-by-step"]
 
