@@ -45,6 +45,7 @@ $(VLLM_READY): pyproject.toml constraints.txt constraints-vllm.txt
 
 quickstart: $(READY)  ## Install, then run the whole loop on the bundled model (minutes on a laptop)
 	$(BIN)/rft run quickstart --out runs/quickstart
+	@echo "Next: source $(BIN)/activate; rft view runs/quickstart   (README.md, Then; docs/tutorial.md has your own problems)"
 
 test: $(READY)  ## Install, then run the fast tests
 	$(BIN)/python -m pytest -m 'not slow' $(TWICE)

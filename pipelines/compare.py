@@ -363,11 +363,11 @@ def why(log: Path, since: int, code: int) -> str:
     with log.open("rb") as file:
         file.seek(max(since, log.stat().st_size - 20_000))
         lines = file.read().decode(errors="replace").splitlines()
-    ends = ("Error: ", "Stopped: ")
-    telling = [line for line in lines if line.startswith(ends)] or lines
+    ends = {"Error: ": "", "Stopped: ": "stopped "}
+    telling = [line for line in lines if line.startswith(tuple(ends))] or lines
     text = short(telling[-1]) if telling else fate(code)
-    for end in ends:
-        text = text.removeprefix(end)
+    for end, word in ends.items():
+        text = word + text.removeprefix(end) if text.startswith(end) else text
     return f"{text.removesuffix('. Run the same command again to go on.')} ({log})"
 
 

@@ -51,7 +51,9 @@ def status(run: Run) -> dict[str, Any]:
     since = None
     if owner and (begun := under_way(events)):
         round, stage, since = begun
-    state = "running" if owner else "stopped" if following else "done"
+    # Whoever only tells of a run that is done holds its lock as well.
+    at_it = owner and (following or since)
+    state = "running" if at_it else "stopped" if following else "done"
     done, total, left = progress(run, stage, round, since)
     if left is None and since is not None and stage is not None and round is not None:
         left = still_expected(run, round, stage, since)

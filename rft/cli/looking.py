@@ -174,6 +174,6 @@ def view(run_folder: Path, port: int, max_mb: float) -> None:
     run = open_run(run_folder)
     refuse_missing_charts()
     with Server(run, port, max_mb) as server:
-        give(f"{server.address} shows {run_folder}; Ctrl-C ends it")
+        give(f"{server.address} shows {run_folder}, after some seconds of drawing; Ctrl-C ends it")
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()

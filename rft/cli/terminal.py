@@ -84,7 +84,8 @@ class Commands(click.Group):
 
             if PARENT in os.environ and str(stopped).startswith("stopped by SIGTERM"):
                 return ctx.exit(75)  # our driver asked for it, and tells why
-            message, code = f"Stopped: {stopped}. Run the same command again to go on.", 75
+            told = str(stopped).removeprefix("stopped ")
+            message, code = f"Stopped: {told}. Run the same command again to go on.", 75
         except KeyboardInterrupt:  # commands that only read, and listen to nothing
             message, code = "Stopped: by SIGINT.", 75
         except Exception as error:

@@ -187,7 +187,8 @@ def problems(rows: pl.DataFrame, source: Source) -> Iterator[dict[str, Any]]:
         if columns[ours] not in rows.columns:
             raise RFTError(
                 f"prepare: {source.source}: no column {columns[ours]!r} for {ours} (it has "
-                f"{listed(rows.columns)}); say columns: {{{ours}: NAME}}"
+                f"{listed(rows.columns)}); write the source as {{source: {source.source}, "
+                f"columns: {{{ours}: NAME}}}}"
             )
     rest = [name for name in rows.columns if name not in columns.values()]
     for row in rows.iter_rows(named=True):

@@ -203,5 +203,5 @@ def test_a_run_that_is_stopped_on_a_terminal_leaves_no_line_behind(tmp_path):
     written = screen.close()
     first, last, empty = seen(written)
     assert (first, empty) == ("base: prepare", "")
-    assert last.startswith("Stopped: stopped by SIGINT")
+    assert last.startswith("Stopped: by SIGINT")
     assert "?25l" not in written  # the cursor was never hidden

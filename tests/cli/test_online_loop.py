@@ -130,7 +130,7 @@ def test_a_term_signal_ends_between_two_steps_and_the_next_run_goes_on(run, tmp_
     driver.send_signal(signal.SIGTERM)
     errors = driver.communicate()[1].decode()
     assert driver.returncode == 75, errors
-    assert errors.count("Stopped: stopped by SIGTERM") == 1, "said once, by the driver"
+    assert errors.count("Stopped: by SIGTERM") == 1, "said once, by the driver"
     assert len(checkpoints(out)) == 1, "it saved what it had"
     assert (
         "(stopped by SIGTERM"

@@ -20,8 +20,6 @@ def test_a_signal_ends_a_stage_over_rows_with_its_line(tmp_path, monkeypatch, na
     words = ["--output", tmp_path / "out.parquet", "--grace", "1d"]
     done = invoke("grade", "--input", rows, *words)
     assert done.exit_code == 75
-    line = (
-        f"Stopped: stopped by {name}; nothing was written. Run the same command again to go on.\n"
-    )
+    line = f"Stopped: by {name}; nothing was written. Run the same command again to go on.\n"
     assert done.stderr == line
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]

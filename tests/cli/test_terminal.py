@@ -35,7 +35,7 @@ from tests.screens import seen, terminal
     ("error", "code", "told"),
     [
         (RFTError("mine.yaml: seed is -1; give 0 or more"), 2, "Error: mine.yaml: seed is -1"),
-        (Interrupted("stopped by SIGTERM"), 75, "Stopped: stopped by SIGTERM. Run the same"),
+        (Interrupted("stopped by SIGTERM"), 75, "Stopped: by SIGTERM. Run the same"),
         (KeyboardInterrupt(), 75, "Stopped: by SIGINT."),
         (OSError(28, "No space left on device"), 2, "Error: "),
     ],

@@ -180,7 +180,7 @@ def test_a_kill_between_upload_and_commit_costs_nothing(made, hub, tmp_path, num
     _, told = child.communicate(timeout=20)
     assert child.returncode == code
     last = told.splitlines()[-1]
-    assert code == -9 or last.startswith("Stopped: stopped by SIGTERM while pushing; each")
+    assert code == -9 or last.startswith("Stopped: by SIGTERM while pushing; each")
     assert len(hub.repo("org/d").commits) == 1
     asked = len(hub.requests)
     push(made)
