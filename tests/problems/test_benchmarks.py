@@ -59,7 +59,7 @@ def test_a_row_of_the_table_reads_its_data_set(hub, name):
 def test_a_renamed_column_is_one_line_that_says_what_is_there(hub, name):
     on_the_hub(hub, name, **{BENCHMARKS[name].gold: "solved"})
     source = source_of(name)
-    with pytest.raises(RFTError, match=r"no column '\w+' for gold \(it has .*solved.*\); write the"):
+    with pytest.raises(RFTError, match=r"no column '\w+' for gold \(it has .*solved.*\); write"):
         list(problems(read_source(source), source))
     mended = source_of_given(name, "{gold: solved}")
     assert [each["reason"] for each in problems(read_source(mended), mended)] == [None] * len(
