@@ -75,6 +75,7 @@ lint: $(READY)  ## Check style and types
 
 # As a module, so that the hook finds the packages of the checkout.
 docs: $(READY)  ## Build the documentation into build/docs, with every link checked
+	$(BIN)/python -m docs.generate
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(READY)  ## Measure the ratios that BENCHMARKS.md records

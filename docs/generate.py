@@ -1,8 +1,8 @@
 """The generated pages of the documentation: the reference, read from the code, and the glossary.
 
-`make docs` has MkDocs load this file as a hook: it adds the pages below to those that are written
-by hand, takes in pages of the top folder, and refuses a page that would load anything from
-elsewhere.
+`make docs` writes them beside the pages that are written by hand, where a test holds them against
+the code. MkDocs loads this file as a hook: it takes in pages of the top folder, turns links between
+files into links of the site, and refuses a page that would load anything from elsewhere.
 """
 
 import inspect
@@ -337,11 +337,11 @@ def for_site(text: str, place: str) -> str:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the generated pages, and those of the top folder."""
+    """Add the pages of the top folder."""
     from mkdocs.structure.files import File
 
-    ours = generated() | {to: for_site((ROOT / name).read_text(), name) for name, to in TOP.items()}
-    for place, text in ours.items():
+    for name, place in TOP.items():
+        text = for_site((ROOT / name).read_text(), name)
         files.append(File.generated(config, place, content=text))
     return files
 
@@ -359,3 +359,8 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
     if fetched := FETCHED.search(output):
         raise PluginError(f"{page.file.src_uri}: it would load {fetched[0]}")
     return output
+
+
+if __name__ == "__main__":
+    for place, text in generated().items():
+        (ROOT / "docs" / place).write_text(text)

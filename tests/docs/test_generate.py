@@ -171,3 +171,9 @@ def test_links_between_files_become_links_of_the_site_and_code_loses_its_link():
 def test_a_page_that_would_load_something_from_elsewhere_is_seen(tag):
     assert FETCHED.search(tag)
     assert not FETCHED.search('<script src="../assets/x.js"></script><a href="https://a.b">b</a>')
+
+
+@pytest.mark.parametrize("place", PAGES)
+def test_a_generated_page_in_the_repository_is_that_of_the_code(place):
+    there = (ROOT / "docs" / place).read_text()
+    assert there == PAGES[place], "out of date: `make docs` writes it anew"
