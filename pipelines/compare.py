@@ -363,11 +363,11 @@ def why(log: Path, since: int, code: int) -> str:
     with log.open("rb") as file:
         file.seek(max(since, log.stat().st_size - 20_000))
         lines = file.read().decode(errors="replace").splitlines()
-    ends = {"Error: ": "", "Stopped: ": "stopped "}
+    ends = {"Error: ": "", "Stopped: by ": "stopped by ", "Stopped: ": ""}
     telling = [line for line in lines if line.startswith(tuple(ends))] or lines
     text = short(telling[-1]) if telling else fate(code)
-    for end, word in ends.items():
-        text = word + text.removeprefix(end) if text.startswith(end) else text
+    begun = next((end for end in ends if text.startswith(end)), "")
+    text = ends.get(begun, "") + text.removeprefix(begun)
     return f"{text.removesuffix('. Run the same command again to go on.')} ({log})"
 
 

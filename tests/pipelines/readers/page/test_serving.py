@@ -130,4 +130,6 @@ def test_the_command_says_where_it_is(run, monkeypatch):
     done = invoke("view", run.path, "--port", 0)
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("http://127.0.0.1:")
-    assert done.stdout.endswith(f"/ shows {run.path}, after some seconds of drawing; Ctrl-C ends it\n")
+    assert done.stdout.endswith(
+        f"/ shows {run.path}, after some seconds of drawing; Ctrl-C ends it\n"
+    )
