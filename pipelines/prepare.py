@@ -71,7 +71,7 @@ def inputs(run: Run, round: int) -> dict[str, str]:
 
 def wanted(recipe: Recipe, round: int) -> Iterator[tuple[str, str, Source]]:
     """List the sources that are read at the beginning, or again in a later round."""
-    for split in splits(recipe) if round == 0 else ("train",):
+    for split in recipe.splits if round == 0 else ("train",):
         for name, source in recipe.prepare.benchmarks(split).items():
             yield split, name, source
 
@@ -96,11 +96,6 @@ def changed_sources(run: Run) -> list[str]:
         if noted and path.is_file() and file_digest(path) != noted:
             changed.append(source.source)
     return list(dict.fromkeys(changed))
-
-
-def splits(recipe: Recipe) -> tuple[str, ...]:
-    """List the splits that the run reads: train only to learn from, or to hold dev out of."""
-    return SPLITS if recipe.rounds or recipe.prepare.holdout else SPLITS[1:]
 
 
 def longest_completion(recipe: Recipe) -> int:
@@ -267,7 +262,7 @@ def hold_out(rows: list[dict[str, Any]], recipe: Recipe) -> None:
 def refuse_empty(recipe: Recipe, usable: pl.DataFrame, aside: pl.DataFrame) -> None:
     """Refuse a split that has sources but no usable problem."""
     present = set(usable["split"])
-    for split in splits(recipe):
+    for split in recipe.splits:
         if split not in present and recipe.prepare.benchmarks(split):
             here = aside.filter(pl.col("split") == split)["reason"].value_counts().iter_rows()
             reasons = "; ".join(f"{count}: {reason}" for reason, count in sorted(here))

@@ -31,6 +31,7 @@ from pipelines.readers.cards.page import (
 )
 from pipelines.readers.cards.rounds import ROUNDS
 from pipelines.readers.current import sound
+from pipelines.readers.names_of_files import named_manifest, named_recipe, named_rows
 from pipelines.run import walk
 from rft.errors import RFTError
 from rft.foreign_text import harmless
@@ -40,6 +41,7 @@ from rft.runs import tables
 from rft.runs.atomic import atomic_text
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef, adopted, last_round, made_model
+from rft.runs.records import sealed
 from rft.runs.schemas import SPLITS
 
 TOKEN_LISTS = ("token_ids", "logprobs", "entropies", "branching")
@@ -149,10 +151,9 @@ def write_data(wanted: Wanted, folder: Path, *, opens: str, command: str, say: S
     run, kind = wanted.run, wanted.kind
     rows = write_tables(wanted, folder, say)
     copy_manifests(run, folder / "run")
-    # Not copied: an earlier version's recipe.yaml is read in a run folder only. Whom the run told
-    # of itself is nobody's business, and the command may hold an address.
-    recipe = run.recipe.model_copy(update={"notify": None}).model_dump(mode="json")
-    atomic_text(folder / "run" / "recipe.yaml", yaml12.write(harmless(recipe)))
+    # Not copied: an earlier version's recipe.yaml is read in a run folder only.
+    recipe = yaml12.write(harmless(named_recipe(run.recipe)))
+    atomic_text(folder / "run" / "recipe.yaml", recipe)
     stated = {"license": wanted.license_id} if wanted.license_id else {}
     facts = gather(run, kind, wanted.made, folder) | {
         "configs": config_table(rows, wanted.token_stats),
@@ -168,12 +169,12 @@ def write_data(wanted: Wanted, folder: Path, *, opens: str, command: str, say: S
 
 
 def copy_manifests(run: Run, folder: Path) -> None:
-    """Copy what is read as the run's manifests, and nothing else that lies beside them."""
+    """Write what is read as the run's manifests, and nothing else that lies beside them."""
     for each in run.manifests():
         path = run.manifest_path(each["stage"], each["round"])
         place = folder / path.relative_to(run.path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place, follow_symlinks=False)
+        atomic_text(place, sealed(named_manifest(each)))
 
 
 def write_model_card(
@@ -205,6 +206,7 @@ def write_tables(wanted: Wanted, folder: Path, say: Say) -> Rows:
     for round, stage in sorted(made):
         told: dict[str, int] = {}
         for config, frame in frames(run, made, round, stage, token_stats=wanted.token_stats):
+            frame = named_rows(frame)
             parts = {("train",): frame}
             if "split" in frame.columns:
                 parts = frame.partition_by("split", as_dict=True, maintain_order=True)

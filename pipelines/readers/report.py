@@ -4,10 +4,11 @@ Reads the tables and manifests of the stages that are done; writes nothing.
 """
 
 import hashlib
+import shlex
 
 import polars as pl
 
-from pipelines.readers.blocks import Block, entry, in_sections
+from pipelines.readers.blocks import Block, entry, in_sections, lines_of
 from pipelines.readers.layout import NOTHING
 from pipelines.readers.report_cost import cost, foretold, sampling
 from pipelines.readers.report_online import online
@@ -19,7 +20,7 @@ from pipelines.readers.report_rounds import (
     selection,
     stopping,
 )
-from pipelines.readers.report_scores import scores
+from pipelines.readers.report_scores import answered, scores
 from pipelines.readers.show import golds, listing, sampled_rounds, shortened, whole
 from pipelines.readers.status import at_work, early, status
 from rft.foreign_text import ending, one_line, visible
@@ -46,6 +47,14 @@ def text_report(run: Run) -> str:
         "Provenance": provenance(run),
     }
     return in_sections(sections)
+
+
+def in_short(run: Run) -> str:
+    """Say whether it worked, and how to see more of it: what a run ends with on a screen."""
+    place = shlex.quote(str(run.path))
+    where = f"`rft view {place}` in a browser, `rft report {place}` in words"
+    lines = [*entry("In short", answered(run), 0, 10), *entry("Look", where, 0, 10)]
+    return "\n".join(lines_of(lines))
 
 
 def head(run: Run) -> list[Block]:

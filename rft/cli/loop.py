@@ -169,7 +169,7 @@ def drive(
     from pipelines import run as loop
     from pipelines.children import ChildFailed
     from pipelines.followed import run_followed
-    from pipelines.readers.report import text_report
+    from pipelines.readers.report import in_short, text_report
 
     run = agree(run, stored, update=update, plan_of=loop.plan)
     upto = loop.next_round(run, say) if one_more else run.recipe.rounds
@@ -178,10 +178,11 @@ def drive(
         anything = run_followed(run, upto, stop, say, one_more=one_more)
     except ChildFailed as failed:
         raise SystemExit(failed.code) from None
-    if anything or not one_more:  # a schedule's log has no use for the same report each night
-        give(text_report(run))
-    if not anything:
+    if anything:  # a schedule's log has no use for the same report each night
+        give(text_report(run) + "\n")
+    else:
         say(f"{run.path}: nothing to do, {what_is_done(run, upto)}")
+    give(in_short(run))
 
 
 def what_is_done(run: "Run", upto: int) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rft.errors import RFTError, clipped, explained, listed
+from rft.errors import RFTError, clipped, did_you_mean, explained, listed, nearest
 from rft.runs.tables import damage_told, refuse_twice
 
 # The most that rows of a person have by far, and less than what a reader below us breaks at: JSON
@@ -53,18 +53,30 @@ KINDS = {
 }
 
 
-def refuse_no_file(path: Path, *, place: str = "", advice: str = "") -> None:
+def refuse_no_file(path: Path, *, place: str = "", otherwise: str = "") -> None:
     """Refuse a path that leads to no file, without opening what it leads to: pipes never open."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        link = path.is_symlink()
-        gone = f", but a link to {path.readlink()}, which is not there" if link else ""
-        raise RFTError(f"{place}{path}: no such file{gone}{advice}") from None
+        if path.is_symlink():
+            gone = f"but a link to {path.readlink()}, which is not there"
+            raise RFTError(f"{place}{path}: no such file, {gone}") from None
+        advice = otherwise
+        if nearby := nearest(path.name, names_in(path.parent)):
+            advice = did_you_mean(str(path.with_name(nearby)))
+        raise RFTError(f"{place}{path}: no such file" + f"; {advice}" * bool(advice)) from None
     except OSError as error:
         raise RFTError(f"{place}{path}: {explained(error) or error.strerror}") from None
     if not stat.S_ISREG(mode):
         raise RFTError(f"{place}{path}: it is {KINDS.get(stat.S_IFMT(mode), 'no file')}")
+
+
+def names_in(folder: Path) -> list[str]:
+    """List what lies in a folder; none where it cannot be listed."""
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except OSError:
+        return []
 
 
 def read_rows(path: Path) -> pl.DataFrame:

@@ -44,7 +44,10 @@ def local_file(source: Source) -> Path | None:
         folder = bundled("data") / name.removeprefix("bundled:")
         path = folder / f"{source.split}.jsonl"
         if "/" in f"{source.split}" or not path.is_file():
-            raise RFTError(f"prepare: {name!r} with split {source.split!r} is not bundled")
+            there = sorted(bundled("data").glob("*/*.jsonl"))
+            names = listed(f"bundled:{each.parent.name} {each.stem}" for each in there)
+            wrong = f"prepare: {shown(name)} with split {shown(source.split)}"
+            raise RFTError(f"{wrong} is not bundled; there are {names}")
         return path
     if name.startswith(("hub:", "http://", "https://")):
         return None
@@ -54,7 +57,7 @@ def local_file(source: Source) -> Path | None:
             "http://..., https://... or hub:org/name"
         )
     path = Path(name)
-    refuse_no_file(path, place="prepare: ", advice=f" (write hub:{name} for a Hub data set)")
+    refuse_no_file(path, place="prepare: ", otherwise=f"write hub:{name} for a Hub data set")
     return path
 
 

@@ -113,6 +113,11 @@ class Recipe(Section):
         return "grpo" if self.grpo else "sft"
 
     @property
+    def splits(self) -> tuple[str, ...]:
+        """List the splits that are read: train only to learn from, or to hold dev out of."""
+        return ("train",) * bool(self.rounds or self.prepare.holdout) + ("dev", "test")
+
+    @property
     def searches(self) -> bool:
         """Say whether each round's weights are blended as is best on the dev split."""
         blend = None if self.grpo else self.sft.blend

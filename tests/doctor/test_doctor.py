@@ -45,6 +45,28 @@ def test_the_command_exits_2_where_the_engine_is_missing_and_reads_run_folders(
     assert "did you mean" in done.stderr
 
 
+def test_problems_that_are_not_there_are_in_the_way_until_a_run_has_read_them(
+    tmp_path, monkeypatch, ask
+):
+    ask("pass")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own-train.jsonl").write_text('{"question": "1 + 1?", "gold": "2"}\n')
+    (tmp_path / "own.yaml").write_text(
+        "extends: smoke\nprepare: {train: own-train.jsonl, test: own-tset.jsonl}\n"
+    )
+    done = CliRunner().invoke(cli, ["doctor", "own.yaml"])
+    assert done.exit_code == 2
+    (line,) = [line for line in done.stdout.splitlines() if "problems" in line]
+    assert line.startswith("  error  problems  prepare: ")
+    assert "own-tset.jsonl: no such file; did you mean" in line
+    assert line.endswith("(for test)")
+    (tmp_path / "own-tset.jsonl").write_text('{"question": "1 + 2?", "gold": "3"}\n')
+    assert "problems" not in CliRunner().invoke(cli, ["doctor", "own.yaml"]).stdout
+    CliRunner().invoke(cli, ["prepare", "own.yaml", "--out", "run"], catch_exceptions=False)
+    (tmp_path / "own-tset.jsonl").unlink()
+    assert "problems" not in CliRunner().invoke(cli, ["doctor", "run"]).stdout
+
+
 @pytest.mark.parametrize(
     ("recipe", "folder"),
     [

@@ -205,13 +205,19 @@ def test_a_limit_takes_the_first(tmp_path):
 def test_bundled_problems_are_found_by_name_and_split():
     source = Source(source="bundled:arithmetic", split="dev", limit=3)
     assert [row["reason"] for row in problems(read_source(source), source)] == [None] * 3
-    with pytest.raises(RFTError, match="is not bundled"):
+    with pytest.raises(RFTError, match="is not bundled; there are bundled:arithmetic dev, "):
         read_source(Source(source="bundled:arithmetic", split="dve"))
 
 
 def test_a_file_that_is_not_there_may_be_meant_as_a_hub_name():
     with pytest.raises(RFTError, match=r"write hub:none\.jsonl"):
         read_source(Source(source="none.jsonl"))
+
+
+def test_a_misspelled_file_is_asked_for_by_its_name(tmp_path):
+    jsonl(tmp_path / "own-train.jsonl", {"question": "q", "gold": "1"})
+    with pytest.raises(RFTError, match=r'no such file; did you mean ".*/own-train\.jsonl"\?$'):
+        read_source(Source(source=str(tmp_path / "own-trian.jsonl")))
 
 
 def test_a_source_is_known_by_its_content(tmp_path):

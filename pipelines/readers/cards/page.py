@@ -14,6 +14,7 @@ import polars as pl
 import yaml
 
 from pipelines.readers.cards.markdown import code, fenced, flow, markdown, plain, short
+from pipelines.readers.names_of_files import named, named_recipe
 from pipelines.readers.sources import UNSTATED, model_licence, sources
 from rft import licences
 from rft.errors import RFTError
@@ -222,7 +223,7 @@ def gather(run: Run, kind: Kind, made: Manifests, folder: Path) -> dict[str, Any
         "title": f"{plain(name)}: {kind.method}",
         "out": shlex.quote(f"runs/{name}"),
         "verb": run.command,
-        "base": code(recipe.model.path),
+        "base": code(named(recipe.model.path)),
         "sources": sources_and_licences(run),
         "end": end,
         "prompt": prompt_words(run, end),
@@ -239,9 +240,8 @@ def gather(run: Run, kind: Kind, made: Manifests, folder: Path) -> dict[str, Any
             "section, settings",
             [
                 [section, code(flow(settings))]
-                for section, settings in recipe.model_dump(
-                    mode="json", exclude=set(kind.untold), exclude_none=True
-                ).items()
+                for section, settings in named_recipe(recipe, exclude_none=True).items()
+                if section not in kind.untold
             ],
         ),
     }
@@ -271,10 +271,10 @@ def license_words(license_id: str | None) -> str:
 def sources_and_licences(run: Run) -> str:
     """Say where problems and base come from, and under which licences."""
     told = [
-        f"{each['name']} from {code(each['source'])} ({licence_cell(each['licence'])})"
+        f"{each['name']} from {code(named(each['source']))} ({licence_cell(each['licence'])})"
         for each in sources(run).values()
     ]
-    base = f"{code(run.recipe.model.path)} ({licence_cell(model_licence(run))})"
+    base = f"{code(named(run.recipe.model.path))} ({licence_cell(model_licence(run))})"
     origin = f"Problems: {', '.join(told)}. " if told else ""
     return f"{origin}The base of the model that answered: {base}."
 

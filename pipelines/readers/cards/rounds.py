@@ -8,6 +8,7 @@ import polars as pl
 from pipelines.readers.cards.markdown import code, fenced, markdown, share, short, tally
 from pipelines.readers.cards.page import Kind, Manifest, Manifests, digest_of, fate, of_stage
 from pipelines.readers.composition import composition_notes, composition_rows, takes_any
+from pipelines.readers.names_of_files import named
 from rft.recipe import Select
 from rft.runs import tables
 from rft.runs.folder import Run
@@ -54,7 +55,7 @@ def facts(run: Run, made: Manifests, folder: Path) -> dict[str, Any]:
     first, unchecked = sft.row(0, named=True), any(map(takes_any, of_stage(made, "select")))
     several = len({each["model"] for each in of_stage(made, "sample")}) > 1
     return {
-        "author": code(recipe.model.path) + " and models made from it" * several,
+        "author": code(named(recipe.model.path)) + " and models made from it" * several,
         "rows": f"{len(sft):,}",
         "problems": f"{sft['problem_id'].n_unique():,}",
         "noise": chosen_words(sft, unchecked),

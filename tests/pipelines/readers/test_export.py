@@ -13,9 +13,11 @@ import pytest
 
 from pipelines.readers.export import new_folder
 from pipelines.readers.mark import MARK
+from rft.bundled import bundled
 from rft.errors import RFTError
 from rft.recipe.loading import load_recipe
 from rft.runs.folder import Run
+from tests import exported_run
 from tests.exported_run import (
     HOSTILE,
     card_of,
@@ -100,8 +102,38 @@ def test_the_recipe_and_manifests_travel_along(tmp_path):
     export(run, tmp_path / "out")
     stored = tmp_path / "out" / "run"
     assert load_recipe(str(stored / "recipe.yaml")) == run.recipe
-    place = "manifest/round-0002/select.json"
-    assert (stored / place).read_bytes() == (run.path / place).read_bytes()
+    for place in ("manifest/round-0002/select.json", "manifest/round-0000/prepare.json"):
+        assert (stored / place).read_bytes() == (run.path / place).read_bytes()
+
+
+def test_nothing_of_an_export_says_in_which_folders_its_files_lay(tmp_path, monkeypatch):
+    home = tmp_path / "alice"
+    home.mkdir()
+    for name in ("train.jsonl", "dev.jsonl"):
+        (home / name).write_text('{"question": "What is 1 + 1?", "gold": "2"}\n')
+    shutil.copytree(bundled("data") / "tiny", home / "tiny")
+    rows = exported_run.problems().with_columns(source=pl.lit(str(home / "train.jsonl")))
+    monkeypatch.setattr(exported_run, "problems", lambda: rows)
+    run = make_run(
+        tmp_path / "run",
+        f"prepare.train={{source: {home}/train.jsonl}}",
+        f"prepare.test={{one: {{source: {home}/dev.jsonl}}}}",
+        f"model.path={home}/tiny",
+        f"notify=curl https://example.org/{home.name}",
+        rounds=1,
+    )
+    export(run, tmp_path / "out")
+    for path in (tmp_path / "out").rglob("*"):
+        if path.suffix == ".parquet":
+            assert "alice" not in pl.read_parquet(path).write_ndjson(), path
+        elif path.is_file():
+            assert "alice" not in path.read_text(), path
+    assert set(load(tmp_path / "out", "sft", tmp_path / "cache")["train"]["source"]) == {
+        "train.jsonl"
+    }
+    stored = tmp_path / "out" / "run"
+    assert "source: train.jsonl" in (stored / "recipe.yaml").read_text()
+    assert "base of the model that answered: `tiny`" in card_of(tmp_path / "out")[1]
 
 
 def test_what_lies_beside_the_manifests_does_not_travel_along(tmp_path):
