@@ -84,12 +84,13 @@ def foreseen(run: Run, stage: str) -> float | None:
     if hours is None or not rounds:
         return None
     seconds = 3600 * hours / rounds
-    if stage == "sample":  # it begins as the base's evaluation did, and goes as fast
-        base = run.manifest("evaluate", 0) or {}
+    base = run.manifest("evaluate", 0) or {}
+    if stage == "sample":  # it goes as fast as the base's evaluation did
         speed = ahead.get("speed")
         probed = _amount(speed.get("tokens_per_second")) if isinstance(speed, dict) else None
         reached = _amount(base.get("tokens_per_second"))
         seconds *= probed / reached if probed and reached else 1
+    if stage != "grade":  # a process of its own, which loads the model as that one did
         seconds += max(took(base) - (_amount(base.get("sampling_seconds")) or took(base)), 0)
     return seconds
 

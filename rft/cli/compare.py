@@ -188,9 +188,24 @@ def tell_comparison(whole: "Recipe", runs: "list[ArmRun]", grace: float) -> None
     give("\n".join(plan_lines(whole, runs)))
     try:
         give(f"  one run of {runs[0].arm}, the control:")
-        give(foreseen(runs[0].run, listening(None, grace)))
+        text, ahead = foreseen(runs[0].run, listening(None, grace))
+        give(text)
+        if ahead is not None:
+            give(together(ahead.hours, runs))
     except ChildFailed as failed:
         raise SystemExit(failed.code) from None
+
+
+def together(hours: float, runs: "list[ArmRun]") -> str:
+    """Say what all runs will take that are not done, if each takes as long as the control's."""
+    from rft.estimates.forecast import span
+
+    left = sum(not each.done() for each in runs)
+    return (
+        f"  {left} such runs: up to {span(left * hours)} one after the other, besides loading;\n"
+        "  less, since those of a seed share the base, and round 1 where it is sampled alike;\n"
+        "  --jobs N does N at once"
+    )
 
 
 def give_comparison(comparison: "SideBySide", to: Path | None, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from rft.cli.terminal import give, say
 from rft.errors import RFTError
 
 if TYPE_CHECKING:
+    from rft.estimates.forecast import Forecast
     from rft.processes.stopping import Stop
     from rft.recipe import Recipe
     from rft.runs.folder import Run
@@ -25,13 +26,16 @@ def tell_plan(run: "Run", stored: "Recipe | None", stop: "Stop") -> None:
     for line in seen_by_gate(run):
         give(f"  gate: {line}")
     try:
-        give(foreseen(run, stop))
+        give(foreseen(run, stop)[0])
     except ChildFailed as failed:
         raise SystemExit(failed.code) from None
 
 
-def foreseen(run: "Run", stop: "Stop") -> str:
-    """Write what the whole run will take: as its preflight run, else by probes made for this."""
+def foreseen(run: "Run", stop: "Stop") -> "tuple[str, Forecast | None]":
+    """Write what the whole run will take: as its preflight run, else by probes made for this.
+
+    None where nothing can be foreseen.
+    """
     from pipelines.perform import probe
     from rft.engines import refuse_missing
     from rft.estimates.forecast import at_most, described
@@ -40,20 +44,21 @@ def foreseen(run: "Run", stop: "Stop") -> str:
     if (grpo := run.recipe.grpo) is not None:
         drawn = grpo.steps * grpo.problems * grpo.n
         most = f"at most {drawn:,} answers and {drawn * grpo.max_tokens:,} tokens to learn from"
-        return f"  {most}; what that takes is not forecast"
+        return f"  {most}; what that takes is not forecast", None
     if not run.recipe.rounds or not run.recipe.engine.traits.draws:
-        return "  nothing is sampled to learn from, so there is nothing to forecast"
+        return "  nothing is sampled to learn from, so there is nothing to forecast", None
     if is_current(run):
         ahead, how = recorded(run), "from its preflight"
     else:
         try:
             refuse_missing(run.recipe.engine.kind)
         except RFTError as error:
-            return at_most(run.recipe, str(error))
+            return at_most(run.recipe, str(error)), None
         say("sampling a few probes, for a forecast")
         ahead, how = probe(run.recipe, stop), "from probes made just now"
     head = (
         f"  forecast for the whole run, what is done included, {how} ({ahead.probes} rollouts, "
         "95% intervals):"
     )
-    return "\n".join([head, *(f"    {what:11}{text}" for what, text in described(ahead))])
+    lines = [head, *(f"    {what:11}{text}" for what, text in described(ahead))]
+    return "\n".join(lines), ahead

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines import compare
 from pipelines.compare import arm_runs, rooted_arms, settled
-from rft.cli.compare import is_comparison
+from rft.cli.compare import is_comparison, together
 from rft.errors import Interrupted, RFTError
 from rft.recipe.loading import dump, load_arms
 from rft.runs.atomic import atomic_text
@@ -358,3 +358,10 @@ def test_finished_runs_are_compared_and_nothing_is_written_unless_asked_for(home
     assert (home / "told" / "here" / "comparison.csv").is_file()
     assert "that is" in refusal(one, f"{one}/")
     assert "there is no model 9" in refusal(one, f"{two}@9")
+
+
+def test_a_plan_adds_up_the_runs_that_are_not_done(home):
+    _, runs = begin(home / "mine", seeds=[0, 1])
+    assert together(2.0, runs).startswith("  4 such runs: up to 8.0 h one after the other")
+    make(runs[0].run, draw((1, 1, 1, 1, 1), 0), draw((1, 1, 1, 1, 1), 1))
+    assert together(2.0, runs).startswith("  3 such runs: up to 6.0 h")

@@ -43,9 +43,9 @@ def test_the_first_round_is_foreseen_at_the_speed_that_the_base_had(tmp_path):
     assert expected(run, 1, "sample") == 900 + 10
     assert expected(run, 1, "grade") == 900
     assert expected(run, 1, "filter") == expected(run, 1, "select") == 0
-    assert expected(run, 1, "sft") == 450
+    assert expected(run, 1, "sft") == 450 + 10
     assert expected(run, 2, "evaluate") == 30
-    assert left_of_round(run, 2, "grade", 5.0) == 5 + 450 + 30
+    assert left_of_round(run, 2, "grade", 5.0) == 5 + 450 + 10 + 30
 
 
 @pytest.mark.parametrize("forecast", [None, [], {}, {"rounds": 0}, FORECAST | {"rounds": "many"}])
