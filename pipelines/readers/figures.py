@@ -11,8 +11,9 @@ from typing import Any
 import polars as pl
 
 from pipelines.readers.current import sound
+from pipelines.readers.measured_on import measured_on
 from pipelines.readers.report_rounds import mean, statistics
-from pipelines.readers.report_scores import change_of, measured, pass_of
+from pipelines.readers.report_scores import change_of, pass_of
 from pipelines.readers.status import SAMPLING, round_seconds
 from rft.measuring.pass_at_k import Interval, solved
 from rft.runs.folder import Run
@@ -65,9 +66,9 @@ def scores_of(run: Run, model: int) -> Tree:
     """
     frames = {number: _answers(run, number) for number in dict.fromkeys([0, model])}
     tree: Tree = {}
-    for split, benchmark in measured({model: frames[model]}):
-        name = split if benchmark in (None, split) else f"{split} {benchmark}"
-        here = {number: _on(frame, split, benchmark) for number, frame in frames.items()}
+    for what in measured_on({model: frames[model]}):
+        name = what.name
+        here = {number: what.of(frame) for number, frame in frames.items()}
         counts = [solved(frame)["n"].to_list() for frame in here.values() if not frame.is_empty()]
         least = min(min(each) for each in counts)
         tree[name] = {"problems": len(counts[-1]), "samples": least}
@@ -87,11 +88,6 @@ def interval(mean: Interval) -> Tree:
 
 def _answers(run: Run, model: int) -> pl.DataFrame:
     return run.read("evaluations", model, ["split", "benchmark", "problem_id", "verdict"])
-
-
-def _on(answers: pl.DataFrame, split: str, benchmark: str | None) -> pl.DataFrame:
-    here = answers.filter(pl.col("split") == split)
-    return here if benchmark is None else here.filter(pl.col("benchmark") == benchmark)
 
 
 def _rollouts(run: Run, round: int) -> Tree:

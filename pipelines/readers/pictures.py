@@ -1,6 +1,5 @@
 """Figures of a run as files: what it did to Pass@k, its entropy, and its tokens."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,11 @@ import numpy as np
 import polars as pl
 
 from pipelines.readers.current import sound
+from pipelines.readers.measured_on import measured_on, slugs
 from pipelines.readers.report_answers import model_name
 from pipelines.readers.report_online import so_far
 from pipelines.readers.report_rounds import statistics
-from pipelines.readers.report_scores import measured, pass_of
+from pipelines.readers.report_scores import pass_of
 from pipelines.readers.report_tokens import round_to_see
 from pipelines.readers.round_pictures import chosen, funnels, lengths, problems
 from pipelines.readers.token_pictures import token_pictures
@@ -56,12 +56,11 @@ def scores(run: Run) -> Pictures:
     models = [n for n in range(run.recipe.rounds + 1) if sound(run, "evaluate", n)]
     frames = {model: run.read("evaluations", model, columns) for model in models}
     labels = {model: f"model {model_name(run, model)}" for model in models}
-    for number, (split, benchmark) in enumerate(measured(frames) if frames else []):
-        name = split if benchmark in (None, split) else f"{split} {benchmark}"
-        rows, sizes = [], []
+    files = slugs(what.name for what in measured_on(frames))
+    for what in measured_on(frames):
+        name, rows, sizes = what.name, [], []
         for model, frame in frames.items():
-            here = frame.filter(pl.col("split") == split)
-            here = here if benchmark is None else here.filter(pl.col("benchmark") == benchmark)
+            here = what.of(frame)
             if here.is_empty():
                 continue
             counts = solved(here)
@@ -70,7 +69,7 @@ def scores(run: Run) -> Pictures:
                 each = pass_of(run, name, model, here, k)
                 told = {"value": each.value, "low": each.low, "high": each.high}
                 rows.append({"model": labels[model], "round": model, "k": k, **told})
-        table, file = pl.DataFrame(rows), f"{number}-{_file_name(name)}"
+        table, file = pl.DataFrame(rows), files[name]
         note = f"{sizes[0][0]:,} problems of {name} x {sizes[0][1]} answers; bands: {INTERVAL}"
         yield (
             f"pass-at-k-{file}",
@@ -98,10 +97,6 @@ def scores(run: Run) -> Pictures:
                 note=note,
             ),
         )
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "other"
 
 
 GROUPS = {

@@ -9,6 +9,7 @@ from pipelines.readers.blocks import Block, entry, heading, table
 from pipelines.readers.composition import composition_notes, composition_rows, takes_any
 from pipelines.readers.current import all_steps, sound
 from pipelines.readers.layout import NOTHING, number, percent, short_digest, total
+from pipelines.readers.measured_on import NAME
 from pipelines.readers.sources import UNSTATED, model_licence, source_words, sources
 from pipelines.selection import rates_of, with_scores
 from rft.errors import RFTError
@@ -165,11 +166,7 @@ def evaluation_endings(run: Run, model: int) -> pl.DataFrame:
         parts.append(
             frame.drop("completion").with_columns(
                 pl.Series("after", after, pl.Boolean),
-                name=pl.when(pl.col("split") == pl.col("benchmark"))
-                .then("split")
-                .when(pl.col("split") == "dev")
-                .then(pl.lit("dev"))
-                .otherwise(pl.col("split") + " " + pl.col("benchmark")),
+                name=pl.when(pl.col("split") == "dev").then("split").otherwise(NAME),
             )
         )
     return pl.concat(parts)

@@ -9,6 +9,7 @@ from pipelines.gate import seen_by_gate
 from pipelines.readers.blocks import Block, entry, heading, lines_of, table
 from pipelines.readers.current import sound
 from pipelines.readers.layout import NOTHING, WIDTH, number, width_of
+from pipelines.readers.measured_on import MeasuredOn, measured_on
 from pipelines.readers.report_answers import Answers, model_name, readings, solvable, variety
 from rft.measuring.adoption import noted_comparisons, told
 from rft.measuring.pass_at_k import Interval, paired_difference_of, pass_interval, passes, solved
@@ -27,12 +28,12 @@ def scores(run: Run) -> list[Block]:
     lines: list[Block] = [
         "  Percent of problems solved [95% interval over problems]; model 0 is the base."
     ]
-    for split, benchmark, answers in those:
-        lines += ["", *on_benchmark(run, split, benchmark, answers)]
+    for what, answers in those:
+        lines += ["", *on_benchmark(run, what, answers)]
     return [*lines, "", *decisions(run)] if run.recipe.rounds else lines
 
 
-def by_benchmark(run: Run) -> Iterator[tuple[str, str | None, Answers]]:
+def by_benchmark(run: Run) -> Iterator[tuple[MeasuredOn, Answers]]:
     """Give what each model answered on dev and on each benchmark."""
     columns = ["split", "benchmark", "problem_id", "answer", "answer_class"]
     columns += ["verdict", "verdict_last_box", "verdict_lenient"]
@@ -41,14 +42,9 @@ def by_benchmark(run: Run) -> Iterator[tuple[str, str | None, Answers]]:
         for round in range(run.recipe.rounds + 1)
         if sound(run, "evaluate", round)
     }
-    for split, benchmark in measured(frames) if frames else []:
-        answers: Answers = {}
-        for model, frame in frames.items():
-            here = frame.filter(pl.col("split") == split)
-            if benchmark is not None:
-                here = here.filter(pl.col("benchmark") == benchmark)
-            answers[model] = None if here.is_empty() else here
-        yield split, benchmark, answers
+    for what in measured_on(frames):
+        parts = {model: what.of(frame) for model, frame in frames.items()}
+        yield what, {model: None if here.is_empty() else here for model, here in parts.items()}
 
 
 def answered(run: Run) -> str:
@@ -56,8 +52,7 @@ def answered(run: Run) -> str:
     benchmarks where both were measured, or else on dev.
     """
     told: dict[str, list[str]] = {"dev": [], "test": []}
-    for split, benchmark, answers in by_benchmark(run):
-        name = split if benchmark in (None, split) else f"{split} {benchmark}"
+    for what, answers in by_benchmark(run):
         known = [model for model, frame in answers.items() if frame is not None]
         base, last = answers.get(0), known[-1]
         now = answers[last]
@@ -67,13 +62,13 @@ def answered(run: Run) -> str:
         ks = sorted({1, *(k for k in run.recipe.evaluate.k if k <= least)})
         words = []
         for k in dict.fromkeys([ks[0], ks[-1]]):
-            change = change_of(run, name, last, (base, now), k)
+            change = change_of(run, what.name, last, (base, now), k)
             before, after = (100 * float(passes(frame, k).mean()) for frame in (base, now))
             verdict = judged(change, len(solved(now))).partition(" (")[0]
             points = f"{interval(change, '+.1f')} points, {verdict}"
             words.append(f"Pass@{k} {before:.1f}% -> {after:.1f}% ({points})")
-        told["dev" if split == "dev" else "test"].append(
-            f"On {name}, from the base to model {model_name(run, last)}: {'; '.join(words)}."
+        told["dev" if what.split == "dev" else "test"].append(
+            f"On {what.name}, from the base to model {model_name(run, last)}: {'; '.join(words)}."
         )
     sentences = told["test"] or told["dev"]
     if not sentences:
@@ -81,17 +76,9 @@ def answered(run: Run) -> str:
     return " ".join(sentences)
 
 
-def measured(frames: dict[int, pl.DataFrame]) -> list[tuple[str, str | None]]:
-    """List what is reported apart: dev as a whole, since it decides as a whole; each benchmark."""
-    names = pl.concat([frame.select("split", "benchmark") for frame in frames.values()]).unique()
-    rows = sorted(names.iter_rows())
-    dev: list[tuple[str, str | None]] = [("dev", None)] if any(s == "dev" for s, _ in rows) else []
-    return dev + [(split, benchmark) for split, benchmark in rows if split != "dev"]
-
-
-def on_benchmark(run: Run, split: str, benchmark: str | None, answers: Answers) -> list[Block]:
+def on_benchmark(run: Run, what: MeasuredOn, answers: Answers) -> list[Block]:
     """Write a benchmark's Pass@k of each model, its change to the base, and what is suspicious."""
-    name = split if benchmark in (None, split) else f"{split} {benchmark}"
+    name = what.name
     known = [frame for frame in answers.values() if frame is not None]
     counts = pl.concat([solved(frame) for frame in known])
     sizes = sorted(set(counts["n"]))
@@ -99,22 +86,19 @@ def on_benchmark(run: Run, split: str, benchmark: str | None, answers: Answers) 
     samples = " to ".join(str(size) for size in dict.fromkeys([sizes[0], sizes[-1]]))
     ks = sorted({1, *(k for k in run.recipe.evaluate.k if k <= sizes[0])})
     return [
-        *heading(f"{name}: {measured_of(run, split, benchmark, problems)} x {samples} samples"),
+        *heading(f"{name}: {measured_of(run, what, problems)} x {samples} samples"),
         *pass_tables(run, name, answers, ks),
         *changes(run, name, answers, sorted({1, ks[-1]})),
-        *far_from_reference(run, split, benchmark, answers.get(0)),
+        *far_from_reference(run, what, answers.get(0)),
         *readings(run, name, answers),
         *variety(run, answers),
         *solvable(run, name, answers),
     ]
 
 
-def measured_of(run: Run, split: str, benchmark: str | None, problems: int) -> str:
+def measured_of(run: Run, what: MeasuredOn, problems: int) -> str:
     """Say how many problems are measured, of how many there are, and why not the others."""
-    aside = run.read("set_aside", 0, ["split", "benchmark", "reason"])
-    aside = aside.filter(pl.col("split") == split)
-    if benchmark is not None:
-        aside = aside.filter(pl.col("benchmark") == benchmark)
+    aside = what.of(run.read("set_aside", 0, ["split", "benchmark", "reason"]))
     if aside.is_empty():
         return f"{problems} problems"
     reasons = sorted(aside["reason"].value_counts().iter_rows())
@@ -195,12 +179,10 @@ def changes(run: Run, name: str, answers: Answers, ks: list[int]) -> list[Block]
     return table("llrl", [header, *rows])
 
 
-def far_from_reference(
-    run: Run, split: str, benchmark: str | None, base: pl.DataFrame | None
-) -> list[Block]:
+def far_from_reference(run: Run, what: MeasuredOn, base: pl.DataFrame | None) -> list[Block]:
     """Warn when the base is far from its published figure: mostly the prompt is to blame."""
-    wanted = run.recipe.evaluate.reference.get(benchmark or "")
-    if split != "test" or wanted is None or base is None:
+    wanted = run.recipe.evaluate.reference.get(what.benchmark or "")
+    if what.split != "test" or wanted is None or base is None:
         return []
     ours = 100 * float(passes(base, 1).mean())
     if abs(ours - wanted) <= FAR:

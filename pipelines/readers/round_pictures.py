@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 
 from pipelines.readers.current import sound
+from pipelines.readers.measured_on import measured_on, slugs
 from pipelines.readers.report_answers import model_name
 from pipelines.readers.report_rounds import by_verdict, rounds_with, takes_any_verdict
-from pipelines.readers.report_scores import measured
 from pipelines.selection import rates_of, with_scores
 from rft.charts import Axis, Series, Step, beside, flow, histogram
 from rft.measuring.pass_at_k import solved
@@ -167,13 +167,11 @@ def problems(run: Run) -> Pictures:
     columns = ["split", "benchmark", "problem_id", "verdict"]
     models = [model for model in range(run.recipe.rounds + 1) if sound(run, "evaluate", model)]
     frames = {model: run.read("evaluations", model, columns) for model in models}
-    for number, (split, benchmark) in enumerate(measured(frames) if frames else []):
-        name = split if benchmark in (None, split) else f"{split} {benchmark}"
+    files = slugs(what.name for what in measured_on(frames))
+    for what in measured_on(frames):
         here = {}
         for model, frame in frames.items():
-            rows = frame.filter(pl.col("split") == split)
-            rows = rows if benchmark is None else rows.filter(pl.col("benchmark") == benchmark)
-            if len(rows):
+            if len(rows := what.of(frame)):
                 here[f"model {model_name(run, model)}"] = solved(rows)
         ends = dict([*here.items()][:1] + [*here.items()][-1:])
         rates = pl.concat(
@@ -181,13 +179,13 @@ def problems(run: Run) -> Pictures:
             for model, counts in ends.items()
         )
         yield (
-            f"pass-rates-{number}",
+            f"pass-rates-{files[what.name]}",
             histogram(
                 rates,
                 Axis("rate", "share of a problem's answers that are right", "share", (0, 1)),
                 series=Series("model", order=tuple(ends)),
                 bins=10,
-                title=f"Problems of {name} by pass rate",
+                title=f"Problems of {what.name} by pass rate",
                 note="At the left those that are hardly ever solved, at the right nearly always.",
             ),
         )

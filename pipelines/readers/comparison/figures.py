@@ -1,8 +1,6 @@
 """A comparison's figures: Pass@k, differences, the way of each arm by round, what none solves."""
 
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,12 +15,13 @@ from pipelines.readers.comparison.side_by_side import (
 from pipelines.readers.comparison.sources import COLUMNS
 from pipelines.readers.comparison.text import framed, notes, title
 from pipelines.readers.current import sound
+from pipelines.readers.measured_on import slugs
 from rft.charts import Axis, Series, bars, curve, overlaps, points
 from rft.measuring.mean_entropy import mean_entropy
 from rft.measuring.pass_at_k import Numbers, passes, solved
 from rft.measuring.unsolved import unsolved
 from rft.recipe.compare import BASE
-from rft.seeds import derive, digest
+from rft.seeds import derive
 
 # Arms whose bands can be told apart.
 FEW = 4
@@ -42,16 +41,6 @@ def figures(comparison: SideBySide) -> Iterator[tuple[str, Any]]:
         yield "rounds", rounds_chart(comparison, split, way)
         if way["entropy"].null_count() == 0:
             yield "entropy", entropy_chart(comparison, split, way)
-
-
-def slugs(benchmarks: Sequence[str]) -> dict[str, str]:
-    """Make a part of a file's name of each benchmark's, no two of them the same."""
-    short = {name: re.sub("[^a-z0-9]+", "-", name.lower())[:40] for name in benchmarks}
-    twice = Counter(short.values())
-    return {
-        name: each if each.strip("-") and twice[each] == 1 else f"{each}-{digest(name)[:8]}"
-        for name, each in short.items()
-    }
 
 
 def series_of(comparison: SideBySide) -> Series:

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.readers.current import sound
+from pipelines.readers.measured_on import NAME
 from pipelines.readers.show import listing, sampled_rounds
 from rft.recipe.selection import statistics
 from rft.runs.folder import Run
@@ -72,16 +73,11 @@ def _measured(run: Run) -> Iterator[pl.DataFrame]:
         if not sound(run, "evaluate", model):
             continue
         rows = run.read("evaluations", model, names)
-        name = (
-            pl.when(pl.col("split") == pl.col("benchmark"))
-            .then(pl.col("split"))
-            .otherwise(pl.col("split") + " " + pl.col("benchmark"))
-        )
         yield rows.select(
-            id=pl.format("m{}.{}.{}.{}", pl.lit(model), name, "problem_id", "sample_index"),
+            id=pl.format("m{}.{}.{}.{}", pl.lit(model), NAME, "problem_id", "sample_index"),
             kind=pl.lit("model"),
             round=pl.lit(model, pl.Int32),
-            benchmark=name,
+            benchmark=NAME,
             problem_id="problem_id",
             sample=pl.col("sample_index").cast(pl.Int32),
             verdict="verdict",

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 import polars as pl
 from markupsafe import Markup
 
-from pipelines.readers.page.draw import everything
 from pipelines.readers.page.markup import table_of
 from pipelines.readers.report_answers import Answers, model_name
 from pipelines.readers.report_scores import by_benchmark
@@ -23,9 +22,9 @@ def link(text: str, **choice: str | int) -> Markup:
     return Markup('<a href="#rollouts?{}">{}</a>').format(urlencode(choice), text)
 
 
-def fates(run: Run) -> Markup | None:
-    """List what became of each round's rollouts, each with the way to them."""
-    rows = everything(run).filter(kind="round")
+def fates(rows: pl.DataFrame) -> Markup | None:
+    """List what became of each round's rollouts, of all that a run has, each with a way to them."""
+    rows = rows.filter(kind="round")
     if rows.is_empty():
         return None
     lines = []
@@ -42,9 +41,8 @@ def fates(run: Run) -> Markup | None:
 def flips(run: Run) -> Markup | None:
     """List the problems that the last model solves and the base never did, and the reverse."""
     parts = []
-    for split, benchmark, answers in by_benchmark(run):
-        name = split if benchmark in (None, split) else f"{split} {benchmark}"
-        parts += _flips(run, name, answers)
+    for what, answers in by_benchmark(run):
+        parts += _flips(run, what.name, answers)
     return Markup("").join(parts) if parts else None
 
 

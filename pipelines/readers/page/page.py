@@ -8,10 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from markupsafe import Markup
 
 from pipelines.readers import pictures, round_pictures
 from pipelines.readers.blocks import Block, lines_of
+from pipelines.readers.page.draw import everything
 from pipelines.readers.page.links import fates, flips
 from pipelines.readers.page.markup import coded, figures_of, html_of
 from pipelines.readers.page.rollouts import Remembered, rollouts_of
@@ -104,7 +106,8 @@ def refuse_no_place(path: Path) -> None:
 def page_of(run: Run, megabytes: float, served: str = "") -> str:
     """Make the page of a run, of at most so many megabytes; `served` stands for its state."""
     run = Remembered(run.path, run.recipe, run.outdated)
-    sections = [each for each in sections_of(run) if each is not None]
+    rows = everything(run)
+    sections = [each for each in sections_of(run, rows) if each is not None]
     title = visible(run.path.resolve().name)
     parts = {
         "title": title,
@@ -118,7 +121,7 @@ def page_of(run: Run, megabytes: float, served: str = "") -> str:
     }
     bare = filled(sections, None, **parts)
     room = int(megabytes * MIB) - len(bare.encode())
-    return filled(sections, browser_of(run, room), **parts)
+    return filled(sections, browser_of(run, rows, room), **parts)
 
 
 def seen(text: str) -> Any:
@@ -157,9 +160,9 @@ def filled(sections: list[Section], rollouts: Browser | None, **parts: str) -> s
     )
 
 
-def browser_of(run: Run, room: int) -> Browser | None:
+def browser_of(run: Run, rows: pl.DataFrame, room: int) -> Browser | None:
     """Draw the rollouts that fit, and say how many of how many these are."""
-    drawn = rollouts_of(run, max(0, room - ROOM_OF_NOTES))
+    drawn = rollouts_of(run, rows, max(0, room - ROOM_OF_NOTES))
     if not drawn.all:
         return None
     note = f"All {drawn.all:,} rollouts and answers of the run."
@@ -175,8 +178,8 @@ def browser_of(run: Run, room: int) -> Browser | None:
 # Sections -----------------------------------------------------------------------------------------
 
 
-def sections_of(run: Run) -> list[Section | None]:
-    """Make the sections that a run has anything for."""
+def sections_of(run: Run, rows: pl.DataFrame) -> list[Section | None]:
+    """Make the sections that a run has anything for; `rows` are all its rollouts and answers."""
     by_step, by_round = (
         (pictures.entropy(run), ()) if run.recipe.grpo else ((), pictures.entropy(run))
     )
@@ -184,7 +187,7 @@ def sections_of(run: Run) -> list[Section | None]:
         section("result", "Did it work?", scores(run), test_first(pictures.scores(run))),
         section("problems", "Problems", [], round_pictures.problems(run), flips(run)),
         section("online", "Online training", online(run), by_step),
-        section("funnel", "Funnel", funnel(run), last(round_pictures.funnels(run)), fates(run)),
+        section("funnel", "Funnel", funnel(run), last(round_pictures.funnels(run)), fates(rows)),
         section("chosen", "What was chosen", selection(run), round_pictures.chosen(run)),
         section("entropy", "Entropy and branching", exploration(run), by_round),
         section("tokens", "Where a model is unsure", [], tokens(run)),

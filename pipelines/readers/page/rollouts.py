@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 
 from pipelines.readers.current import sound
-from pipelines.readers.page.draw import GROUP, KIND, MOST, counted, drawn, everything
+from pipelines.readers.measured_on import NAME
+from pipelines.readers.page.draw import GROUP, KIND, MOST, counted, drawn
 from pipelines.readers.show import listing, sampled_rounds
 from pipelines.readers.tokens import token_texts
 from pipelines.readers.why import why
@@ -68,10 +69,8 @@ class Rollouts:
     all: int
 
 
-def rollouts_of(run: Run, room: int, most: int = MOST) -> Rollouts:
-    """Draw the rollouts of a run that fit into so many bytes, some of every kind among them."""
-    run = Remembered(run.path, run.recipe, run.outdated)
-    rows = everything(run)
+def rollouts_of(run: Run, rows: pl.DataFrame, room: int, most: int = MOST) -> Rollouts:
+    """Draw, of all rollouts of a run, those that fit into so many bytes, some of every kind."""
     some = drawn(rows, run.recipe.seed, most)
     chunks: list[str] = []
     ends = [0]
@@ -285,14 +284,9 @@ def _wide_of_models(run: Run, some: pl.DataFrame) -> dict[str, dict[str, Any]]:
     mine = some.filter(kind="model")
     for model in sorted(set(mine["round"])):
         here = mine.filter(round=model).select("id", "problem_id", "benchmark", "sample")
-        name = (
-            pl.when(pl.col("split") == pl.col("benchmark"))
-            .then(pl.col("split"))
-            .otherwise(pl.col("split") + " " + pl.col("benchmark"))
-        )
         for path in run.parts("evaluations", model):
             rows = tables.read_file(path, [*keys, "completion"])
-            rows = rows.with_columns(benchmark=name, sample=pl.col("sample_index"))
+            rows = rows.with_columns(benchmark=NAME, sample=pl.col("sample_index"))
             both = here.join(rows, on=["problem_id", "benchmark", "sample"], how="inner")
             wide |= {row["id"]: {"completion": row["completion"]} for row in both.to_dicts()}
     return wide

@@ -17,9 +17,9 @@ from rft.runs.folder import Run, save_recipe
 from tests.command import invoke
 from tests.token_run import make_run
 
-NAMES = ["pass-at-k-0-test", "pass-by-round-0-test", "entropy-by-round", "tokens-position"]
+NAMES = ["pass-at-k-test", "pass-by-round-test", "entropy-by-round", "tokens-position"]
 NAMES += ["tokens-words", "tokens-classes", "tokens-strata", "samples-difficulty"]
-NAMES += ["chosen-against-pool", "lengths", "funnel-1", "pass-rates-0"]
+NAMES += ["chosen-against-pool", "lengths", "funnel-1", "pass-rates-test"]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_a_figure_has_the_numbers_and_intervals_of_the_report(run, folder):
     wanted = pass_of(run, "test", 1, answers, 2)
     (row,) = [
         row
-        for row in data_of(folder, "pass-at-k-0-test")
+        for row in data_of(folder, "pass-at-k-test")
         if row["series"] == "model 1" and row["x"] == 2
     ]
     assert (row["y"], row["low"], row["high"]) == (wanted.value, wanted.low, wanted.high)

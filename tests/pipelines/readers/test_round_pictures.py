@@ -136,14 +136,14 @@ def test_problems_lie_where_their_share_of_right_answers_is(tmp_path):
     prepare(run, answers=answers)
     assert told(problems(run)) == {}
     evaluate(run, 0, answers)
-    ((_, rows),) = told(problems(run))["pass-rates-0"]
+    ((_, rows),) = told(problems(run))["pass-rates-test"]
     assert {row[0] for row in rows} == {"model 0 base"}
     wanted = [0.4, 0, 0.2, 0, 0, 0.2, 0, 0, 0, 0.2]
     assert [row[3] for row in rows] == pytest.approx(wanted)
 
 
 def test_the_base_and_the_last_model_are_drawn(run):
-    ((_, rows),) = told(problems(run))["pass-rates-0"]
+    ((_, rows),) = told(problems(run))["pass-rates-test"]
     assert {row[0] for row in rows} == {"model 0 base", "model 1"}
     rates = [sum(text == RIGHT for text in each) / len(each) for each in EVALUATED.values()]
     edges = [n / 10 for n in range(11)]

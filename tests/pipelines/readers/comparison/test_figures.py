@@ -1,31 +1,14 @@
 """Figures of a comparison: what is in them, and that they can be made of whatever there is."""
 
-import re
-
 import numpy as np
 import polars as pl
 import pytest
 
-from pipelines.readers.comparison.figures import by_round, figures, slugs, ways_of
+from pipelines.readers.comparison.figures import by_round, figures, ways_of
 from pipelines.readers.comparison.side_by_side import SideBySide
 from pipelines.readers.comparison.sources import of_arms
 from rft.charts import specification
 from tests.compared_runs import begin, by_hand, draw, everywhere, make
-
-BENCHMARKS = [
-    *("test", "AIME24", "aime24", "a/b", "a-b", "../../etc", "", ".", "数学", "x" * 1_000),
-    *("x" * 999, "$(reboot)", "a\nb", "-rf"),
-]
-
-
-def test_names_of_files_are_safe_and_no_two_are_the_same():
-    names = slugs(BENCHMARKS)
-    assert list(names) == BENCHMARKS
-    assert names["test"] == "test"
-    assert len(set(names.values())) == len(BENCHMARKS)
-    for name in names.values():
-        assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", f"pass-at-k-{name}")
-        assert len(name) < 60
 
 
 def drawn(comparison: SideBySide) -> dict[str, dict]:

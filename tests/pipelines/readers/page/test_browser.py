@@ -72,7 +72,7 @@ def test_a_term_is_explained_where_it_is_used(browser, path):
 
 def test_a_mark_of_a_chart_tells_its_numbers_to_a_mouse(browser, path):
     with opened(browser, path) as page:
-        point = page.locator("#figure-pass-at-k-0-test svg [aria-roledescription=point]").last
+        point = page.locator("#figure-pass-at-k-test svg [aria-roledescription=point]").last
         assert not page.locator("#tip").is_visible()
         point.hover()
         assert page.locator("#tip").inner_text() == point.get_attribute("aria-label")

@@ -48,7 +48,7 @@ def test_a_link_carries_any_words():
 
 def test_what_became_of_rollouts_leads_to_as_many_as_it_says(run):
     rows = everything(run)
-    ways = Ways(fates(run)).ways
+    ways = Ways(fates(rows)).ways
     assert len(ways) == rows.filter(kind="round")["fate"].n_unique()
     for asked, words in ways:
         asked["round"] = int(asked["round"])

@@ -138,12 +138,16 @@ def test_what_is_packed_is_read_back_and_can_do_nothing_in_a_page():
         written([math.nan])
 
 
+def held_of(run: Run, room: int, **more: int) -> Rollouts:
+    return rollouts_of(run, everything(run), room, **more)
+
+
 # A whole run --------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("with_texts")
 def test_index_and_chunks_hold_what_the_tables_hold(run):
-    held = rollouts_of(run, MANY)
+    held = held_of(run, MANY)
     index, details = unpacked(held.index), details_in(held)
     rows = everything(run)
     assert held.held == held.all == len(rows) == len(details)
@@ -170,7 +174,7 @@ def test_index_and_chunks_hold_what_the_tables_hold(run):
 
 @pytest.mark.usefixtures("with_texts")
 def test_each_problem_has_the_verdicts_of_all_its_answers_though_few_are_held(run):
-    index = unpacked(rollouts_of(run, MANY, most=30).index)
+    index = unpacked(held_of(run, MANY, most=30).index)
     verdicts = run.read("graded", 1, ["problem_id", "sample_index", "verdict"])
     letters = {"correct": "c", "wrong": "w", "no_answer": "n"}
     seen = 0
@@ -184,7 +188,7 @@ def test_each_problem_has_the_verdicts_of_all_its_answers_though_few_are_held(ru
 
 
 def test_without_a_tokenizer_the_texts_are_there_without_tokens(run):
-    held = rollouts_of(without_model(run), MANY)
+    held = held_of(without_model(run), MANY)
     assert held.held == held.all
     assert all(isinstance(each["t"], str) and "e" not in each for each in details_in(held))
 
@@ -207,7 +211,7 @@ def long_answers(path, size: int, names: list[str]) -> Run:
 def test_what_is_held_keeps_to_its_room_however_long_the_answers(tmp_path):
     run = long_answers(tmp_path / "run", 60_000, [f"p{number}" for number in range(16)])
     room = 1_900_000
-    held = rollouts_of(run, room)
+    held = held_of(run, room)
     assert 0 < held.held < held.all == 64
     assert len(held.index) + sum(map(len, held.chunks)) <= room
     index = unpacked(held.index)
@@ -215,7 +219,7 @@ def test_what_is_held_keeps_to_its_room_however_long_the_answers(tmp_path):
     assert sum(lengths) == held.held == len(index["columns"]["id"])
     assert index["starts"] == [sum(lengths[:place]) for place in range(len(lengths))]
     assert len(lengths) > 1  # no chunk is so large that a page cannot be read piece by piece
-    nothing = rollouts_of(run, 100)
+    nothing = held_of(run, 100)
     assert (nothing.held, nothing.chunks) == (0, [])
 
 
@@ -223,7 +227,7 @@ def test_long_questions_need_room_as_well(tmp_path):
     source = np.random.default_rng(1)
     run = long_answers(tmp_path / "run", 20, [source.bytes(1_000).hex() for _ in range(CHUNK)])
     room = 400_000
-    held = rollouts_of(run, room)
+    held = held_of(run, room)
     assert 0 < held.held < held.all, (len(held.index), [*map(len, held.chunks)])
     assert len(held.index) + sum(map(len, held.chunks)) <= room
 
@@ -235,7 +239,7 @@ def test_what_is_not_finite_is_null_in_the_index(tmp_path):
     sample(run, 1, rows)
     grade(run, 1, rows)
     evaluate(run, 0, {("test", "test", "t0"): solved(1, 2)})
-    columns = unpacked(rollouts_of(run, MANY).index)["columns"]
+    columns = unpacked(held_of(run, MANY).index)["columns"]
     places = [columns["id"].index(each) for each in run.read("rollouts", 1)["rollout_id"]]
     assert [columns["entropy"][each] for each in places][:3] == [0.25, None, None]
     assert [columns["perplexity"][each] for each in places] == [1.284, None, None, None]
