@@ -92,4 +92,4 @@ def test_a_long_list_says_that_it_is_cut(tmp_path):
 def test_where_there_is_nothing_to_compare_there_are_no_flips(tmp_path):
     assert flips(run_of(tmp_path / "run", (0, 1), None)) is None
     nothing = Run(tmp_path / "none", load_recipe("smoke"))
-    assert (flips(nothing), fates(nothing)) == (None, None)
+    assert (flips(nothing), fates(everything(nothing))) == (None, None)
