@@ -51,7 +51,11 @@ def of_arms(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> SideBySide:
 
 
 def of_runs(targets: Sequence[str]) -> SideBySide:
-    """Compare the models of runs that are there: RUN is its last, RUN@2 its second."""
+    """Compare the models of runs that are there: RUN is its last, RUN@2 its second.
+
+    They are called by as much of their paths as tells them apart.
+    """
+    names = last_parts(targets)
     arms: dict[str, list[Measured]] = {}
     seen: dict[tuple[Path, int], str] = {}
     for target in targets:
@@ -63,7 +67,8 @@ def of_runs(targets: Sequence[str]) -> SideBySide:
                 "models, to compare it with"
             )
         seen[place] = target
-        arms[f"./{target}" if target == BASE else target] = [measured]
+        name = names[target]
+        arms[f"./{name}" if name == BASE else name] = [measured]
     for line in told_unlike(arms, DRAWN):
         raise RFTError(
             f"evaluate.{line}; evaluate them in one way, by `rft evaluate --model`, to compare them"
@@ -77,6 +82,16 @@ def of_runs(targets: Sequence[str]) -> SideBySide:
             f"{listed(comparison.left_out)}); evaluate them on the same one"
         )
     return comparison
+
+
+def last_parts(paths: Sequence[str]) -> dict[str, str]:
+    """Give the end of each path, of as many parts as no two paths have in common."""
+    parts = {path: [part for part in path.split("/") if part] for path in paths}
+    for count in range(1, max(map(len, parts.values()), default=0) + 1):
+        ends = {path: "/".join(each[-count:]) for path, each in parts.items()}
+        if len(set(ends.values())) == len(ends) and all(ends.values()):
+            return ends
+    return {path: path for path in paths}
 
 
 def measured_of(target: str) -> Measured:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.readers.comparison.sources import of_arms, of_runs
+from pipelines.readers.comparison.sources import last_parts, of_arms, of_runs
 from pipelines.readers.comparison.text import notes
 from rft.errors import RFTError
 from rft.recipe.loading import load_recipe
@@ -56,7 +56,20 @@ def test_the_same_model_twice_is_refused_however_it_is_spelled(one, monkeypatch)
     ):
         assert "that is" in (said := refusal(one, again))
         assert f"{one} again" in said
-    assert list(of_runs([one, "one@0"]).arms) == [one, "one@0"]
+    assert list(of_runs([one, "one@0"]).arms) == ["one", "one@0"]
+
+
+def test_runs_are_called_by_as_much_of_their_paths_as_tells_them_apart():
+    def called(*paths: str) -> list[str]:
+        return [*last_parts(paths).values()]
+
+    assert called("/home/me/runs/a", "runs/b@2") == ["a", "b@2"]
+    assert called("/x/a/seed-0/", "/x/b/seed-0", "/x/b/seed-0@1") == [
+        *("a/seed-0", "b/seed-0", "b/seed-0@1"),
+    ]
+    assert called("a", "x/a", "y/x/a") == ["a", "x/a", "y/x/a"]
+    assert called("a", "./a") == ["a", "./a"]
+    assert called("/", "a") == ["/", "a"]
 
 
 def test_a_run_may_be_called_as_the_base_is_or_have_an_at_in_its_path(one, tmp_path, monkeypatch):
@@ -64,9 +77,9 @@ def test_a_run_may_be_called_as_the_base_is_or_have_an_at_in_its_path(one, tmp_p
     new(Path("base"))
     at = new(Path("me@home") / "run")
     compared = of_runs(["base", at, one])
-    assert list(compared.arms) == ["./base", at, one]
+    assert list(compared.arms) == ["./base", "run", "one"]
     assert [row.arm for row in compared.on["easy"].rows(compared.on["easy"].metric("pass@1"))] == [
-        *("base", "./base", at, one)
+        *("base", "./base", "run", "one")
     ]
 
 
