@@ -1,12 +1,13 @@
 """Read the problems, and set aside by name the ones that cannot be used.
 
-Reads the recipe's sources; writes problems and set_aside. That is done once, and under
+Reads the recipe's sources; writes problems, set_aside, and overlaps of what is learnt from with
+what is measured on. That is done once, and under
 `prepare.refresh: round` at the beginning of each later round too, for new problems to learn from:
 dev and test stay as they are, or models of different rounds could not be compared.
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,17 @@ from rft.errors import RFTError
 from rft.grading.verifiers import Judges, open_verifier
 from rft.licences import licence_of, model_front, stated
 from rft.model_folders.loading import load_config, longest_text
+from rft.problems.contamination import (
+    counted,
+    in_common,
+    mark_copies,
+    mark_near_duplicates,
+    overlaps,
+)
 from rft.problems.sources import at, problems, read_source, source_digest
 from rft.prompt import Prompter, open_prompter
 from rft.recipe import Prepare, Recipe, Source
+from rft.recipe.prepare import AGAINST
 from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef, base_model
@@ -43,7 +52,11 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
 
 def what_is_read(prepare: Prepare) -> dict[str, Any]:
     """Give the section without what changes no problem: when to look again, and the licences."""
-    told = prepare.model_dump(mode="json", exclude={"refresh"})
+    told = prepare.model_dump(mode="json", exclude={"refresh", "decontaminate", "near_duplicates"})
+    if prepare.near_duplicates is not None:
+        told["near_duplicates"] = prepare.near_duplicates
+    if prepare.decontaminate.do == "drop":  # what is only looked into changes no problem
+        told["drops"] = prepare.decontaminate.words
     for split in SPLITS:
         given = told[split]
         sources = given.values() if isinstance(getattr(prepare, split), dict) else [given]
@@ -71,7 +84,7 @@ def inputs(run: Run, round: int) -> dict[str, str]:
 
 def wanted(recipe: Recipe, round: int) -> Iterator[tuple[str, str, Source]]:
     """List the sources that are read at the beginning, or again in a later round."""
-    for split in recipe.splits if round == 0 else ("train",):
+    for split in (*(recipe.splits if round == 0 else ("train",)), AGAINST):
         for name, source in recipe.prepare.benchmarks(split).items():
             yield split, name, source
 
@@ -110,12 +123,17 @@ def work(job: Job) -> None:
         return
     run = job.run
     # Test first, then dev: what is measured keeps a problem that is in train as well.
-    given = sorted(sources(job), key=lambda each: SPLITS.index(each[0]), reverse=True)
+    given = [each for each in sources(job) if each[0] != AGAINST]
+    given.sort(key=lambda each: SPLITS.index(each[0]), reverse=True)
     rows = [row for split, name, source in given for row in read_benchmark(source, split, name)]
     mark_repeated(rows)
-    check(run, rows)
+    check(job, rows)
+    measured = [row for row in rows if row["split"] != "train"]
+    told = look_for_copies(job, rows, [*measured, *looked_into(job)])
     hold_out(rows, run.recipe)
-    usable, aside = write(job, rows)
+    if run.recipe.prepare.holdout:
+        told += look_for_copies(job, rows, [row for row in rows if row["split"] == "dev"])
+    usable, aside = write(job, rows, told)
     refuse_empty(run.recipe, usable, aside)
     if run.recipe.grpo and run.recipe.rounds:
         run.recipe.grpo.refuse_few(len(usable.filter(pl.col("split") == "train")))
@@ -132,6 +150,8 @@ def look_again(job: Job) -> None:
     run, before = job.run, job.run.problems(upto=job.round - 1)
     rows, unread = [], {}
     for split, name, source in sources(job):
+        if split == AGAINST:
+            continue
         try:
             rows += read_benchmark(source, split, name)
         except RFTError as error:
@@ -141,17 +161,45 @@ def look_again(job: Job) -> None:
     for number in (0, *run.refreshed(job.round - 1)):
         seen.update(run.read("set_aside", number, ["problem_id"])["problem_id"])
     new = [row for row in rows if row["problem_id"] not in seen]
-    mark_repeated([*(row | {"reason": None} for row in before.to_dicts()), *new])
-    check(run, new)
-    write(job, new)
+    there = [row | {"reason": None} for row in before.to_dicts()]
+    mark_repeated([*there, *new])
+    check(job, new, there)
+    measured = [row for row in there if row["split"] != "train"]
+    told = look_for_copies(job, new, [*measured, *looked_into(job)])
+    write(job, new, told)
     job.counts |= {"in": len(rows), "known": len(rows) - len(new)}
     job.notes["unread"] = unread
     count = job.counts["problems"].get("train", 0)
     job.say(f"problems: {count} new among {len(rows)}{set_aside(job)}")
 
 
-def check(run: Run, rows: list[dict[str, Any]]) -> None:
-    """Set aside what cannot be asked, and what cannot be judged."""
+def looked_into(job: Job) -> list[dict[str, Any]]:
+    """Read the benchmarks that are neither learnt from nor measured on, only looked into."""
+    given = [each for each in sources(job) if each[0] == AGAINST]
+    return [row for split, name, source in given for row in read_benchmark(source, split, name)]
+
+
+def look_for_copies(
+    job: Job, rows: list[dict[str, Any]], measured: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Tell what training problems have in common with what is measured on, and drop them if asked.
+
+    Bundled problems are made of few sentences, and have them in common on purpose.
+    """
+    how = job.run.recipe.prepare.decontaminate
+    if how.do == "off":
+        return []
+    own = [row for row in rows if not row["source"].startswith("bundled:")]
+    told = overlaps(own, measured)
+    mark_copies(rows, told, how)
+    return told
+
+
+def check(job: Job, rows: list[dict[str, Any]], before: Sequence[dict[str, Any]] = ()) -> None:
+    """Set aside what nearly repeats another, what cannot be asked, and what cannot be judged."""
+    run = job.run
+    if (threshold := run.recipe.prepare.near_duplicates) is not None:
+        mark_near_duplicates([*before, *rows], threshold)
     model = base_model(run)
     prompts = open_prompter(model, run.recipe.prompt)
     mark_long(rows, prompts, window(run.recipe, model) - longest_completion(run.recipe))
@@ -159,18 +207,24 @@ def check(run: Run, rows: list[dict[str, Any]]) -> None:
         mark_bad_golds(rows, verifier)
 
 
-def write(job: Job, rows: list[dict[str, Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Write the problems and what is set aside, and count them."""
+def write(
+    job: Job, rows: list[dict[str, Any]], told: list[dict[str, Any]]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Write the problems, what is set aside, and what they have in common; and count them."""
     frame = pl.DataFrame(rows, schema=tables.empty("set_aside").schema)
     usable = frame.filter(pl.col("reason").is_null()).drop("reason")
     aside = frame.filter(pl.col("reason").is_not_null())
     assert len(usable) + len(aside) == len(rows), "problems in != usable + set aside"
     job.write("problems", usable)
     job.write("set_aside", aside)
+    job.write("overlaps", pl.DataFrame(told, schema=tables.empty("overlaps").schema))
     by_split = dict(usable["split"].value_counts().iter_rows())
     job.counts["problems"] = {split: by_split[split] for split in SPLITS if split in by_split}
     job.counts["set_aside"] = dict(sorted(aside["reason"].value_counts().iter_rows()))
     job.notes["licences"] = licences(job)
+    job.notes["overlaps"] = counted(told)
+    for place, shared in job.notes["overlaps"].items():
+        job.say(f"overlap: {in_common(shared, place)}")
     return usable, aside
 
 
@@ -194,7 +248,8 @@ def read_benchmark(source: Source, split: str, name: str) -> list[dict[str, Any]
 
 def licences(job: Job) -> dict[str, str | None]:
     """Give the licence of each source that is read, and of the model; null is not stated."""
-    told = {f"{split}/{name}": licence_of(source) for split, name, source in sources(job)}
+    given = (each for each in sources(job) if each[0] != AGAINST)
+    told = {f"{split}/{name}": licence_of(source) for split, name, source in given}
     return told | {"model": stated(model_front(job.run))}
 
 
@@ -267,6 +322,8 @@ def refuse_empty(recipe: Recipe, usable: pl.DataFrame, aside: pl.DataFrame) -> N
             here = aside.filter(pl.col("split") == split)["reason"].value_counts().iter_rows()
             reasons = "; ".join(f"{count}: {reason}" for reason, count in sorted(here))
             advice = "mend the source, its columns or its gold_reader"
+            if "overlaps" in reasons or "nearly" in reasons:
+                advice = "they share words with others, which decontaminate: report only tells of"
             if "prompt too long" in reasons:
                 advice = (
                     f"answers of {longest_completion(recipe):,} tokens leave prompts no room in "

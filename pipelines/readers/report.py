@@ -22,6 +22,7 @@ from pipelines.readers.report_rounds import (
 )
 from pipelines.readers.report_scores import answered, scores
 from pipelines.readers.show import golds, listing, sampled_rounds, shortened, whole
+from pipelines.readers.sources import overlap_words
 from pipelines.readers.status import at_work, early, status
 from rft.foreign_text import ending, one_line, visible
 from rft.recipe import Recipe
@@ -79,6 +80,7 @@ def head(run: Run) -> list[Block]:
         problems = ", ".join(f"{count:,} {split}" for split, count in counts["problems"].items())
         aside = "; ".join(f"{count:,} {reason}" for reason, count in counts["set_aside"].items())
         lines += entry("problems", f"{problems}; set aside: {aside or 'none'}")
+        lines += [line for words in overlap_words(run) for line in entry("overlaps", words)]
     return lines
 
 

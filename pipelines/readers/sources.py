@@ -5,6 +5,7 @@ from typing import Any
 from pipelines.readers.layout import short_digest
 from rft import licences
 from rft.foreign_text import visible
+from rft.problems.contamination import in_common
 from rft.runs.folder import Run
 from rft.runs.schemas import SPLITS
 
@@ -55,6 +56,23 @@ def model_licence(run: Run) -> str | None:
     if noted is not None or folder is None:
         return noted
     return licences.stated(licences.front_matter(folder))
+
+
+def overlap_words(run: Run) -> list[str]:
+    """Say what training problems have in common with what is measured on, where it was looked for.
+
+    Bundled problems have their sentences in common on purpose, and are not looked at.
+    """
+    prepare = run.recipe.prepare
+    own = [each.source for each in prepare.benchmarks("train").values()]
+    made = run.manifest("prepare", 0) or {}
+    if made.get("overlaps") is None or prepare.decontaminate.do == "off":
+        return []
+    if all(source.startswith("bundled:") for source in own):
+        return []
+    dropped = "; dropped" if prepare.decontaminate.do == "drop" else ""
+    told = [f"{in_common(shared, place)}{dropped}" for place, shared in made["overlaps"].items()]
+    return told or ["no training problem shares 8 words in a row with what is measured on"]
 
 
 def find_problem(run: Run, name: str, **place: str) -> dict[str, Any] | None:

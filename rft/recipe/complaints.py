@@ -29,8 +29,6 @@ WORDS = {
 # 0.1 wrote these keys, which nothing read, into every run folder, and took no other values.
 # Without them a run folder of 0.1 is one of ours; who has them in a recipe is told to remove them.
 WRITTEN_BY_0_1 = {
-    "prepare.decontaminate": "off",
-    "prepare.near_duplicates": None,
     "sft.launch": None,
 }
 

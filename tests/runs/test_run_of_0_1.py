@@ -95,8 +95,8 @@ def test_a_key_that_nothing_reads_is_dropped_with_the_value_of_0_1_alone(run: Pa
     text = path.read_text()
     for dotted in WRITTEN_BY_0_1:
         assert f"{dotted.rpartition('.')[2]}: " in text, "the stored run shows every such key"
-    path.write_text(text.replace("decontaminate: off", "decontaminate: drop"))
-    with pytest.raises(RFTError, match=r"unknown key .*decontaminate"):
+    path.write_text(text.replace("launch: null", "launch: ddp"))
+    with pytest.raises(RFTError, match=r"unknown key .*launch"):
         open_run(run)
 
 
@@ -104,7 +104,7 @@ def test_a_recipe_has_these_keys_no_more_even_where_it_is_a_run_folders(run: Pat
     with pytest.raises(RFTError) as told:
         load_recipe(str(run / "recipe.yaml"))
     names = ", ".join(f'"{name}"' for name in sorted(WRITTEN_BY_0_1))
-    assert str(told.value).endswith("which version 0.1 had and did nothing with; remove them")
+    assert str(told.value).endswith("which version 0.1 had and did nothing with; remove it")
     assert sorted(re.findall(r'"[^"]+"', str(told.value))) == names.split(", ")
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from pipelines.readers.cards.markdown import code, fenced, flow, markdown, plain, short
 from pipelines.readers.names_of_files import named, named_recipe
-from pipelines.readers.sources import UNSTATED, model_licence, sources
+from pipelines.readers.sources import UNSTATED, model_licence, overlap_words, sources
 from rft import licences
 from rft.errors import RFTError
 from rft.measuring.gain import gain_of, in_words
@@ -276,7 +276,8 @@ def sources_and_licences(run: Run) -> str:
     ]
     base = f"{code(named(run.recipe.model.path))} ({licence_cell(model_licence(run))})"
     origin = f"Problems: {', '.join(told)}. " if told else ""
-    return f"{origin}The base of the model that answered: {base}."
+    shared = "".join(f" Of these, {words}." for words in overlap_words(run))
+    return f"{origin}The base of the model that answered: {base}.{shared}"
 
 
 def licence_cell(licence: str | None) -> str:

@@ -1,0 +1,159 @@
+"""What questions have in common: words in a row, and nearly all of their words.
+
+A word is a run of letters and digits, without case and accents of width; a letter of a script that
+sets no spaces is a word by itself. Signs are no words: `2 + 3` and `2 - 3` are alike, which finds
+more than it should rather than less.
+"""
+
+import math
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+# The ideographs of Chinese, and the letters of Japanese, Thai, Lao, Burmese and Khmer.
+ALONE = (
+    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+)
+WORD = re.compile(rf"[{ALONE}]|[^\W_{ALONE}]+")
+# Words in a row that tell of a copy: 8 as DeepSeek-R1's successors drop by, 12 as datatrove does.
+RUNS = (8, 12)
+# Words in a row by which two questions are alike; from this share on nearly the same.
+SHINGLE, NEAR = 3, 0.8
+# Of a run of words that many texts have, so many of these are counted.
+MOST_OWNERS = 50
+
+
+def words_of(text: str) -> list[str]:
+    """Give the words of a text, as they are compared."""
+    return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def runs_of(words: Sequence[str], length: int) -> set[str]:
+    """Give the runs of so many words; a shorter text has none."""
+    return {" ".join(words[at : at + length]) for at in range(len(words) - length + 1)}
+
+
+def shingles_of(words: Sequence[str]) -> set[str]:
+    """Give the runs of words by which likeness is measured; a shorter text is one by itself."""
+    return runs_of(words, min(SHINGLE, len(words))) if words else set()
+
+
+def alike(one: set[str], other: set[str]) -> float:
+    """Give the share of shingles that two texts have in common, of all that either has."""
+    both = len(one & other)
+    return both / (len(one) + len(other) - both) if both else 0.0
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What a text has in common with the one that it has most in common with."""
+
+    other: int
+    runs: tuple[int, ...]
+    """How many runs of 8 words, and of 12, are in both."""
+    likeness: float
+    example: str
+    """The first words in a row that are in both; nothing where it is only alike."""
+
+
+class References:
+    """Texts that others must not have words in common with."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        """Note which run of words is in which text."""
+        words = [words_of(text) for text in texts]
+        self.shingles = [shingles_of(each) for each in words]
+        self.runs = [tuple(runs_of(each, length) for length in RUNS) for each in words]
+        self.owners: dict[str, list[int]] = defaultdict(list)
+        for number, (shortest, *_) in enumerate(self.runs):
+            for run in shortest:
+                if len(self.owners[run]) < MOST_OWNERS:
+                    self.owners[run].append(number)
+        self.near = Alike(self.shingles, NEAR)
+        for number in range(len(texts)):
+            self.near.add(number)
+
+    def overlap(self, text: str) -> Overlap | None:
+        """Find the text that this one has most words in common with; None where it has too few."""
+        words = words_of(text)
+        shingles = shingles_of(words)
+        counts = Counter(
+            owner
+            for run in runs_of(words, RUNS[0])
+            for owner in self.owners.get(run, ())  # a look alone adds nothing
+        )
+        most = max(counts.values(), default=0)
+        others = {number for number, count in counts.items() if count == most}
+        if (close := self.near.find(shingles)) is not None:
+            others.add(close)
+        if not others:
+            return None
+        own = tuple(runs_of(words, length) for length in RUNS)
+
+        def told(other: int) -> Overlap:
+            shared = [mine & theirs for mine, theirs in zip(own, self.runs[other], strict=True)]
+            example = next((run for run in in_order(words, RUNS[0]) if run in shared[0]), "")
+            likeness = alike(shingles, self.shingles[other])
+            return Overlap(other, tuple(map(len, shared)), likeness, example)
+
+        return max(map(told, sorted(others)), key=lambda each: (each.likeness, each.runs))
+
+
+def in_order(words: Sequence[str], length: int) -> Iterator[str]:
+    """Give the runs of so many words as they follow each other."""
+    return (" ".join(words[at : at + length]) for at in range(len(words) - length + 1))
+
+
+class Alike:
+    """Finds texts that have nearly all shingles in common, and misses none.
+
+    Two sets of which the smaller share of common members is t have, each sorted in one and the same
+    order, a member in common among their first |x| - ceil(t |x|) + 1 (prefix filtering: Chaudhuri,
+    Ganti and Kaushik 2006; Bayardo, Ma and Srikant 2007). With the rarest shingles first few pairs
+    are looked at.
+    """
+
+    def __init__(self, texts: Sequence[set[str]], threshold: float) -> None:
+        """Take the texts that may be added, by their shingles."""
+        self.texts, self.threshold = texts, threshold
+        self.counts = Counter(shingle for text in texts for shingle in text)
+        self.owners: dict[str, list[int]] = defaultdict(list)
+
+    def first(self, text: set[str]) -> list[str]:
+        """Give the shingles one of which any text that is alike has among its own first."""
+        ordered = sorted(text, key=lambda shingle: (self.counts[shingle], shingle))
+        # A hair less, so that no rounding of the product leaves one out.
+        least = math.ceil(self.threshold * len(text) * (1 - 1e-9))
+        return ordered[: len(text) - least + 1]
+
+    def add(self, number: int) -> None:
+        """Let a text be found."""
+        for shingle in self.first(self.texts[number]):
+            self.owners[shingle].append(number)
+
+    def find(self, text: set[str]) -> int | None:
+        """Find the text that is most alike, the first of equals; None where none is near."""
+        seen = {number for shingle in self.first(text) for number in self.owners.get(shingle, ())}
+        likeness = {number: alike(text, self.texts[number]) for number in sorted(seen)}
+        near = [number for number, share in likeness.items() if share >= self.threshold]
+        return max(near, key=lambda number: likeness[number], default=None)
+
+
+def near_duplicates(
+    texts: Sequence[str], threshold: float, stays: Sequence[bool] = ()
+) -> dict[int, int]:
+    """Map each text that nearly repeats an earlier one, which is no repeat itself, to that one.
+
+    Texts that stay are no repeats, whatever they are like.
+    """
+    shingles = [shingles_of(words_of(text)) for text in texts]
+    kept, repeats = Alike(shingles, threshold), {}
+    for number, text in enumerate(shingles):
+        may = not (stays and stays[number])
+        if text and may and (first := kept.find(text)) is not None:
+            repeats[number] = first
+        else:
+            kept.add(number)
+    return repeats

@@ -1,0 +1,195 @@
+"""Training problems that share words with what is measured on are told of, and dropped if asked.
+
+Run: python -m pytest tests/pipelines/test_decontaminate.py
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines.perform import STAGES
+from pipelines.readers.report import text_report
+from pipelines.readers.sources import overlap_words
+from rft.errors import RFTError
+from rft.processes.stopping import Stop
+from rft.recipe.loading import load_recipe
+from rft.runs import stages, tables
+from rft.runs.folder import Run, save_recipe
+from rft.runs.stages import Job
+
+TEST = [
+    "A train leaves the old station at noon and goes 60 miles an hour. How far is it at four?",
+    "Three friends share 45 red marbles among them in equal parts. How many has each of them?",
+]
+TRAIN = {
+    "copy": "A train leaves the old station at NOON and goes 60 miles an hour: how far is it at 4?",
+    "part": "So three friends share 45 red marbles among them, and one eats a pear. Who is it?",
+    "eleven": "Yes: leaves the old station at noon and goes 60 miles an, and no more. Or is it?",
+    "fresh": "Nine birds sit on a wire, and two fly off. How many sit there still?",
+    "again": "Nine birds sit on a wire and two fly off, how many sit there still!",
+    "lone": "Is seven odd?",
+}
+
+
+def write(path: Path, texts) -> Path:
+    rows = [{"question": text, "gold": "7"} for text in texts]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def prepared(folder: Path, *settings: str, train=None) -> Run:
+    """Prepare a run over files of its own for real."""
+    train = train or TRAIN.values()
+    folder.mkdir(exist_ok=True)
+    given = [
+        f"prepare.train={{source: {write(folder / 'train.jsonl', train)}}}",
+        f"prepare.test={{source: {write(folder / 'test.jsonl', TEST)}}}",
+    ]
+    run = Run(folder / "run", load_recipe("smoke", [*given, *settings]))
+    run.path.mkdir()
+    save_recipe(run)
+    look(run, 0)
+    return run
+
+
+def look(run: Run, round: int) -> list[str]:
+    said: list[str] = []
+    stages.perform(Job(run, STAGES["prepare"], round, Stop(), said.append))
+    return said
+
+
+def named(run: Run, table: str, round: int = 0) -> dict[str, str]:
+    """Map the names of training problems to what a table says of them."""
+    names = {text: name for name, text in TRAIN.items()}
+    frame = run.read(table, round).filter(split="train")
+    told = frame["reason"] if table == "set_aside" else frame["split"]
+    return dict(zip((names[text] for text in frame["question"]), told, strict=True))
+
+
+def test_what_is_shared_is_reported_and_nothing_dropped_unless_asked(tmp_path):
+    run = prepared(tmp_path)
+    assert list(named(run, "problems")) == list(TRAIN)
+    asked = dict(run.read("problems", 0, ["problem_id", "question"]).iter_rows())
+    names = {text: name for name, text in TRAIN.items()}
+    rows = {names[asked[row["problem_id"]]]: row for row in run.read("overlaps", 0).to_dicts()}
+    assert {name: (row["runs_8"], row["runs_12"]) for name, row in rows.items()} == {
+        "copy": (12, 8),
+        "part": (1, 0),
+        "eleven": (4, 0),
+    }
+    assert rows["part"]["example"] == "three friends share 45 red marbles among them"
+    assert rows["part"]["other_question"] == TEST[1]
+    assert (rows["copy"]["other_split"], rows["copy"]["other_benchmark"]) == ("test", "test")
+    assert run.manifest("prepare", 0)["overlaps"] == {
+        "test": {"runs_8": 3, "runs_12": 1, "near": 1}
+    }
+    words = "3 training problems share 8 words in a row with test, 1 share 12, and 1 are nearly the"
+    assert overlap_words(run) == [f"{words} same"]
+    assert words in " ".join(text_report(run).split())
+
+
+def test_what_is_shared_is_dropped_by_eight_words_or_by_twelve(tmp_path):
+    run = prepared(tmp_path / "8", "prepare.decontaminate=drop")
+    assert named(run, "set_aside") == dict.fromkeys(("copy", "part", "eleven"), "overlaps test")
+    assert list(named(run, "problems")) == ["fresh", "again", "lone"]
+    counts = run.manifest("prepare", 0)["counts"]
+    assert counts["set_aside"] == {"overlaps test": 3}
+    assert counts["in"] == 8 == sum(counts["problems"].values()) + 3
+    assert overlap_words(run)[0].endswith("; dropped")
+    run = prepared(tmp_path / "12", "prepare.decontaminate={do: drop, words: 12}")
+    assert named(run, "set_aside") == {"copy": "overlaps test"}
+
+
+def test_another_benchmark_may_be_looked_into_and_what_it_holds_is_in_the_key(tmp_path):
+    tmp_path.joinpath("run-1").mkdir()
+    other = write(tmp_path / "other.jsonl", ["Nine birds sit on a wire and two fly off. How many?"])
+    how = f"prepare.decontaminate={{do: drop, against: {{birds: {other}}}}}"
+    run = prepared(tmp_path / "run-1", how)
+    assert named(run, "set_aside")["fresh"] == "overlaps birds"
+    assert named(run, "set_aside")["copy"] == "overlaps test"
+    assert set(run.manifest("prepare", 0)["overlaps"]) == {"birds", "test"}
+    assert "birds" not in set(run.read("problems", 0)["benchmark"])
+    noted = run.manifest("prepare", 0)["inputs"]
+    assert noted["against/birds"] == tables.file_digest(other)
+
+
+def test_only_what_changes_problems_is_in_the_key(tmp_path):
+    run = prepared(tmp_path)
+    for how, current in [("off", True), ("report", True), ("drop", False)]:
+        changed = load_recipe(str(run.path / "recipe.yaml"), [f"prepare.decontaminate={how}"])
+        assert stages.is_current(STAGES["prepare"], Run(run.path, changed), 0) is current, how
+    changed = load_recipe(str(run.path / "recipe.yaml"), ["prepare.near_duplicates=0.9"])
+    assert not stages.is_current(STAGES["prepare"], Run(run.path, changed), 0)
+
+
+def test_off_looks_at_nothing_and_bundled_problems_are_not_looked_at(tmp_path):
+    run = prepared(tmp_path / "off", "prepare.decontaminate=off")
+    assert run.read("overlaps", 0).is_empty()
+    assert overlap_words(run) == []
+    bundled = "prepare.train={source: bundled:arithmetic, split: train, limit: 30}"
+    run = prepared(tmp_path / "bundled", bundled, "prepare.decontaminate=drop")
+    assert run.read("overlaps", 0).is_empty()
+    assert overlap_words(run) == []
+    run = prepared(tmp_path / "clean", train=[TRAIN["fresh"]])
+    assert overlap_words(run) == [
+        "no training problem shares 8 words in a row with what is measured on"
+    ]
+
+
+def test_near_duplicates_keep_the_first_and_what_is_measured(tmp_path):
+    run = prepared(tmp_path, "prepare.near_duplicates=0.6", "prepare.decontaminate=off")
+    assert named(run, "set_aside") == {
+        "copy": "nearly in test",
+        "again": "nearly repeated in train",
+    }
+    assert list(named(run, "problems")) == ["part", "eleven", "fresh", "lone"]
+    assert len(run.read("problems", 0).filter(split="test")) == 2
+
+
+def test_a_held_out_problem_is_measured_on_too(tmp_path):
+    copies = [f"{TRAIN['fresh']} Say it in {word}." for word in ("French", "Latin", "verse")]
+    run = prepared(
+        tmp_path, "prepare.dev={holdout: 1}", "prepare.decontaminate=drop", train=[*copies, "One?"]
+    )
+    dev = run.read("problems", 0).filter(split="dev")
+    assert len(dev) == 1
+    held = dev["question"][0] in copies
+    assert run.read("set_aside", 0)["reason"].to_list() == ["overlaps dev"] * (2 if held else 0)
+
+
+def test_a_later_round_looks_at_what_is_new(tmp_path):
+    run = prepared(
+        tmp_path,
+        *("prepare.refresh=round", "prepare.decontaminate=drop", "prepare.near_duplicates=0.6"),
+        train=[TRAIN["fresh"]],
+    )
+    write(tmp_path / "train.jsonl", TRAIN.values())
+    look(run, 2)
+    assert named(run, "set_aside", 2) == {
+        "copy": "nearly in test",
+        "again": "nearly repeated in train",
+        "part": "overlaps test",
+        "eleven": "overlaps test",
+    }
+    assert list(named(run, "problems", 2)) == ["lone"]
+    assert len(run.read("overlaps", 2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("prepare.decontaminate=yes", "should be 'report', 'drop' or 'off'"),
+        ("prepare.decontaminate={words: 9}", "prepare.decontaminate.words is 9"),
+        ("prepare.decontaminate={do: off, against: [math500]}", "off looks into nothing"),
+        ("prepare.decontaminate={against: [math600]}", 'did you mean "math500"?'),
+        ("prepare.decontaminate={against: mine.jsonl}", "it is one source without a name"),
+        ("prepare.decontaminate={against: {a/b: x.jsonl}}", "is no benchmark name"),
+        ("prepare.near_duplicates=0", "prepare.near_duplicates is 0"),
+        ("prepare.near_duplicates=1.5", "prepare.near_duplicates is 1.5"),
+    ],
+)
+def test_a_setting_that_means_nothing_is_refused(setting, says):
+    with pytest.raises(RFTError) as refused:
+        load_recipe("smoke", [setting])
+    assert says in str(refused.value)
