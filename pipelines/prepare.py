@@ -162,11 +162,16 @@ def look_again(job: Job) -> None:
         seen.update(run.read("set_aside", number, ["problem_id"])["problem_id"])
     new = [row for row in rows if row["problem_id"] not in seen]
     there = [row | {"reason": None} for row in before.to_dicts()]
+    measured = [row for row in there if row["split"] != "train"]
+    try:
+        measured += looked_into(job)
+    except RFTError as error:
+        unread[AGAINST] = str(error)
+        job.say(f"warning: {error}; no new problem is taken before it can be looked into")
+        new = []
     mark_repeated([*there, *new])
     check(job, new, there)
-    measured = [row for row in there if row["split"] != "train"]
-    told = look_for_copies(job, new, [*measured, *looked_into(job)])
-    write(job, new, told)
+    write(job, new, look_for_copies(job, new, measured))
     job.counts |= {"in": len(rows), "known": len(rows) - len(new)}
     job.notes["unread"] = unread
     count = job.counts["problems"].get("train", 0)
@@ -189,9 +194,12 @@ def look_for_copies(
     how = job.run.recipe.prepare.decontaminate
     if how.do == "off":
         return []
-    own = [row for row in rows if not row["source"].startswith("bundled:")]
-    told = overlaps(own, measured)
+    own = [row for row in rows if row["split"] == "train"]
+    own = [row for row in own if not row["source"].startswith("bundled:")]
+    told, phrases = overlaps(own, measured)
     mark_copies(rows, told, how)
+    if own:
+        job.notes["overlaps"] = job.notes.get("overlaps", {}) | counted(told, phrases)
     return told
 
 
@@ -222,9 +230,9 @@ def write(
     job.counts["problems"] = {split: by_split[split] for split in SPLITS if split in by_split}
     job.counts["set_aside"] = dict(sorted(aside["reason"].value_counts().iter_rows()))
     job.notes["licences"] = licences(job)
-    job.notes["overlaps"] = counted(told)
-    for place, shared in job.notes["overlaps"].items():
-        job.say(f"overlap: {in_common(shared, place)}")
+    for place, shared in job.notes.get("overlaps", {}).items():
+        if any(shared.values()):
+            job.say(f"overlap: {in_common(shared, place)}")
     return usable, aside
 
 

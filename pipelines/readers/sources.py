@@ -59,20 +59,14 @@ def model_licence(run: Run) -> str | None:
 
 
 def overlap_words(run: Run) -> list[str]:
-    """Say what training problems have in common with what is measured on, where it was looked for.
+    """Say what training problems have in common with what is measured on, as far as was looked.
 
     Bundled problems have their sentences in common on purpose, and are not looked at.
     """
-    prepare = run.recipe.prepare
-    own = [each.source for each in prepare.benchmarks("train").values()]
-    made = run.manifest("prepare", 0) or {}
-    if made.get("overlaps") is None or prepare.decontaminate.do == "off":
-        return []
-    if all(source.startswith("bundled:") for source in own):
-        return []
-    dropped = "; dropped" if prepare.decontaminate.do == "drop" else ""
-    told = [f"{in_common(shared, place)}{dropped}" for place, shared in made["overlaps"].items()]
-    return told or ["no training problem shares 8 words in a row with what is measured on"]
+    how = run.recipe.prepare.decontaminate
+    dropped = f" (dropped: {how.words} words, or nearly the same)" if how.do == "drop" else ""
+    told = (run.manifest("prepare", 0) or {}).get("overlaps", {})
+    return [in_common(shared, place, dropped) for place, shared in told.items()]
 
 
 def find_problem(run: Run, name: str, **place: str) -> dict[str, Any] | None:

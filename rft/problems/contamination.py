@@ -3,14 +3,14 @@
 A row is a problem as `prepare` has it, a mapping with a `reason` where it is set aside.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rft.problems.overlaps import NEAR, RUNS, References, near_duplicates
+from rft.problems.overlaps import NEAR, RUNS, Overlap, References, near_duplicates
 from rft.recipe.prepare import AGAINST, Decontaminate
 
 Row = dict[str, Any]
+Shared = dict[str, int]
 
 
 def mark_near_duplicates(rows: Sequence[Row], threshold: float) -> None:
@@ -26,38 +26,39 @@ def mark_near_duplicates(rows: Sequence[Row], threshold: float) -> None:
         )
 
 
-def overlaps(rows: Iterable[Row], measured: Iterable[Row]) -> list[Row]:
-    """Tell of each training problem, and each benchmark, what it has most in common with."""
-    given = [row for row in rows if row["split"] == "train" and row["reason"] is None]
+def overlaps(train: Iterable[Row], measured: Iterable[Row]) -> tuple[list[Row], dict[str, int]]:
+    """Tell of each training problem, and each benchmark, what it has most in common with.
+
+    Of those that only share turns of phrase with a benchmark, how many there are.
+    """
+    given = [row for row in train if row["reason"] is None]
     benchmarks: dict[tuple[str, str], list[Row]] = {}
     for row in measured:
         benchmarks.setdefault((row["split"], row["benchmark"]), []).append(row)
-    return [
-        told
-        for place, those in sorted(benchmarks.items())
-        for told in _overlaps_with(place, those, given)
-    ]
+    told: list[Row] = []
+    phrases = {}
+    for place, those in sorted(benchmarks.items()):
+        references = References([row["question"] for row in those])
+        found = references.overlaps([row["question"] for row in given])
+        pairs = [(row, each) for row, each in zip(given, found, strict=True) if each is not None]
+        told += [_told(row, each, place, those) for row, each in pairs if each.telling]
+        phrases[_called(*place)] = sum(not each.telling for _, each in pairs)
+    return told, phrases
 
 
-def _overlaps_with(
-    place: tuple[str, str], those: Sequence[Row], given: Iterable[Row]
-) -> Iterator[Row]:
-    references = References([row["question"] for row in those])
-    for row in given:
-        if (overlap := references.overlap(row["question"])) is None:
-            continue
-        other = those[overlap.other]
-        yield {
-            "problem_id": row["problem_id"],
-            "benchmark": row["benchmark"],
-            "other_split": place[0],
-            "other_benchmark": place[1],
-            "other_problem_id": other["problem_id"],
-            "other_question": other["question"],
-            **{f"runs_{n}": count for n, count in zip(RUNS, overlap.runs, strict=True)},
-            "likeness": overlap.likeness,
-            "example": overlap.example,
-        }
+def _told(row: Row, overlap: Overlap, place: tuple[str, str], those: Sequence[Row]) -> Row:
+    other = those[overlap.other]
+    return {
+        "problem_id": row["problem_id"],
+        "benchmark": row["benchmark"],
+        "other_split": place[0],
+        "other_benchmark": place[1],
+        "other_problem_id": other["problem_id"],
+        "other_question": other["question"],
+        **{f"runs_{n}": count for n, count in zip(RUNS, overlap.runs, strict=True)},
+        "likeness": overlap.likeness,
+        "example": overlap.example,
+    }
 
 
 def is_copy(overlap: Mapping[str, Any], words: int) -> bool:
@@ -80,24 +81,33 @@ def mark_copies(rows: Iterable[Row], told: Iterable[Mapping[str, Any]], how: Dec
 
 def place_of(overlap: Mapping[str, Any]) -> str:
     """Name the benchmark that a problem has something in common with."""
-    split, benchmark = overlap["other_split"], overlap["other_benchmark"]
-    return str(benchmark) if split in (AGAINST, benchmark) else f"{split} {benchmark}"
+    return _called(overlap["other_split"], overlap["other_benchmark"])
 
 
-def counted(told: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """Count the problems with 8 words in a row in common, with 12, and those nearly the same."""
-    counts: dict[str, Counter[str]] = {}
+def _called(split: str, benchmark: str) -> str:
+    return benchmark if split in (AGAINST, benchmark) else f"{split} {benchmark}"
+
+
+def counted(told: Iterable[Mapping[str, Any]], phrases: Mapping[str, int]) -> dict[str, Shared]:
+    """Count the problems with 8 words in a row in common, with 12, and those nearly the same; and
+    those with turns of phrase only.
+    """
+    counts = {place: dict.fromkeys(("runs_8", "runs_12", "near"), 0) for place in phrases}
     for overlap in told:
-        here = counts.setdefault(place_of(overlap), Counter())
+        here = counts[place_of(overlap)]
         for n in RUNS:
             here[f"runs_{n}"] += overlap[f"runs_{n}"] > 0
         here["near"] += overlap["likeness"] >= NEAR
-    return {place: dict(here) for place, here in counts.items()}
+    return {place: here | {"phrases": phrases[place]} for place, here in counts.items()}
 
 
-def in_common(shared: Mapping[str, int], place: str) -> str:
-    """Say how many problems have something in common with a benchmark."""
+def in_common(shared: Mapping[str, int], place: str, dropped: str = "") -> str:
+    """Say how many problems have something in common with a benchmark, and what becomes of them."""
+    if not any(shared.values()):
+        return f"no training problem shares 8 words in a row with {place}"
     return (
         f"{shared['runs_8']:,} training problems share 8 words in a row with {place}, "
-        f"{shared['runs_12']:,} share 12, and {shared['near']:,} are nearly the same"
+        f"{shared['runs_12']:,} share 12, {shared['near']:,} are nearly the same{dropped}"
+        + f"; {shared['phrases']:,} more share turns of phrase only"
+        * bool(shared["phrases"])
     )

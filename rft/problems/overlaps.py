@@ -21,8 +21,8 @@ WORD = re.compile(rf"[{ALONE}]|[^\W_{ALONE}]+")
 RUNS = (8, 12)
 # Words in a row by which two questions are alike; from this share on nearly the same.
 SHINGLE, NEAR = 3, 0.8
-# Of a run of words that many texts have, so many of these are counted.
-MOST_OWNERS = 50
+# So many texts of a benchmark, and so many others, have a run of words that is no turn of phrase.
+MOST_OWNERS, MOST_OTHERS = 2, 5
 
 
 def words_of(text: str) -> list[str]:
@@ -52,14 +52,23 @@ class Overlap:
 
     other: int
     runs: tuple[int, ...]
-    """How many runs of 8 words, and of 12, are in both."""
+    """How many runs of 8 words, and of 12, are in both and tell of a copy."""
     likeness: float
     example: str
-    """The first words in a row that are in both; nothing where it is only alike."""
+    """The first of these 8 words in a row; nothing where there are none."""
+
+    @property
+    def telling(self) -> bool:
+        """Say whether it is more than turns of phrase."""
+        return bool(self.runs[0]) or self.likeness >= NEAR
 
 
 class References:
-    """Texts that others must not have words in common with."""
+    """Texts that others must not have words in common with.
+
+    A run of words that more than two of them have, or more than five of the others, is a turn of
+    phrase: "where m and n are relatively prime positive integers" tells of no copy.
+    """
 
     def __init__(self, texts: Sequence[str]) -> None:
         """Note which run of words is in which text."""
@@ -69,36 +78,48 @@ class References:
         self.owners: dict[str, list[int]] = defaultdict(list)
         for number, (shortest, *_) in enumerate(self.runs):
             for run in shortest:
-                if len(self.owners[run]) < MOST_OWNERS:
-                    self.owners[run].append(number)
+                self.owners[run].append(number)
         self.near = Alike(self.shingles, NEAR)
         for number in range(len(texts)):
             self.near.add(number)
 
-    def overlap(self, text: str) -> Overlap | None:
-        """Find the text that this one has most words in common with; None where it has too few."""
+    def overlaps(self, texts: Sequence[str]) -> list[Overlap | None]:
+        """Find for each text the one that it has most in common with; None of one with nothing."""
+        shared = [runs_of(words_of(text), RUNS[0]) & self.owners.keys() for text in texts]
+        having = Counter(run for runs in shared for run in runs)
+        phrases = {
+            run
+            for run, count in having.items()
+            if count > MOST_OTHERS or len(self.owners[run]) > MOST_OWNERS
+        }
+        return [
+            self._overlap(text, runs, phrases) for text, runs in zip(texts, shared, strict=True)
+        ]
+
+    def _overlap(self, text: str, shared: set[str], phrases: set[str]) -> Overlap | None:
         words = words_of(text)
         shingles = shingles_of(words)
-        counts = Counter(
-            owner
-            for run in runs_of(words, RUNS[0])
-            for owner in self.owners.get(run, ())  # a look alone adds nothing
-        )
+        counts = Counter(owner for run in shared - phrases for owner in self.owners[run])
         most = max(counts.values(), default=0)
         others = {number for number, count in counts.items() if count == most}
         if (close := self.near.find(shingles)) is not None:
             others.add(close)
-        if not others:
-            return None
-        own = tuple(runs_of(words, length) for length in RUNS)
+        if not others and shared:  # turns of phrase, of whichever text has the first
+            others = {self.owners[min(shared)][0]}
 
         def told(other: int) -> Overlap:
-            shared = [mine & theirs for mine, theirs in zip(own, self.runs[other], strict=True)]
-            example = next((run for run in in_order(words, RUNS[0]) if run in shared[0]), "")
+            telling = (shared & self.runs[other][0]) - phrases
+            longer = {
+                run
+                for run in runs_of(words, RUNS[1]) & self.runs[other][1]
+                if telling & runs_of(run.split(), RUNS[0])
+            }
+            example = next((run for run in in_order(words, RUNS[0]) if run in telling), "")
             likeness = alike(shingles, self.shingles[other])
-            return Overlap(other, tuple(map(len, shared)), likeness, example)
+            return Overlap(other, (len(telling), len(longer)), likeness, example)
 
-        return max(map(told, sorted(others)), key=lambda each: (each.likeness, each.runs))
+        overlaps = map(told, sorted(others))
+        return max(overlaps, key=lambda each: (each.likeness, each.runs), default=None)
 
 
 def in_order(words: Sequence[str], length: int) -> Iterator[str]:

@@ -82,10 +82,12 @@ def test_what_is_shared_is_reported_and_nothing_dropped_unless_asked(tmp_path):
     assert rows["part"]["other_question"] == TEST[1]
     assert (rows["copy"]["other_split"], rows["copy"]["other_benchmark"]) == ("test", "test")
     assert run.manifest("prepare", 0)["overlaps"] == {
-        "test": {"runs_8": 3, "runs_12": 1, "near": 1}
+        "test": {"runs_8": 3, "runs_12": 1, "near": 1, "phrases": 0}
     }
-    words = "3 training problems share 8 words in a row with test, 1 share 12, and 1 are nearly the"
-    assert overlap_words(run) == [f"{words} same"]
+    words = (
+        "3 training problems share 8 words in a row with test, 1 share 12, 1 are nearly the same"
+    )
+    assert overlap_words(run) == [words]
     assert words in " ".join(text_report(run).split())
 
 
@@ -96,7 +98,7 @@ def test_what_is_shared_is_dropped_by_eight_words_or_by_twelve(tmp_path):
     counts = run.manifest("prepare", 0)["counts"]
     assert counts["set_aside"] == {"overlaps test": 3}
     assert counts["in"] == 8 == sum(counts["problems"].values()) + 3
-    assert overlap_words(run)[0].endswith("; dropped")
+    assert overlap_words(run)[0].endswith(" (dropped: 8 words, or nearly the same)")
     run = prepared(tmp_path / "12", "prepare.decontaminate={do: drop, words: 12}")
     assert named(run, "set_aside") == {"copy": "overlaps test"}
 
@@ -132,9 +134,7 @@ def test_off_looks_at_nothing_and_bundled_problems_are_not_looked_at(tmp_path):
     assert run.read("overlaps", 0).is_empty()
     assert overlap_words(run) == []
     run = prepared(tmp_path / "clean", train=[TRAIN["fresh"]])
-    assert overlap_words(run) == [
-        "no training problem shares 8 words in a row with what is measured on"
-    ]
+    assert overlap_words(run) == ["no training problem shares 8 words in a row with test"]
 
 
 def test_near_duplicates_keep_the_first_and_what_is_measured(tmp_path):
@@ -174,6 +174,35 @@ def test_a_later_round_looks_at_what_is_new(tmp_path):
     }
     assert list(named(run, "problems", 2)) == ["lone"]
     assert len(run.read("overlaps", 2)) == 2
+
+
+def test_turns_of_phrase_are_counted_apart_and_nothing_is_dropped_for_them(tmp_path):
+    phrase = "can be written as m over n where m and n are prime"
+    phrases = [f"Number {n} {phrase}." for n in range(9)]
+    (tmp_path / "x").mkdir()
+    against = write(tmp_path / "against.jsonl", [f"My number {phrase}."])
+    how = f"prepare.decontaminate={{do: drop, against: {{mine: {against}}}}}"
+    run = prepared(tmp_path / "x", how, train=phrases)
+    assert len(run.read("problems", 0).filter(split="train")) == 9
+    assert overlap_words(run)[0].endswith("; 9 more share turns of phrase only")
+    assert run.read("overlaps", 0).is_empty()
+
+
+def test_a_later_round_takes_nothing_that_cannot_be_looked_into(tmp_path):
+    against = write(tmp_path / "against.jsonl", ["What then?"])
+    run = prepared(
+        tmp_path / "x",
+        *("prepare.refresh=round", f"prepare.decontaminate={{against: {{mine: {against}}}}}"),
+        train=[TRAIN["fresh"]],
+    )
+    write(tmp_path / "x" / "train.jsonl", TRAIN.values())
+    against.unlink()
+    said = look(run, 2)
+    assert "no new problem is taken before it can be looked into" in " ".join(said)
+    assert run.read("problems", 2).is_empty()
+    write(against, ["What then?"])
+    look(run, 3)
+    assert len(run.read("problems", 3)) > 0
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import random
 import pytest
 
 from rft.problems.overlaps import (
-    MOST_OWNERS,
     NEAR,
+    Overlap,
     References,
     alike,
     near_duplicates,
@@ -63,7 +63,7 @@ def test_every_planted_run_of_eight_words_is_found_and_no_shorter_one(seed):
         at = source.randint(0, max(0, len(owner) - length))
         copied, place = owner[at : at + length], source.randint(0, len(own))
         text = disguised(source, own[:place] + copied + own[place:])
-        overlap = references.overlap(text)
+        (overlap,) = references.overlaps([text])
         counts = {
             number: tuple(len(runs_of(words_of(text), n) & runs_of(each, n)) for n in (8, 12))
             for number, each in enumerate(benchmark)
@@ -117,23 +117,41 @@ def test_near_duplicates_are_those_of_comparing_every_pair(threshold):
     assert len(expected) > 40
 
 
+def overlap(text: str, *others: str) -> Overlap | None:
+    return References(others).overlaps([text])[0]
+
+
 def test_whole_questions_that_are_nearly_the_same_are_found_where_no_eight_words_are_left():
-    short = References(["What is the sum of 4 and 5?"])
-    overlap = short.overlap("what is the SUM of 4 and 5")
-    assert (overlap.runs, overlap.likeness, overlap.example) == (
-        (1, 0),
-        1.0,
-        "what is the sum of 4 and 5",
+    short = overlap("what is the SUM of 4 and 5", "What is the sum of 4 and 5?")
+    assert (short.runs, short.likeness, short.example) == ((1, 0), 1, "what is the sum of 4 and 5")
+    tiny = overlap("find X", "Find x.")
+    assert (tiny.runs, tiny.likeness, tiny.example, tiny.telling) == ((0, 0), 1, "", True)
+    assert overlap("Find y.", "Find x.", "") is None
+    assert overlap("", "", "+") is None
+    assert overlap("anything at all") is None
+
+
+PHRASE = "can be written as m over n where m and n are prime"
+
+
+def test_what_many_texts_say_is_a_turn_of_phrase():
+    benchmark = ["How far is it from the red mill to the old blue bridge?", f"{PHRASE} one"]
+    # Each of two may have it, and five others; a third, or a sixth, makes it a phrase.
+    for third, others, telling in [("", 5, True), ("", 6, False), (f"{PHRASE} three", 1, False)]:
+        references = References([*benchmark, f"{PHRASE} two", third])
+        found = references.overlaps([f"Number {number} {PHRASE}" for number in range(others)])
+        assert {each.telling for each in found} == {telling}
+        assert {each.runs for each in found} == {(6, 2) if telling else (0, 0)}
+    copy = f"How far is it from the red mill to the sea, which {PHRASE}?"
+    (found,) = References([*benchmark, *[f"{PHRASE} {n}" for n in range(9)]]).overlaps([copy])
+    assert (found.other, found.runs) == (0, (3, 0))
+    assert found.example == "how far is it from the red mill"
+
+
+def test_longer_runs_of_nothing_but_phrases_tell_of_nothing():
+    more = f"{PHRASE} numbers find their sum"
+    texts = [PHRASE, PHRASE + " x", "prime numbers find their sum and go home now", more]
+    (found,) = References([*texts, "n are prime numbers find their sum and go"]).overlaps(
+        [f"A {more}"]
     )
-    tiny = References(["Find x."]).overlap("find X")
-    assert (tiny.runs, tiny.likeness, tiny.example) == ((0, 0), 1.0, "")
-    assert References(["Find x.", ""]).overlap("Find y.") is None
-    assert References(["", "+"]).overlap("") is None
-    assert References([]).overlap("anything at all") is None
-
-
-def test_a_sentence_that_all_texts_have_costs_no_more_than_a_few_of_them():
-    stem = "in how many different ways can one choose two of these"
-    references = References([f"{stem} {number} apples" for number in range(10 * MOST_OWNERS)])
-    assert max(map(len, references.owners.values())) == MOST_OWNERS
-    assert references.overlap(f"Well, {stem} pears").runs == (4, 0)
+    assert found.runs[1] <= found.runs[0]
