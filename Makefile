@@ -19,7 +19,7 @@ SMOLLM2_VENV := .venv-smollm2
 # In the order of the folders: by their number of tests, the longest ones would come last.
 TWICE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help quickstart test test-slow torture test-vllm smollm2 lint docs bench bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-coverage bench-plateau bench-controls wheel clean
+.PHONY: help quickstart test test-slow torture venv-vllm test-vllm smollm2 lint docs bench bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-coverage bench-plateau bench-controls wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,8 @@ test-slow: $(READY)  ## Run the slow tests: real kills, real training, the built
 
 torture: $(READY)  ## Kill runs of every kind for an hour (MINUTES=60 SEED=0), and hold them against undisturbed ones
 	$(BIN)/python tests/faults/torture.py --minutes $(or $(MINUTES),60) --seed $(or $(SEED),0)
+
+venv-vllm: $(VLLM_READY)  ## Install vLLM for the CPU apart
 
 test-vllm: $(VLLM_READY)  ## Install vLLM for the CPU apart, then run its tests (VLLM=0.29.0 for an older one)
 	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/token_stats/test_kernels.py tests/engines/test_capture.py tests/engines/test_vllm.py tests/engines/test_vllm_start.py tests/engines/test_vllm_server.py tests/engines/test_vllm_loop.py

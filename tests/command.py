@@ -5,13 +5,16 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from click.testing import CliRunner, Result
 
+from pipelines.children import ChildFailed
 from rft.cli import cli
-from rft.processes.stopping import SIGNALS
+from rft.processes.stopping import SIGNALS, Stop
+from rft.runs.folder import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,6 +52,17 @@ def invoke(*arguments: object) -> Result:
     for number, handler in ours.items():
         signal.signal(number, handler)
     return done
+
+
+def stage_here(name: str, run: Run, round: int, stop: Stop) -> None:
+    """Do a stage that has a process of its own without one: torch is loaded once, not for each."""
+    words = [] if name == "preflight" else ["--round", round]
+    done = invoke(name, run.path, *words, "--grace", f"{stop.grace}s")
+    sys.stderr.write(done.stderr)  # as a child's is its driver's
+    if done.exc_info and not issubclass(done.exc_info[0], SystemExit):
+        traceback.print_exception(*done.exc_info)
+    if done.exit_code:
+        raise ChildFailed(done.exit_code)
 
 
 def kill_when(words: list[str], ready: Callable[[], bool], *, child: bool = False) -> int:

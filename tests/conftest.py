@@ -3,16 +3,11 @@
 import fcntl
 import gc
 import os
-import sys
-import traceback
 from pathlib import Path
 
 import pytest
 
-from pipelines.children import ChildFailed
-from rft.processes.stopping import Stop
-from rft.runs.folder import Run
-from tests.command import SMALL_UNITS, invoke, rft
+from tests.command import SMALL_UNITS, rft, stage_here
 
 # Models of tests are so small that a second thread costs more than it brings, while a second
 # process (`-n 2` in the Makefile) brings a whole core. Before torch is imported, and for children.
@@ -36,16 +31,7 @@ def stages_here(monkeypatch) -> None:
     For tests of what is done, not of processes: torch is loaded once, not for each stage.
     """
 
-    def here(name: str, run: Run, round: int, stop: Stop) -> None:
-        words = [] if name == "preflight" else ["--round", round]
-        done = invoke(name, run.path, *words, "--grace", f"{stop.grace}s")
-        sys.stderr.write(done.stderr)  # as a child's is its driver's
-        if done.exc_info and not issubclass(done.exc_info[0], SystemExit):
-            traceback.print_exception(*done.exc_info)
-        if done.exit_code:
-            raise ChildFailed(done.exit_code)
-
-    monkeypatch.setattr("pipelines.perform.in_child", here)
+    monkeypatch.setattr("pipelines.perform.in_child", stage_here)
 
 
 @pytest.fixture(scope="session")

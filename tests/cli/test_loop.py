@@ -11,6 +11,7 @@ from rft.cli import cli
 from rft.grading.answers import answer_box
 from rft.prompt import load_tokenizer
 from rft.runs.folder import Run, open_run
+from tests.command import rft_here, stage_here
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +34,9 @@ def run(request, tmp_path_factory) -> Run:
     out = tmp_path_factory.mktemp(request.param) / "run"
     settings = [*SETTINGS, f"prompt.style={request.param}"]
     arguments = [word for setting in settings for word in ("--set", setting)]
-    result = CliRunner().invoke(cli, ["run", "smoke", "--out", str(out), *arguments])
-    assert result.exit_code == 0, result.output
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.perform.in_child", stage_here)
+        rft_here("run", "smoke", "--out", out, *arguments)
     return open_run(out)
 
 

@@ -15,7 +15,7 @@ import pytest
 from rft.runs import tables
 from rft.runs.folder import open_run
 from rft.runs.models import MARK
-from tests.command import command, kill_when, rft
+from tests.command import command, kill_when, rft, rft_here
 
 pytestmark = pytest.mark.slow
 
@@ -95,16 +95,17 @@ def test_a_second_call_does_nothing_and_other_settings_are_refused(run):
     assert "grpo      redo" in told
 
 
+@pytest.mark.usefixtures("stages_here")
 def test_its_model_is_evaluated_sampled_from_and_trained_on(run, tmp_path):
     model = f"{run}@1"
     small = ["--set", "prepare.test.limit=4", "--set", "prepare.dev=null"]
-    rft("evaluate", "--model", model, "--samples", "2", "--output", tmp_path / "eval", *small)
-    rft("run", "smoke", "--set", f"model.path={model}", "--out", tmp_path / "rounds")
+    rft_here("evaluate", "--model", model, "--samples", "2", "--output", tmp_path / "eval", *small)
+    rft_here("run", "smoke", "--set", f"model.path={model}", "--out", tmp_path / "rounds")
     assert (tmp_path / "rounds" / "models" / "model-0001" / MARK).is_file()
     parent = json.loads((tmp_path / "rounds/models/model-0001" / MARK).read_text())["parent"]
     assert parent == what_was_learnt(run)[0]
     again = ["--model", tmp_path / "rounds", "--set", "grpo.steps=1"]
-    rft(*online(tmp_path / "again"), *again)
+    rft_here(*online(tmp_path / "again"), *again)
 
 
 def test_kills_cost_only_time(run, tmp_path):

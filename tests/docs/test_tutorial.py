@@ -34,7 +34,7 @@ def test_each_block_of_commands_is_run_or_says_why_not():
 def test_the_tutorial_can_be_done_and_prints_what_it_shows(tmp_path):
     program = tmp_path / "bin" / "rft"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m rft "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.one_process "$@"\n')
     program.chmod(0o755)
     environment = os.environ | {
         "PATH": f"{program.parent}:{os.environ['PATH']}",
