@@ -3,11 +3,13 @@
 import fcntl
 import gc
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.command import SMALL_UNITS, rft, stage_here
+from tests.command import ROOT, SMALL_UNITS, stage_here
 
 # Models of tests are so small that a second thread costs more than it brings, while a second
 # process (`-n 2` in the Makefile) brings a whole core. Before torch is imported, and for children.
@@ -43,6 +45,9 @@ def finished(tmp_path_factory) -> Path:
     with (folder / "finished.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "finished").exists():
-            rft("run", "smoke", "--out", folder / "running", *SMALL_UNITS)
+            words = ["run", "smoke", "--out", str(folder / "running"), *SMALL_UNITS]
+            subprocess.run(
+                [sys.executable, "-m", "tests.one_process", *words], cwd=ROOT, check=True
+            )
             (folder / "running").rename(folder / "finished")
     return folder / "finished"
