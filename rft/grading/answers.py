@@ -12,7 +12,7 @@ from rft.grading.placeholders import LONGEST, bare, is_placeholder, names_a_kind
 
 # Part of the key of all that was read: of which box is the answer, and of what is right. Raise it
 # with each change of either, so that no run holds numbers of two kinds.
-READING = 2
+READING = 3
 
 # More boxes than this are no list of answers.
 MOST_TOGETHER = 8

@@ -5,12 +5,15 @@ both. An item that one side lists twice and the other once makes them differ, bu
 `12_3` and `12_4` differ, and `1:2:3` is no quotient.
 """
 
+import itertools
 import math
 import re
 from collections import Counter
+from typing import NamedTuple
 
 _OPENED, _CLOSED = "([{", ")]}"
 _SEPARATOR = re.compile(r"\s+and\s+|\s+or\s+|\\text\{\s*(?:and|or)\s*\}")
+_GROUPED = re.compile(r"[0-9],[0-9]{3}(?![0-9])", re.ASCII)
 # Numbers that math-verify divides by one another, and a base that it drops.
 _RATIO = re.compile(r"([0-9]{1,9}(?::[0-9]{1,9}){2,9})", re.ASCII)
 _IN_BASE = re.compile(r"[0-9A-F]+_\{?([0-9]{1,3})\}?", re.ASCII)
@@ -43,6 +46,25 @@ def kind_of(text: str) -> str:
         if text.startswith(opened) and text.endswith(closed) and len(items(inside)) > 1:
             return kind
     return "list"
+
+
+class Opened(NamedTuple):
+    """The items of a text, and the brackets around all of them; of one item there are none."""
+
+    brackets: tuple[str, str]
+    items: list[str]
+
+
+def opened(text: str) -> Opened:
+    """Take a point or a set apart; a list without brackets is one item, as `(1,000)` is."""
+    text = plain(text)
+    if _GROUPED.search(text):
+        return Opened(("", ""), [text])
+    for first, last in itertools.product(("(", "[", r"\{"), (")", "]", r"\}")):
+        inside = text[len(first) : -len(last)]
+        if text.startswith(first) and text.endswith(last) and len(parts := items(inside)) > 1:
+            return Opened((first, last), parts)
+    return Opened(("", ""), [text])
 
 
 def repeated(text: str) -> dict[str, int]:

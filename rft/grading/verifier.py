@@ -11,13 +11,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from importlib.metadata import version
 from types import TracebackType
 from typing import Self
 
-from rft.grading.shapes import same_shape
+from rft.grading.closed_forms import closed_form, value, without_case
+from rft.grading.shapes import opened, same_shape
 from rft.grading.spelling import canonical, with_names
 from rft.grading.units import Unit, asked_for, split_unit
 from rft.grading.verifier_pool import Comparison, Outcome, Pool
@@ -41,6 +43,7 @@ _NUMBER = re.compile(
 _DIGITS = 15
 # math-verify compares decimals rounded to 6 places: nearer than this, it decides.
 _NEAR = Fraction(1, 100_000)
+_FAR, _MODERATE = Decimal("0.0001"), Decimal(10**9)
 # A time of day is a text: 12:00 is no division by zero.
 # A word, where a capital does not count: `True` and `true`; `AB` and `ab` differ.
 _WORD = re.compile(r"[A-Za-z][a-z]{2,}", re.ASCII)
@@ -56,11 +59,11 @@ PRECEDENCE = ("correct", "timeout", "wrong", "unparseable", "bad_gold", "no_answ
 class Judgement:
     """Gives a verdict and the path to it.
 
-    `exact`, `numeric`, `math_verify`, `text`: how the two were compared. `unit_ignored`: equal but
-    for a unit that one of them lacks; `unit`, `shape`: equal but for another unit, or another kind
-    of thing. `empty`, `too_long`: why they were not compared. `deadline`, `memory`, `crash`: how
-    the worker was lost; the verdict is then `timeout`, or `bad_gold` where reading the gold alone
-    did it.
+    `exact`, `numeric`, `closed_form`, `math_verify`, `text`: how the two were compared.
+    `unit_ignored`: equal but for a unit that one of them lacks; `unit`, `shape`: equal but for
+    another unit, or another kind of thing. `empty`, `too_long`: why they were not compared.
+    `deadline`, `memory`, `crash`: how the worker was lost; the verdict is then `timeout`, or
+    `bad_gold` where reading the gold alone did it.
     """
 
     verdict: str
@@ -171,7 +174,7 @@ def settle(gold: str, answer: str) -> Judgement | None:
         return Judgement("correct", "text")
     if _is_time(gold) and _timed(gold) == _timed(answer):
         return Judgement("correct", "text")
-    return _as_numbers(gold, answer)
+    return _as_numbers(gold, answer) or _as_closed_forms(gold, answer)
 
 
 def _as_numbers(gold: str, answer: str) -> Judgement | None:
@@ -184,6 +187,37 @@ def _as_numbers(gold: str, answer: str) -> Judgement | None:
     if abs(wanted - given) >= _NEAR or not close(wanted, given, (gold, answer)):
         return Judgement("wrong", "numeric")
     return None
+
+
+def _as_closed_forms(gold: str, answer: str) -> Judgement | None:
+    """Judge two sums that can be read exactly, or two points, intervals or sets of them.
+
+    What is so near that math-verify may call it equal, it decides.
+    """
+    ours, theirs = opened(gold), opened(answer)
+    if ours.brackets != theirs.brackets or len(ours.items) != len(theirs.items):
+        return None
+    each = [_same(*pair) for pair in zip(ours.items, theirs.items, strict=True)]
+    if all(each) and same_shape(gold, answer):
+        return Judgement("correct", "closed_form")
+    # The ends of an interval may be empty, and a set has no order: those are math-verify's.
+    in_order = ours.brackets in (("", ""), ("(", ")"))
+    apart = in_order and False in each and None not in each
+    return Judgement("wrong", "closed_form") if apart else None
+
+
+def _same(gold: str, answer: str) -> bool | None:
+    """Tell whether two sums are equal; None where they cannot be read or are too near to tell."""
+    wanted, given = closed_form(gold), closed_form(answer)
+    if wanted is None or given is None:
+        return None
+    if wanted == given:
+        return True
+    one, other = value(wanted), value(given)
+    if one is None or other is None:  # two polynomials that differ
+        return None if without_case(wanted) == without_case(given) else False
+    far = abs(one - other) >= _FAR and max(abs(one), abs(other)) < _MODERATE
+    return False if far else None
 
 
 @lru_cache(maxsize=4096)
@@ -351,7 +385,7 @@ def _gold_fault(gold: str) -> Judgement | None:
 
 
 def _needs_no_reading(gold: str) -> bool:
-    return plain_number(gold) is not None or _is_time(gold)
+    return plain_number(gold) is not None or closed_form(gold) is not None or _is_time(gold)
 
 
 def _is_time(text: str) -> bool:

@@ -15,11 +15,12 @@ HANG = "9^{9^{9^{9}}}"
 
 
 def test_a_pair_that_never_ends_leaves_the_others_alone() -> None:
-    easy = [("x+1", f"x+{number}") for number in range(2, 40)]
+    gold, same = r"\sin x+1", r"1+\sin x"
+    easy = [(gold, rf"\sin x+{number}") for number in range(2, 40)]
     with Verifier(deadline=2, workers=1) as verifier:
-        found = verifier.verdicts([*easy[:20], ("x+1", HANG), *easy[20:], ("x+1", "1+x")])
-        assert found.pop(("x+1", HANG)) == Judgement("timeout", "deadline")
-        assert found.pop(("x+1", "1+x")) == Judgement("correct", "math_verify")
+        found = verifier.verdicts([*easy[:20], (gold, HANG), *easy[20:], (gold, same)])
+        assert found.pop((gold, HANG)) == Judgement("timeout", "deadline")
+        assert found.pop((gold, same)) == Judgement("correct", "math_verify")
         assert set(found.values()) == {Judgement("wrong", "math_verify")}
 
 
