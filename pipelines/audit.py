@@ -11,7 +11,7 @@ import polars as pl
 from rft.errors import RFTError
 from rft.grading.audit import audit, in_words
 from rft.grading.grade import keys_of
-from rft.grading.verifier import AnswerKey
+from rft.grading.judgement import AnswerKey
 from rft.problems.foreign_rows import rollouts_of, write_rows
 from rft.recipe import Recipe
 from rft.runs.folder import Run

@@ -11,8 +11,8 @@ import polars as pl
 from rft.ending import ends_before
 from rft.grading.answers import Form, last_answer_of
 from rft.grading.grade import grade, grading_settings, judge, keys_of
+from rft.grading.judgement import AnswerKey
 from rft.grading.lenient import lenient_verdicts
-from rft.grading.verifier import AnswerKey
 from rft.grading.verifiers import Judges, open_verifier
 from rft.prompt import Prompter, open_prompter
 from rft.runs import tables

@@ -16,7 +16,7 @@ from rft.errors import Interrupted, RFTError
 from rft.exploration.compose import options_of, plugins_of
 from rft.exploration.plugin import Plugin
 from rft.grading.grade import grading_settings, keys_of
-from rft.grading.verifier import AnswerKey
+from rft.grading.judgement import AnswerKey
 from rft.grading.verifiers import Judges, open_verifier
 from rft.problems.order import problems_of_rounds
 from rft.processes.stopping import Stop

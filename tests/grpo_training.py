@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 
 from pipelines import grpo as stage
 from rft.exploration.plugin import Plugin
-from rft.grading.verifier import AnswerKey
+from rft.grading.judgement import AnswerKey
 from rft.processes.stopping import Stop
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Recipe
@@ -41,7 +41,7 @@ class Judge:
     """A verifier that compares texts; golds that begin with ? cannot be read."""
 
     def verdicts(self, pairs: Mapping[tuple[str, str], None]) -> dict[tuple[str, str], Any]:
-        from rft.grading.verifier import Judgement
+        from rft.grading.judgement import Judgement
 
         judged = {}
         for gold, answer in pairs:

@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 
 from rft.foreign_text import one_line
+from rft.grading.judgement import AnswerKey
 from rft.grading.probing import same
-from rft.grading.verifier import AnswerKey
 from rft.grading.verifier_pool import Comparison, Pool
 from rft.measuring.shares import share_of
 from rft.seeds import derive

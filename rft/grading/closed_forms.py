@@ -248,7 +248,7 @@ def _root(one: Sum) -> Sum:
 
 
 def _is_large(number: Fraction) -> bool:
-    return max(abs(number.numerator), number.denominator) > 10**_MOST_DIGITS
+    return bool(max(abs(number.numerator), number.denominator) > 10**_MOST_DIGITS)
 
 
 @lru_cache(maxsize=4096)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from rft.grading.answers import NO_FORM, Form, read
 from rft.grading.grade import judge
-from rft.grading.verifier import PRECEDENCE, AnswerKey
+from rft.grading.judgement import PRECEDENCE, AnswerKey
 from rft.grading.verifiers import Judges
 
 # The end of a completion is where the answer is; a search of no more stays cheap.

@@ -8,76 +8,32 @@ whether a question asks for an answer's unit is looked up after it.
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from fractions import Fraction
 from functools import lru_cache
 from importlib.metadata import version
 from types import TracebackType
 from typing import Self
 
-from rft.grading.closed_forms import closed_form, value, without_case
-from rft.grading.shapes import opened, same_shape
+from rft.grading.at_sight import (
+    as_numbers,
+    at_first_sight,
+    gold_fault,
+    is_time,
+    needs_no_reading,
+    settle,
+)
+from rft.grading.judgement import Judgement
+from rft.grading.shapes import same_shape
 from rft.grading.spelling import canonical, with_names
-from rft.grading.units import Unit, asked_for, split_unit
+from rft.grading.units import Unit, split_unit
 from rft.grading.verifier_pool import Comparison, Outcome, Pool
-from rft.grading.verifier_worker import close
 
-# Longer texts are not parsed: no answer in mathematics needs them, and parsing is slow on them.
-MAX_LENGTH = 2000
 # Answers that a worker gets at once, in number and in characters (what a pipe takes in one go).
 JOB_ANSWERS = 64
 JOB_LENGTH = 4000
 # More workers than this win nothing: distinct pairs are few.
 MAX_WORKERS = 16
-
-# Plain numbers, which math-verify and everybody else read alike. Left to math-verify are
-# `01,000`, and what is so long that it would round.
-_NUMBER = re.compile(
-    r"(?:\\?\$)?(-?)([0-9]{1,15}|[1-9][0-9]{0,2}(?:,[0-9]{3}){1,4})?(\.[0-9]{1,14})?"
-    r"(?: \\times 10\^\{(-?[0-9]{1,3})\})?",
-    re.ASCII,
-)
-_DIGITS = 15
-# math-verify compares decimals rounded to 6 places: nearer than this, it decides.
-_NEAR = Fraction(1, 100_000)
-_FAR, _MODERATE = Decimal("0.0001"), Decimal(10**9)
-# A time of day is a text: 12:00 is no division by zero.
-# A word, where a capital does not count: `True` and `true`; `AB` and `ab` differ.
-_WORD = re.compile(r"[A-Za-z][a-z]{2,}", re.ASCII)
-_AROUND_TIME = re.compile(r"\\(?:text|textrm|mathrm|mbox)(?![A-Za-z])|\\[,;: ]|[{}~]")
-_TIME = re.compile(r"[0-2]?[0-9]:[0-5][0-9](:[0-5][0-9])?([ap]m)?", re.ASCII)
-
-# From the verdict that decides to the one that says least. An answer that may match a gold is not
-# wrong, so `timeout` comes before `wrong`; a gold that nobody can read says nothing.
-PRECEDENCE = ("correct", "timeout", "wrong", "unparseable", "bad_gold", "no_answer")
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """Gives a verdict and the path to it.
-
-    `exact`, `numeric`, `closed_form`, `math_verify`, `text`: how the two were compared.
-    `unit_ignored`: equal but for a unit that one of them lacks; `unit`, `shape`: equal but for
-    another unit, or another kind of thing. `empty`, `too_long`: why they were not compared.
-    `deadline`, `memory`, `crash`: how the worker was lost; the verdict is then `timeout`, or
-    `bad_gold` where reading the gold alone did it.
-    """
-
-    verdict: str
-    path: str
-    unit: Unit | None = None
-    """The unit that a question has to ask for or leave open: the answer's, or one in doubt."""
-
-
-@dataclass(frozen=True)
-class AnswerKey:
-    """The accepted answers of a problem, and its question, where there is one."""
-
-    golds: Sequence[str]
-    question: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,43 +46,11 @@ class Way:
     unit: Unit | None = None
 
 
-def judgement_of(
-    key: AnswerKey, answer: str | None, judged: Mapping[tuple[str, str], Judgement]
-) -> Judgement:
-    """Combine the judgements of an answer: any match is correct, else the first of `timeout`,
-    `wrong`, `unparseable`, `bad_gold` that any gold gave.
-    """
-    assert key.golds, "an answer needs at least one gold"
-    if answer is None or not answer.strip():
-        return Judgement("no_answer", "empty")
-    each = [judged[gold, answer] for gold in key.golds]
-    allowed = [
-        Judgement("wrong", "unit")
-        if one.unit is not None and not asked_for(key.question, one.unit)
-        else one
-        for one in each
-    ]
-    return min(allowed, key=lambda one: PRECEDENCE.index(one.verdict))
-
-
-def at_first_sight(gold: str, answer: str) -> Judgement | None:
-    """Judge what needs no reading: equal strings, nothing, too much."""
-    gold, answer = gold.strip(), answer.strip()
-    if not answer:
-        return Judgement("no_answer", "empty")
-    if gold == answer:
-        return Judgement("correct", "exact")
-    fault = _gold_fault(gold)
-    if fault is not None:
-        return fault
-    return Judgement("unparseable", "too_long") if len(answer) > MAX_LENGTH else None
-
-
 @lru_cache(maxsize=4096)
 def measured(text: str) -> tuple[str, str, Unit | None]:
     """Write a text in one spelling: all of it, and without its unit, if it has one."""
     whole = canonical(text)
-    if _is_time(whole):
+    if is_time(whole):
         return whole, whole, None
     rest, unit = split_unit(whole)
     kept = with_names(whole)
@@ -164,74 +88,6 @@ def ways(gold: str, answer: str) -> list[Way]:
 def hundredth(text: str) -> str:
     """Write a number of percent as the share that it is."""
     return rf"\frac{{{text}}}{{100}}"
-
-
-def settle(gold: str, answer: str) -> Judgement | None:
-    """Judge two texts in one spelling that need no parsing: equal ones, and plain numbers."""
-    if "".join(gold.split()) == "".join(answer.split()):
-        return Judgement("correct", "exact")
-    if _WORD.fullmatch(gold) and _WORD.fullmatch(answer) and gold.lower() == answer.lower():
-        return Judgement("correct", "text")
-    if _is_time(gold) and _timed(gold) == _timed(answer):
-        return Judgement("correct", "text")
-    return _as_numbers(gold, answer) or _as_closed_forms(gold, answer)
-
-
-def _as_numbers(gold: str, answer: str) -> Judgement | None:
-    """Judge two plain numbers, unless they are so near that math-verify decides."""
-    wanted, given = plain_number(gold), plain_number(answer)
-    if wanted is None or given is None:
-        return None
-    if wanted == given:
-        return Judgement("correct", "numeric")
-    if abs(wanted - given) >= _NEAR or not close(wanted, given, (gold, answer)):
-        return Judgement("wrong", "numeric")
-    return None
-
-
-def _as_closed_forms(gold: str, answer: str) -> Judgement | None:
-    """Judge two sums that can be read exactly, or two points, intervals or sets of them.
-
-    What is so near that math-verify may call it equal, it decides.
-    """
-    ours, theirs = opened(gold), opened(answer)
-    if ours.brackets != theirs.brackets or len(ours.items) != len(theirs.items):
-        return None
-    each = [_same(*pair) for pair in zip(ours.items, theirs.items, strict=True)]
-    if all(each) and same_shape(gold, answer):
-        return Judgement("correct", "closed_form")
-    # The ends of an interval may be empty, and a set has no order: those are math-verify's.
-    in_order = ours.brackets in (("", ""), ("(", ")"))
-    apart = in_order and False in each and None not in each
-    return Judgement("wrong", "closed_form") if apart else None
-
-
-def _same(gold: str, answer: str) -> bool | None:
-    """Tell whether two sums are equal; None where they cannot be read or are too near to tell."""
-    wanted, given = closed_form(gold), closed_form(answer)
-    if wanted is None or given is None:
-        return None
-    if wanted == given:
-        return True
-    one, other = value(wanted), value(given)
-    if one is None or other is None:  # two polynomials that differ
-        return None if without_case(wanted) == without_case(given) else False
-    far = abs(one - other) >= _FAR and max(abs(one), abs(other)) < _MODERATE
-    return False if far else None
-
-
-@lru_cache(maxsize=4096)
-def plain_number(text: str) -> Fraction | None:
-    r"""Read `42`, `-1.50`, `1,000`, `$18` or `3 \times 10^{8}` exactly; None for all else."""
-    match = _NUMBER.fullmatch(text)
-    if match is None:
-        return None
-    sign, whole, decimals, exponent = match.groups(default="")
-    digits = whole.replace(",", "") + decimals[1:]
-    if not 0 < len(digits) <= _DIGITS:
-        return None
-    value = Fraction(int(digits), 10 ** len(decimals[1:])) * Fraction(10) ** int(exponent or 0)
-    return -value if sign else value
 
 
 class Verifier:
@@ -293,7 +149,7 @@ class Verifier:
             gold, answer = pair
             judgement = self.judged.get(pair) or at_first_sight(gold, answer)
             # Most are plain numbers, which need no other spelling.
-            judgement = judgement or _as_numbers(gold.strip(), answer.strip())
+            judgement = judgement or as_numbers(gold.strip(), answer.strip())
             if judgement is None:
                 hard[pair] = ways(*pair)
             else:
@@ -308,9 +164,9 @@ class Verifier:
     def bad_golds(self, golds: Iterable[str]) -> dict[str, Judgement]:
         """Find the golds that only an equal text could match: nobody can read them, or too long."""
         distinct = list(dict.fromkeys(golds))
-        faults = {gold: _gold_fault(gold.strip()) for gold in distinct}
+        faults = {gold: gold_fault(gold.strip()) for gold in distinct}
         unsure = {gold: measured(gold)[1] for gold in distinct if faults[gold] is None}
-        self._consult({bare: [] for bare in unsure.values() if not _needs_no_reading(bare)})
+        self._consult({bare: [] for bare in unsure.values() if not needs_no_reading(bare)})
         faults |= {gold: self._golds.get(bare) for gold, bare in unsure.items()}
         return {gold: fault for gold, fault in faults.items() if fault is not None}
 
@@ -364,7 +220,7 @@ class Verifier:
                 )
         for gold in unread:
             # What is compared as a text is never unreadable.
-            if _is_time(gold) and self._golds[gold]:
+            if is_time(gold) and self._golds[gold]:
                 self._golds[gold] = None
                 self._compared |= {
                     (gold, answer): Judgement("wrong", "text") for answer in hard[gold]
@@ -375,25 +231,6 @@ def _gold_judgement(outcome: Outcome) -> Judgement | None:
     if outcome.word == "good":
         return None
     return Judgement("bad_gold", outcome.lost or "math_verify")
-
-
-def _gold_fault(gold: str) -> Judgement | None:
-    """Find what is wrong with a gold at first sight."""
-    if not gold:
-        return Judgement("bad_gold", "empty")
-    return Judgement("bad_gold", "too_long") if len(gold) > MAX_LENGTH else None
-
-
-def _needs_no_reading(gold: str) -> bool:
-    return plain_number(gold) is not None or closed_form(gold) is not None or _is_time(gold)
-
-
-def _is_time(text: str) -> bool:
-    return _TIME.fullmatch(_timed(text)) is not None
-
-
-def _timed(text: str) -> str:
-    return "".join(_AROUND_TIME.sub("", text).casefold().replace(".", "").split())
 
 
 def _jobs(hard: Mapping[str, list[str]]) -> Iterator[Comparison]:

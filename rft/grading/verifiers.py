@@ -4,8 +4,10 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, Self
 
+from rft.grading.at_sight import at_first_sight
+from rft.grading.judgement import Judgement
 from rft.grading.spelling import canonical
-from rft.grading.verifier import Judgement, Verifier, at_first_sight
+from rft.grading.verifier import Verifier
 from rft.recipe import Grade
 
 # `B`, `(B)`, `B. because`, `\text{B}`, `option B`, in either case: a letter by itself, or first.

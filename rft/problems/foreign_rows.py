@@ -8,7 +8,7 @@ import polars as pl
 from rft.errors import RFTError, clipped, did_you_mean, listed, nearest, shown
 from rft.grading.answers import answer_of, read
 from rft.grading.grade import redundancy
-from rft.grading.verifier import AnswerKey
+from rft.grading.judgement import AnswerKey
 from rft.problems.reading import read_rows
 from rft.problems.sources import problem_id, read_gold
 from rft.runs.leftovers import remove_left_beside

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from rft.grading.grade import grade
-from rft.grading.verifier import AnswerKey
+from rft.grading.judgement import AnswerKey
 from rft.grading.verifiers import Judges
 from rft.prompt import Prompter
 from rft.recipe import Grpo

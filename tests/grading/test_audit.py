@@ -3,7 +3,7 @@
 import polars as pl
 
 from rft.grading.audit import any_of, audit, disagreeing, in_words
-from rft.grading.verifier import AnswerKey
+from rft.grading.judgement import AnswerKey
 
 # Verdict given, gold, completion, answer; then by numbers at random points, and by math-verify.
 ROWS = [

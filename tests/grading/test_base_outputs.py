@@ -5,8 +5,9 @@ from collections import Counter
 import polars as pl
 
 from rft.grading.grade import grade
+from rft.grading.judgement import AnswerKey
 from rft.grading.lenient import lenient_verdicts
-from rft.grading.verifier import AnswerKey, Verifier
+from rft.grading.verifier import Verifier
 from rft.prompt import prompt_form
 from rft.recipe import Prompt
 from rft.runs.tables import pad

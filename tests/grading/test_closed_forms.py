@@ -10,8 +10,8 @@ from fractions import Fraction
 import pytest
 
 from rft.grading import verifier_worker
+from rft.grading.at_sight import settle
 from rft.grading.closed_forms import closed_form, value
-from rft.grading.verifier import settle
 from tests.closed_forms import drawn, spelled
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from rft.errors import RFTError
 from rft.grading.grade import grade, verdict_rows
+from rft.grading.judgement import AnswerKey, Judgement
 from rft.grading.units import Unit
-from rft.grading.verifier import AnswerKey, Judgement, Verifier
+from rft.grading.verifier import Verifier
 from rft.runs.schemas import TABLES
 from rft.runs.tables import conform
 

@@ -15,14 +15,9 @@ import pytest
 from math_verify import parse, verify
 
 from rft.grading import verifier_worker
-from rft.grading.verifier import (
-    MAX_LENGTH,
-    AnswerKey,
-    Judgement,
-    Verifier,
-    judgement_of,
-    settle,
-)
+from rft.grading.at_sight import MAX_LENGTH, settle
+from rft.grading.judgement import AnswerKey, Judgement, judgement_of
+from rft.grading.verifier import Verifier
 
 # Spellings of numbers around every edge: zero, rounding, separators, 15 digits.
 NUMBER_TEXT = """

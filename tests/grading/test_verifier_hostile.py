@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from rft.grading.verifier import Judgement, Verifier
+from rft.grading.judgement import Judgement
+from rft.grading.verifier import Verifier
 from tests.command import ROOT
 
 HANG = "9^{9^{9^{9}}}"

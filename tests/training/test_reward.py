@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rft.exploration.plugin import Plugin
-from rft.grading.verifier import AnswerKey
+from rft.grading.judgement import AnswerKey
 from tests.grpo_training import PROBLEMS, Judge, learn, recipe_for, trainer_for
 
 
