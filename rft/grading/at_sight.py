@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from rft.grading.closed_forms import closed_form, value, without_case
 from rft.grading.judgement import Judgement
-from rft.grading.shapes import opened, same_shape
+from rft.grading.shapes import Opened, opened, same_shape
 from rft.grading.verifier_worker import close
 
 # Longer texts are not parsed: no answer in mathematics needs them, and parsing is slow on them.
@@ -22,7 +22,7 @@ _NUMBER = re.compile(
 _DIGITS = 15
 # math-verify compares decimals rounded to 6 places: nearer than this, it decides.
 _NEAR = Fraction(1, 100_000)
-_FAR, _MODERATE = Decimal("0.0001"), Decimal(10**9)
+_FAR = Decimal("0.0001")
 # A word, where a capital does not count: `True` and `true`; `AB` and `ab` differ.
 _WORD = re.compile(r"[A-Za-z][a-z]{2,}", re.ASCII)
 # A time of day is a text: 12:00 is no division by zero.
@@ -84,10 +84,24 @@ def _as_closed_forms(gold: str, answer: str) -> Judgement | None:
     each = [_same(*pair) for pair in zip(ours.items, theirs.items, strict=True)]
     if all(each) and same_shape(gold, answer):
         return Judgement("correct", "closed_form")
-    # The ends of an interval may be empty, and a set has no order: those are math-verify's.
-    in_order = ours.brackets in (("", ""), ("(", ")"))
+    # A set has no order, and intervals that hold nothing are all one.
+    in_order = ours.brackets in (("", ""), ("(", ")")) or (
+        is_interval(ours) and is_interval(theirs)
+    )
     apart = in_order and False in each and None not in each
     return Judgement("wrong", "closed_form") if apart else None
+
+
+def is_interval(text: Opened) -> bool:
+    """Tell whether a text is an interval from one number to a larger one."""
+    if "[" not in text.brackets and "]" not in text.brackets:
+        return False
+    ends = [closed_form(item) for item in text.items]
+    values = [value(end) for end in ends if end is not None]
+    if len(text.items) != 2 or len(values) != 2:
+        return False
+    low, high = values
+    return low is not None and high is not None and high - low >= _FAR
 
 
 def _same(gold: str, answer: str) -> bool | None:
@@ -100,8 +114,7 @@ def _same(gold: str, answer: str) -> bool | None:
     one, other = value(wanted), value(given)
     if one is None or other is None:  # two polynomials that differ
         return None if without_case(wanted) == without_case(given) else False
-    far = abs(one - other) >= _FAR and max(abs(one), abs(other)) < _MODERATE
-    return False if far else None
+    return False if abs(one - other) >= _FAR * max(1, abs(one), abs(other)) else None
 
 
 @lru_cache(maxsize=4096)

@@ -21,10 +21,14 @@ Terms = tuple[tuple[tuple[int, Powers], Fraction], ...]
 # Beyond these a number is left to who has more time.
 _LONGEST, _MOST_DIGITS, _MOST_TERMS, _HIGHEST_POWER, _LARGEST_ROOT = 200, 15, 24, 12, 10**6
 _TOKEN = re.compile(
-    r"\s*(?:([0-9]+(?:\.[0-9]+)?|\.[0-9]+)|(\\[A-Za-z]+|\\[,;:! ])|([-+*/^(){}A-Za-z]))", re.ASCII
+    r"\s*(?:([0-9]+(?:\.[0-9]+)?|\.[0-9]+)|(\\hat\{[A-Za-z]\}|\\[A-Za-z]+|\\[,;:! ])"
+    r"|([-+*/^(){}A-Za-z]))",
+    re.ASCII,
 )
 # Neither e, i nor the d of a differential is a variable, and a word is no product.
-_VARIABLE = re.compile(r"[a-cf-hj-zA-DF-HJ-Z]|\\(?:alpha|beta|theta|phi|lambda|mu|rho|sigma|omega)")
+_VARIABLE = re.compile(
+    r"[a-cf-hj-zA-DF-HJ-Z]|\\hat\{[A-Za-z]\}|\\(?:alpha|beta|theta|phi|lambda|mu|rho|sigma|omega)"
+)
 _WORD = re.compile(r"(?<!\\)(?<![A-Za-z])[A-Za-z]{3,}")
 _ONE: Powers = ()
 _IGNORED = {r"\left", r"\right", r"\,", r"\;", r"\:", r"\!", r"\ "}
@@ -148,7 +152,8 @@ class _Reader:
                     raise _Unread
                 before = self.tokens[self.at - 1]
                 factor = self.power()
-                if follows == "(" and (before[-1].isalpha() or not factor.keys() - {(1, _ONE)}):
+                named = before[-1].isalpha() or before.startswith("\\")
+                if follows == "(" and (named or not factor.keys() - {(1, _ONE)}):
                     raise _Unread  # `f(x)` is no product to some, nor is `7(12)`
                 total = _times(total, factor)
         return total

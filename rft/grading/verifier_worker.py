@@ -31,6 +31,9 @@ _DELIMITED = re.compile(r"\$[^$]*[^$\s][^$]*\$|\\\(.*\\\)|\\\[.*\\\]|\\boxed\s*\
 _ARITHMETIC = re.compile(r"\d[\d.\s+\-*×/^()÷]*[+\-*×/^()÷]")  # noqa: RUF001
 
 
+# A letter that is no number, outside of commands: what has one has no value.
+_VARIABLE, _COMMAND = re.compile("[a-df-hj-zA-DF-HJ-Z]", re.ASCII), re.compile(r"\\[A-Za-z]+")
+
 # Two numbers are one if they differ by no more than this share of the larger,
 CLOSE = Fraction(1, 1_000_000)
 # or if one is the other rounded at its last digit, which has to leave so many that count.
@@ -143,7 +146,9 @@ def _value(number: Any) -> Fraction | None:
 def _false_equation(answer: str) -> bool:
     """Tell whether an answer says of two numbers that they are one, and they are not: `4 = 3`."""
     sides = answer.split("=")
-    if len(sides) < 2:
+    if len(sides) < 2 or any(
+        _VARIABLE.search(_COMMAND.sub("", side)) for side in sides[:: len(sides) - 1]
+    ):
         return False
     first, last = (read_answer(side.strip()) for side in (sides[0], sides[-1]))
     values = [_value(each[0]) for each in (_understood(first), _understood(last)) if each]

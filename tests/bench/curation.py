@@ -16,7 +16,6 @@ from rft.bundled import bundled
 from rft.engines import Fixed, Request, Sampling
 from rft.engines.grouped_attention import share_keys
 from rft.engines.transformers import Transformers
-from rft.grading.verifier import Verifier
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Model, Prompt
 from rft.runs.folder import versions
@@ -116,41 +115,6 @@ def sampling() -> None:
     )
 
 
-def verifying() -> None:
-    """Compare grading with a plain math-verify loop, start-up excluded on both sides."""
-    from math_verify import parse, verify
-
-    numbers = [(str(n), str(n + n % 3)) for n in range(300)]
-    symbols = [(f"\\frac{{{n}}}{{7}}", f"{n}/7") for n in range(1, 101)]
-    pairs = [*numbers, *symbols]
-    repeated = pairs * 10
-
-    def loop() -> None:
-        for gold, answer in repeated:
-            verify(
-                parse(f"\\boxed{{{gold}}}", parsing_timeout=None),
-                parse(f"\\boxed{{{answer}}}", parsing_timeout=None),
-                timeout_seconds=None,
-            )
-
-    def ours() -> None:
-        with Verifier(workers=1) as verifier:
-            verifier.verdicts([("\\sqrt{2}", "\\sqrt{8}/2")])  # start-up
-            began = time.perf_counter()
-            verifier.verdicts(repeated)
-            spent.append(time.perf_counter() - began)
-
-    spent: list[float] = []
-    seconds = paired({"plain math-verify loop": loop, "Verifier, one worker": ours})
-    seconds["Verifier, one worker"] = spent[1:]
-    show(
-        f"Verifying {len(repeated)} pairs, {len(pairs)} distinct, 3 of 4 plain numbers",
-        seconds,
-        "pairs",
-        len(repeated),
-    )
-
-
 if __name__ == "__main__":
     import logging
 
@@ -159,4 +123,3 @@ if __name__ == "__main__":
     print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {torch.get_num_threads()} threads")
     print(", ".join(f"{name} {version}" for name, version in versions().items()))
     sampling()
-    verifying()
