@@ -114,7 +114,7 @@ def _same(gold: str, answer: str) -> bool | None:
     one, other = value(wanted), value(given)
     if one is None or other is None:  # two polynomials that differ
         return None if without_case(wanted) == without_case(given) else False
-    return False if abs(one - other) >= _FAR * max(1, abs(one), abs(other)) else None
+    return False if abs(one - other) >= _FAR * max(Decimal(1), abs(one), abs(other)) else None
 
 
 @lru_cache(maxsize=4096)
