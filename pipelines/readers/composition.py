@@ -39,6 +39,10 @@ def composition_rows(chosen: dict[str, Any]) -> list[list[str]]:
         if any(group[name][0] is not None for group in groups):
             cells = [pair(group[name], name) for group in groups]
             rows.append([title.format(unit=made["unit"]), *cells])
+    for name in groups[0].get("by_pass_rate", ()):  # rounds of before it was counted have none
+        counts = [group["by_pass_rate"][name] for group in groups]
+        if any(counts):
+            rows.append([f"problem solved {name}", *(f"{count:,}" for count in counts)])
     few = [f"{group['few_words']:,}" for group in groups]
     rows.append([f"at most {made['few_words']} words before box", *few])
     return rows

@@ -3,6 +3,7 @@
 The numbers go into the manifest of `select`, so that report and card need not compute them again.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,15 @@ from rft.selection.ranking import lengths, roles_of
 SHORT = 0.75
 # Of so few words before the box, a right answer is mostly a guess that came true.
 FEW_WORDS = 5
+# The upper ends of bands of pass rates, and what they are called; each begins above the one before.
+BANDS = (
+    (0.0, "never"),
+    (0.25, "up to 25%"),
+    (0.5, "up to 50%"),
+    (0.75, "up to 75%"),
+    (math.nextafter(1, 0), "below 100%"),
+    (1.0, "always"),
+)
 MEASURES = ("length", "pass_rate", "mean_entropy", "mean_branching")
 
 
@@ -68,7 +78,23 @@ def measured(rows: pl.DataFrame) -> dict[str, Any]:
     numbers = {
         name: [rounded(values.mean()), rounded(values.median())] for name, values in known.items()
     }
-    return {"rows": len(rows), "few_words": int(rows["few_words"].sum()), **numbers}
+    return {
+        "rows": len(rows),
+        "few_words": int(rows["few_words"].sum()),
+        "by_pass_rate": by_pass_rate(rows["pass_rate"]),
+        **numbers,
+    }
+
+
+def by_pass_rate(rates: pl.Series) -> dict[str, int]:
+    """Count samples by how often their problem was solved; the counts add up to those known."""
+    known = rates.drop_nulls()
+    counts, below = {}, -1.0
+    for upto, name in BANDS:
+        counts[name] = len(known.filter((known > below) & (known <= upto)))
+        below = upto
+    assert sum(counts.values()) == len(known), f"rates outside of 0 to 1: {known.to_list()}"
+    return counts
 
 
 def rank_correlation(pool: pl.DataFrame, column: str | None) -> float | None:

@@ -10,7 +10,14 @@ import polars as pl
 import pytest
 
 from rft.measuring.pass_rates import pass_rates
-from rft.selection.composition import FEW_WORDS, SHORT, composition, rank_correlation, too_short
+from rft.selection.composition import (
+    FEW_WORDS,
+    SHORT,
+    by_pass_rate,
+    composition,
+    rank_correlation,
+    too_short,
+)
 from tests.kept_rows import choice, chosen, kept
 
 
@@ -53,6 +60,25 @@ def test_what_does_not_vary_correlates_with_nothing(lengths, values):
     pool = pl.DataFrame({"length": lengths, "mean_entropy": values}, schema=columns)
     assert rank_correlation(pool, "mean_entropy") is None
     assert rank_correlation(pool, None) is None
+
+
+def test_samples_are_counted_by_how_often_their_problem_is_solved():
+    rates = [0.0, 0.01, 0.25, 0.26, 0.5, 0.75, 0.9999, 1.0, 1.0, None]
+    assert by_pass_rate(pl.Series(rates, dtype=pl.Float64)) == {
+        "never": 1,
+        "up to 25%": 2,
+        "up to 50%": 2,
+        "up to 75%": 1,
+        "below 100%": 1,
+        "always": 2,
+    }
+    source = random.Random(3)
+    many = [source.randrange(17) / 16 for _ in range(500)]
+    counts = by_pass_rate(pl.Series(many))
+    edges = [-1, 0, 0.25, 0.5, 0.75, 1 - 1e-9, 1]
+    assert list(counts.values()) == [
+        sum(low < rate <= high for rate in many) for low, high in pairwise(edges)
+    ]
 
 
 def test_each_role_is_measured_against_its_own_pool():

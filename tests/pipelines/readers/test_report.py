@@ -193,9 +193,10 @@ def test_the_selected_are_set_against_the_pool(done):
     assert "pass rate of its problem 0.625 (0.625) 0.625 (0.625) 0.625 (0.625)" in lines[3]
     assert "entropy 0.750 (0.750) 0.750 (0.750) 1.125 (1.125)" in lines[4]
     assert "branching 1.750 (1.750) 1.750 (1.750) 2.125 (2.125)" in lines[5]
-    assert lines[6] == "at most 5 words before box 2 2 2 1"
+    assert lines[6:8] == ["problem solved up to 50% 1 1 1 0", "problem solved up to 75% 1 1 1 1"]
+    assert lines[8] == "at most 5 words before box 2 2 2 1"
     told = "note Spearman correlation of branching with length among the kept correct: +1.00"
-    assert lines[7] == told
+    assert lines[9] == told
 
 
 def noted(run: Run, **changed: object) -> None:
