@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from rft.bundled import bundled
 from rft.cli import cli
-from tests.command import command
+from tests.command import command, invoke
 
 GOOD = [{"question": f"What is {n} + {n}?", "gold": str(2 * n)} for n in range(20)]
 
@@ -274,11 +274,12 @@ def test_a_model_that_never_stops_nor_boxes_is_refused_by_the_preflight(tmp_path
     assert nothing_in(tmp_path / "run", "rollouts", "evaluations")
 
 
+@pytest.mark.usefixtures("stages_here")
 @pytest.mark.slow
 def test_a_round_without_any_correct_sample_is_refused(tmp_path):
     rows = [{"question": q["question"], "gold": "123456789"} for q in GOOD]
     source = jsonl(tmp_path / "train.jsonl", rows)
-    result = cli_process(*start(tmp_path, with_train(source)))
-    assert result.returncode == 2, result.stderr
+    result = invoke(*start(tmp_path, with_train(source)))
+    assert result.exit_code == 2, result.stderr
     assert "select: no correct sample to train on" in result.stderr
     assert nothing_in(tmp_path / "run", "selected")

@@ -1,19 +1,18 @@
 """`rft run --plan` says what a run would take, and leaves nothing behind."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
-from tests.command import command, rft
+from tests.command import invoke, rft_here
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("stages_here")]
 
 
-def plan(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    words = command("run", *arguments, "--plan")
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
+def plan(*arguments: object, code: int = 0) -> Result:
+    done = invoke("run", *arguments, "--plan")
+    assert done.exit_code == code, done.stderr
     return done
 
 
@@ -28,8 +27,8 @@ def test_a_run_that_is_not_begun_is_probed_and_not_begun(tmp_path):
 
 def test_a_run_that_was_probed_is_not_probed_again_and_other_settings_count(tmp_path):
     run = tmp_path / "run"
-    rft("prepare", "smoke", "--out", run)
-    rft("sample", run)
+    rft_here("prepare", "smoke", "--out", run)
+    rft_here("sample", run)
     before = sorted(str(path) for path in Path(run).rglob("*"))
     done = plan(run, "--set", "sample.n=40")
     assert "from its preflight" in done.stdout

@@ -88,7 +88,7 @@ def test_next_finishes_a_broken_round_first(run):
 
 def test_fewer_samples_keep_the_same_ones(run):
     before = table(run, "rollouts")
-    told = rft("run", run, "--set", "sample.n=3", "--update")
+    told = rft_here("run", run, "--set", "sample.n=3", "--update")
     assert "64/64" not in told
     after = table(run, "rollouts")
     assert after.equals(before.filter(pl.col("sample_index") < 3))
@@ -111,7 +111,8 @@ def test_replaying_a_run_gives_its_tables(run, tmp_path):
 
 def test_replaying_more_than_was_recorded_is_refused(run, tmp_path):
     settings = ["--set", "engine.kind=replay", "--set", f"engine.path={run}"]
-    told = rft("run", "smoke", "--out", tmp_path / "x", *settings, "--set", "sample.n=9", code=2)
+    more = [*settings, "--set", "sample.n=9"]
+    told = rft_here("run", "smoke", "--out", tmp_path / "x", *more, code=2)
     assert "no recorded answer" in told
 
 
