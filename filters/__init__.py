@@ -1,13 +1,13 @@
 """Rules on trimmed responses, each named after the defect that it finds; true means reject.
 
-A rule takes its parameters from the recipe and gives a polars expression over the graded table.
+A rule takes its parameters from the recipe and gives a polars expression over the graded table, or,
+where it compares rows, a `Grouped` one.
 """
 
 from collections.abc import Callable
 
-import polars as pl
-
 from filters.duplicate import duplicate
+from filters.grouped import Rule
 from filters.many_boxes import many_boxes
 from filters.mixed_language import mixed_language
 from filters.no_box import no_box
@@ -17,7 +17,7 @@ from filters.too_long import too_long
 from filters.too_short import too_short
 from filters.truncated import truncated
 
-RULES: dict[str, Callable[..., pl.Expr]] = {
+RULES: dict[str, Callable[..., Rule]] = {
     "no_box": no_box,
     "no_digit": no_digit,
     "redundant": redundant,

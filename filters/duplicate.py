@@ -2,18 +2,26 @@
 
 import polars as pl
 
+from filters.grouped import Grouped
 
-def duplicate() -> pl.Expr:
+
+def duplicate() -> Grouped:
     """Find repeats of a response; the lowest sample_index of each survives, an unknown one none."""
-    # Only numbers enter the groups, so that the wide rows do not; two independent 64-bit hashes of
-    # problem, round and text stand for them: a chance collision of both is below 10^-20 in 10^9.
+    # Two independent 64-bit hashes of problem, round and text stand for them: a chance collision
+    # of both is below 10^-20 in 10^9.
     names = ["problem_id", "round", "response"]
-    group = [_hash(names, seed=1), _hash(names, seed=11)]
     # Samples that share an index, as of two tables in one, are told apart by a hash of their name.
     name = pl.col("rollout_id").hash(seed=21) // 2**32
     place = pl.col("sample_index").cast(pl.Int64) * 2**32 + name.cast(pl.Int64)
     known = pl.all_horizontal(pl.col(*names, "sample_index", "rollout_id").is_not_null())
-    return pl.when(known).then(place > pl.when(known).then(place).min().over(group))
+    return Grouped(
+        narrow={
+            "one": _hash(names, seed=1),
+            "other": _hash(names, seed=11),
+            "place": pl.when(known).then(place),
+        },
+        defect=pl.col("place") > pl.col("place").min().over("one", "other"),
+    )
 
 
 def _hash(names: list[str], *, seed: int) -> pl.Expr:

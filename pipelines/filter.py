@@ -4,15 +4,21 @@ Reads graded; writes kept and rejected, the latter with the name of the rule.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from filters import RULES
+from filters.grouped import Grouped, Rule, columns_of
 from rft.errors import RFTError, shown, suggestion
 from rft.runs.folder import Run
+from rft.runs.schemas import TABLES
 from rft.runs.stages import Job, Stage
+
+# In the place of a rule's number: no rule rejects it.
+KEPT = -1
 
 
 def settings(run: Run, _round: int) -> dict[str, Any]:
@@ -26,16 +32,32 @@ def inputs(run: Run, round: int) -> dict[str, str]:
 
 
 def work(job: Job) -> None:
-    """Sift the rollouts of a round."""
-    graded = job.run.read("graded", job.round)
-    kept, rejected = apply_rules(graded, job.run.recipe.filter)
-    job.write("kept", kept)
-    job.write("rejected", rejected)
-    job.counts |= {"in": len(graded), "kept": len(kept), "rejected": by_rule(rejected)}
-    accepted = len(kept.filter(pl.col("verdict") == "correct"))
-    tokens = graded["num_tokens"].sum() if graded["num_tokens"].count() else None
-    job.counts["accepted"] = accepted
-    job.notes["tokens_per_accepted"] = round(tokens / accepted, 1) if tokens and accepted else None
+    """Sift the rollouts of a round, some at a time."""
+    run, rules = job.run, job.run.recipe.filter
+    names = list(rules)
+    check_rules(rules)
+    looked_at = {"rollout_id"}.union(*(columns_of(RULES[name](**rules[name])) for name in names))
+    narrow = [column for column in TABLES["graded"].names if column in looked_at]
+    codes = found(run.batches("graded", job.round, narrow), rules)
+    counts, tokens, place = Counter[str](), Tokens(), 0
+    with job.writer("kept") as kept, job.writer("rejected") as rejected:
+        for batch in run.batches("graded", job.round):
+            left, gone = split(batch, codes[place : place + len(batch)], names)
+            place += len(batch)
+            kept.add(left)
+            rejected.add(gone)
+            counts.update(gone["rejected_by"])
+            tokens.add(batch["num_tokens"])
+            job.counts["accepted"] = job.counts.get("accepted", 0) + len(
+                left.filter(pl.col("verdict") == "correct")
+            )
+    assert kept.rows + rejected.rows == len(codes) == place, "rollouts in != kept + rejected"
+    job.counts |= {"in": place, "kept": kept.rows, "rejected": dict(sorted(counts.items()))}
+    accepted = job.counts["accepted"]
+    sampled = tokens.total if tokens.known else 0
+    job.notes["tokens_per_accepted"] = (
+        round(sampled / accepted, 1) if sampled and accepted else None
+    )
     job.say(f"  {funnel_line(job.counts)}")
 
 
@@ -69,30 +91,78 @@ def check_rules(rules: Mapping[str, Mapping[str, Any]]) -> None:
 def apply_rules(
     graded: pl.DataFrame, rules: Mapping[str, Mapping[str, Any]]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Split graded rollouts into kept and rejected, both in the order they came in.
+    """Split graded rollouts into kept and rejected, both in the order they came in."""
+    return split(graded, found([graded], rules), list(rules))
+
+
+def split(
+    rows: pl.DataFrame, codes: pl.Series, names: Sequence[str]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split rows by what was found in them; the rejected have the name of their rule."""
+    kept = codes == KEPT
+    reasons = codes.filter(~kept)
+    named = reasons.replace_strict(
+        dict(enumerate(names)), default=None, return_dtype=pl.String
+    ).alias("rejected_by")
+    return rows.filter(kept), rows.filter(~kept).with_columns(named)
+
+
+def found(batches: Iterable[pl.DataFrame], rules: Mapping[str, Mapping[str, Any]]) -> pl.Series:
+    """Give for each rollout the place of the rule that rejects it, or `KEPT`.
 
     Each rule sees the survivors of the ones before it, so a repeat of a rejected rollout survives.
-    What a rule cannot tell (null) is rejected.
+    What a rule cannot tell (null) is rejected. Of all rows at once there are only numbers here:
+    which rule on single rows rejects first, and what a rule that compares rows needs of each.
     """
     check_rules(rules)
-    left, places = graded, pl.int_range(len(graded), eager=True)
-    gone = [pl.DataFrame(schema={"place": pl.Int64, "rejected_by": pl.String})]
-    for name, parameters in rules.items():
-        defect = RULES[name](**parameters)
-        missing = [column for column in defect.meta.root_names() if column not in graded.columns]
+    made = [(name, RULES[name](**parameters)) for name, parameters in rules.items()]
+    parts = [_looked_at(batch, made) for batch in batches]
+    if not parts:
+        return pl.Series(dtype=pl.Int16)
+    rows = pl.concat(parts)
+    codes = rows["first"].clone()
+    for place, (name, rule) in enumerate(made):
+        if isinstance(rule, Grouped):
+            alive = (codes == KEPT) | (codes > place)
+            own = {column: f"{name} {column}" for column in rule.narrow}
+            left = rows.filter(alive).select(**{each: pl.col(own[each]) for each in own})
+            defect = left.select(defect=rule.defect.fill_null(True))["defect"]
+            gone = pl.int_range(len(codes), eager=True).filter(alive).filter(defect)
+            codes = codes.scatter(gone, place)
+    return codes
+
+
+def _looked_at(batch: pl.DataFrame, made: Sequence[tuple[str, Rule]]) -> pl.DataFrame:
+    """Give for each row the first rule on single rows that rejects it, and what others need."""
+    first = pl.lit(KEPT, pl.Int16)
+    narrow: dict[str, pl.Expr] = {}
+    for place, (name, rule) in reversed([*enumerate(made)]):
+        missing = [column for column in columns_of(rule) if column not in batch.columns]
         if missing:
             raise RFTError(
                 f"filter.{name}: the rows have no column {missing[0]!r}, which the rule looks at; "
                 "`rft grade` makes it"
             )
-        # The expression sees only the columns that it reads: group rules stay narrow.
-        defective = left.select(defect.fill_null(True).alias("defect"))["defect"]
-        gone.append(pl.select(place=places.filter(defective), rejected_by=pl.lit(name)))
-        left, places = left.filter(~defective), places.filter(~defective)
-    last = pl.concat(gone).sort("place")
-    rejected = graded[last["place"]].with_columns(last["rejected_by"])
-    assert len(left) + len(rejected) == len(graded), "rollouts in != kept + rejected"
-    return left, rejected
+        if isinstance(rule, Grouped):
+            narrow |= {f"{name} {column}": each for column, each in rule.narrow.items()}
+        else:
+            first = pl.when(rule.fill_null(True)).then(pl.lit(place, pl.Int16)).otherwise(first)
+    number = batch.select(first=first) if batch.width else pl.DataFrame()
+    if number.height != batch.height:  # a literal alone has one row
+        number = pl.select(first=pl.repeat(KEPT, batch.height, dtype=pl.Int16))
+    return number.hstack(batch.select(**narrow)) if narrow else number
+
+
+class Tokens:
+    """Adds up the tokens of answers, as far as they are known."""
+
+    def __init__(self) -> None:
+        self.total, self.known = 0, False
+
+    def add(self, numbers: pl.Series) -> None:
+        """Add some answers' numbers of tokens; null is unknown."""
+        self.total += int(numbers.sum() or 0)
+        self.known = self.known or numbers.count() > 0
 
 
 def by_rule(rejected: pl.DataFrame) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from filters import RULES
+from filters.grouped import columns_of
 from pipelines.filter import apply_rules
 from pipelines.score import IDS, MEANS, score_row
 from rft.errors import RFTError, listed
@@ -73,7 +74,7 @@ def filter_file(
     refuse_taken(rows, ["rejected_by"], "filter", path)
     rows = with_features(identify(rows, path), path)
     for name, parameters in rules.items():
-        if "problem_id" in RULES[name](**parameters).meta.root_names():
+        if "problem_id" in columns_of(RULES[name](**parameters)):
             say_if_alone(rows, f"filter.{name}", say)
     return apply_rules(rows, rules)
 

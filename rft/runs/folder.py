@@ -99,6 +99,15 @@ class Run:
         self.refuse_damaged(table, round)
         return tables.read(self.folder(table, round), table, columns)
 
+    def batches(
+        self, table: str, round: int, columns: list[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Read a table of a round some rows at a time."""
+        if not (paths := self.parts(table, round)):
+            raise RFTError(f"{self.folder(table, round)}: no table here; run its stage first")
+        for path in paths:
+            yield from tables.batches(path, table, columns)
+
     def parts(self, table: str, round: int) -> list[Path]:
         """List the shards of a table of a round, none where it is not there."""
         self.refuse_damaged(table, round)

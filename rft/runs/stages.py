@@ -23,7 +23,8 @@ another: what one has written is found by its table's name.
 import json
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -108,9 +109,17 @@ class Job:
 
     def write(self, table: str, frame: pl.DataFrame) -> None:
         """Write an output table; it takes its place when the whole stage is done."""
+        with self.writer(table) as writer:
+            writer.add(frame)
+
+    @contextmanager
+    def writer(self, table: str) -> Iterator[tables.Writer]:
+        """Write an output table as its rows come."""
         folder = self.work / "out" / table
         take_apart(folder)  # a part of an earlier attempt must not stay among the new ones
-        tables.write(folder, table, frame)
+        writer = tables.Writer(folder, table)
+        yield writer
+        writer.close()
         self.outputs[table] = folder
 
 

@@ -100,6 +100,38 @@ def write(folder: Path, name: str, frame: pl.DataFrame | pa.Table) -> int:
     return int(table.num_rows)
 
 
+class Writer:
+    """Writes a table of any size: rows as they come, of which a shard is in memory at once."""
+
+    def __init__(self, folder: Path, name: str, limit: int = SHARD_BYTES) -> None:
+        """Begin a table in an empty folder."""
+        self.folder, self.name, self.limit = folder, name, limit
+        self.waiting: list[pa.Table] = []
+        self.shards = self.rows = 0
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Take more rows."""
+        self.waiting.append(conform(frame, self.name))
+        self.rows += len(frame)
+        if sum(table.nbytes for table in self.waiting) >= self.limit:
+            self._write()
+
+    def close(self) -> None:
+        """Write what is left; a table of no rows has a shard too."""
+        if not self.shards and not self.waiting:
+            self.waiting.append(conform(empty(self.name), self.name))
+        if self.waiting:
+            self._write()
+
+    def _write(self) -> None:
+        # In one piece each, so that a table is the same however its rows came.
+        table = pa.concat_tables(self.waiting).combine_chunks()
+        for shard in shards(table, self.limit):
+            write_file(self.folder / f"part-{self.shards:05d}.parquet", shard)
+            self.shards += 1
+        self.waiting = []
+
+
 def parts(folder: Path) -> list[Path]:
     """List the finished shards of a folder in order."""
     return sorted(folder.glob("*.parquet"))
@@ -116,6 +148,27 @@ def read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
         frame = pl.from_arrow(file.read(columns))
     assert isinstance(frame, pl.DataFrame)
     return frame
+
+
+def batches(path: Path, name: str, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
+    """Read a shard of the named table a row group at a time; at least one frame, if of no rows.
+
+    A column that may be null is null where an earlier version, which had none, wrote the table.
+    """
+    wanted = columns or TABLES[name].names
+    with (
+        damage_told(path),
+        pq.ParquetFile(path, page_checksum_verification=True) as file,
+    ):
+        there = file.schema_arrow.names
+        _check_names(there, [])
+        earlier = [column for column in wanted if column in there]
+        for group in range(file.num_row_groups):
+            frame = pl.from_arrow(file.read_row_group(group, earlier))
+            assert isinstance(frame, pl.DataFrame)
+            yield _with_later(frame, name, wanted)
+        if not file.num_row_groups:
+            yield empty(name).select(wanted)
 
 
 def read_row(path: Path, index: int) -> dict[str, Any]:
@@ -181,11 +234,15 @@ def read(folder: Path, name: str, columns: list[str] | None = None) -> pl.DataFr
     with damage_told(whole[0]):
         there = pq.read_schema(whole[0]).names
     wanted = columns or TABLES[name].names
-    later = [column for column in wanted if column not in there]
-    required = [column for column in later if not TABLES[name].field(column).nullable]
-    assert not required, f"table {name}: no columns {required} in {folder}"
     earlier = [column for column in wanted if column in there]
-    rows = pl.concat([read_file(path, earlier) for path in whole])
+    return _with_later(pl.concat([read_file(path, earlier) for path in whole]), name, wanted)
+
+
+def _with_later(rows: pl.DataFrame, name: str, wanted: list[str]) -> pl.DataFrame:
+    """Give rows of an earlier version the columns that came later, as far as they may be null."""
+    later = [column for column in wanted if column not in rows.columns]
+    required = [column for column in later if not TABLES[name].field(column).nullable]
+    assert not required, f"table {name}: no columns {required}"
     kinds = empty(name).schema
     nulls = [pl.lit(None, kinds[column]).alias(column) for column in later]
     return rows.with_columns(nulls).select(wanted)

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from filters import RULES
+from filters.grouped import Grouped, columns_of
 from rft.runs.tables import empty
 
 SCHEMA = empty("graded").schema
@@ -40,7 +41,12 @@ def graded(*rows: dict[str, Any]) -> pl.DataFrame:
 
 
 def found(rule: str, rows: pl.DataFrame, **parameters: Any) -> list[bool | None]:
-    return rows.select(RULES[rule](**parameters).alias("defect"))["defect"].to_list()
+    return defect(rule, rows, **parameters).to_list()
+
+
+def defect(rule: str, rows: pl.DataFrame, **parameters: Any) -> pl.Series:
+    made = RULES[rule](**parameters)
+    return made.find(rows) if isinstance(made, Grouped) else rows.select(defect=made)["defect"]
 
 
 def test_a_good_response_has_no_defect() -> None:
@@ -52,8 +58,8 @@ def test_a_good_response_has_no_defect() -> None:
 @pytest.mark.parametrize("rule", sorted(RULES))
 def test_a_rule_of_no_rows_finds_nothing_and_says_true_or_false(rule: str) -> None:
     parameters = {"too_long": {"max_tokens": 9}, "too_short": {"min_tokens": 9}}
-    seen = empty("graded").select(RULES[rule](**parameters.get(rule, {})).alias("defect"))
-    assert seen.schema == {"defect": pl.Boolean}
+    seen = defect(rule, empty("graded"), **parameters.get(rule, {}))
+    assert seen.dtype == pl.Boolean
     assert seen.is_empty()
 
 
@@ -304,5 +310,5 @@ def test_many_distinct_responses_are_all_distinct() -> None:
 
 
 def test_the_group_rule_reads_only_names_numbers_and_the_text() -> None:
-    columns = set(RULES["duplicate"]().meta.root_names())
+    columns = set(columns_of(RULES["duplicate"]()))
     assert columns == {"rollout_id", "problem_id", "round", "sample_index", "response"}

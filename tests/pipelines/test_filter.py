@@ -4,15 +4,23 @@ Run: python -m pytest tests/pipelines/test_filter.py
 """
 
 import random
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
 from filters import RULES
-from pipelines.filter import apply_rules, by_rule, check_rules
+from pipelines.filter import STAGE, apply_rules, by_rule, check_rules, found, work
 from rft.errors import RFTError
+from rft.processes.stopping import Stop
+from rft.runs import tables
+from rft.runs.folder import Run
+from rft.runs.schemas import TABLES
+from rft.runs.stages import Job
 from rft.runs.tables import conform, empty
+from tests.small_run import new_run
 
 SCHEMA = empty("graded").schema
 GOOD: dict[str, Any] = {
@@ -199,6 +207,51 @@ def test_random_tables_and_orders_of_rules_agree_with_plain_python() -> None:
         assert kept["rollout_id"].to_list() == [name for name in places if name not in expected]
         assert len(kept) + len(rejected) == len(rows)
         assert sum(by_rule(rejected).values()) == len(rejected)
+
+
+def drawn(source: random.Random, number: int) -> dict[str, Any]:
+    """Draw a row as a table may hold it, of few different texts."""
+    return GOOD | {
+        "rollout_id": f"r{number}",
+        "sample_index": number,
+        "problem_id": source.choice("pq"),
+        "response": source.choice(["", " ", "x", "x 1", "2 中", "y 2", "z 3", "w " * 500]),
+        "num_response_tokens": source.choice([None, 0, 2, 3, 12, 13]),
+        "num_tokens": source.choice([None, 14, 20]),
+        "answer": source.choice([None, "", "1", "1", "2"]),
+        "num_boxed": source.choice([0, 1, 1, 1, 2]),
+        "finish_reason": source.choice(["stop", "length"]),
+        "redundancy": source.choice([0.0, 0.25, 0.5]),
+        "verdict": source.choice(["wrong", "correct"]),
+    }
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_that_come_in_pieces_are_sifted_as_they_are_whole(seed: int, tmp_path: Path) -> None:
+    source = random.Random(seed)
+    rows = pl.DataFrame([drawn(source, number) for number in range(300)], schema=SCHEMA)
+    order = source.sample(list(ALL), source.randrange(len(ALL) + 1))
+    rules = {rule: ALL[rule] for rule in order}
+    whole = found([rows], rules)
+    edges = sorted(source.sample(range(301), 5))
+    pieces = [rows[low:high] for low, high in pairwise([0, *edges, 300])]
+    assert found(pieces, rules).equals(whole)
+    assert found([], rules).is_empty()
+    kept, rejected = apply_rules(rows, rules)
+    # The stage, over shards of several row groups, writes what the rows in memory come to.
+    run = new_run(tmp_path / "run")
+    run = Run(run.path, run.recipe.model_copy(update={"filter": rules}))
+    writer = tables.Writer(run.folder("graded", 1), "graded", limit=20_000)
+    for piece in pieces:
+        writer.add(piece)
+    writer.close()
+    assert len(run.parts("graded", 1)) > 1
+    job = Job(run, STAGE, 1, Stop(), lambda _: None)
+    work(job)
+    for name, wanted in (("kept", kept), ("rejected", rejected)):
+        assert tables.read(job.outputs[name], name).equals(wanted.select(TABLES[name].names)), name
+    assert job.counts["in"] == 300 == job.counts["kept"] + sum(job.counts["rejected"].values())
+    assert job.counts["rejected"] == by_rule(rejected)
 
 
 def test_a_missing_column_is_named_with_the_rule_and_the_remedy() -> None:
