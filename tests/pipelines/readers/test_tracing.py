@@ -43,7 +43,7 @@ def test_a_rollout_is_traced_by_the_start_of_its_id(run):
     assert f"row         {name} of {run.path}" in told
     assert "licence apache-2.0" in told
     assert "learnt by   model 1 (adopted, 2 epochs)" in told
-    assert "digests     all 10 match their manifests" in told
+    assert "digests     all 11 match their manifests" in told
     assert f"rft sample {run.path} --round 1" in told
     assert "versions    rft-rounds " in told
 
@@ -264,7 +264,7 @@ def test_a_model_that_keep_models_removed_is_no_damage(run, tmp_path):
     copy.write_manifest("sft", 1, copy.manifest("sft", 1) | {"removed": "keep.models: last"})
     shutil.rmtree(copy.model_folder(1))
     told, _ = rft_trace(copy, choose(copy, role="positive")["rollout_id"][0])
-    assert "all 9 match their manifests; model 1 was removed (keep.models)" in told
+    assert "all 10 match their manifests; model 1 was removed (keep.models)" in told
 
 
 def test_a_row_that_was_sampled_anew_since_is_looked_for_among_what_was_put_away(
