@@ -33,32 +33,32 @@ def inputs(run: Run, round: int) -> dict[str, str]:
 
 def work(job: Job) -> None:
     """Sift the rollouts of a round, some at a time."""
-    run, rules = job.run, job.run.recipe.filter
-    names = list(rules)
-    check_rules(rules)
-    looked_at = {"rollout_id"}.union(*(columns_of(RULES[name](**rules[name])) for name in names))
+    run, made = job.run, made_of(job.run.recipe.filter)
+    names = [name for name, _ in made]
+    looked_at = {"rollout_id"}.union(*(columns_of(rule) for _, rule in made))
     narrow = [column for column in TABLES["graded"].names if column in looked_at]
-    codes = found(run.batches("graded", job.round, narrow), rules)
-    counts, tokens, place = Counter[str](), Tokens(), 0
+    codes = found(run.batches("graded", job.round, narrow), made)
+    reasons, accepted, tokens, place = Counter[str](), 0, 0, 0
     with job.writer("kept") as kept, job.writer("rejected") as rejected:
         for batch in run.batches("graded", job.round):
             left, gone = split(batch, codes[place : place + len(batch)], names)
-            place += len(batch)
             kept.add(left)
             rejected.add(gone)
-            counts.update(gone["rejected_by"])
-            tokens.add(batch["num_tokens"])
-            job.counts["accepted"] = job.counts.get("accepted", 0) + len(
-                left.filter(pl.col("verdict") == "correct")
-            )
+            reasons.update(gone["rejected_by"])
+            accepted += len(left.filter(pl.col("verdict") == "correct"))
+            tokens += int(batch["num_tokens"].sum() or 0)
+            place += len(batch)
     assert kept.rows + rejected.rows == len(codes) == place, "rollouts in != kept + rejected"
-    job.counts |= {"in": place, "kept": kept.rows, "rejected": dict(sorted(counts.items()))}
-    accepted = job.counts["accepted"]
-    sampled = tokens.total if tokens.known else 0
-    job.notes["tokens_per_accepted"] = (
-        round(sampled / accepted, 1) if sampled and accepted else None
-    )
+    job.counts |= {"in": place, "kept": kept.rows, "rejected": dict(sorted(reasons.items()))}
+    job.counts["accepted"] = accepted
+    job.notes["tokens_per_accepted"] = round(tokens / accepted, 1) if tokens and accepted else None
     job.say(f"  {funnel_line(job.counts)}")
+
+
+def made_of(rules: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Rule]]:
+    """Make the rules of a recipe, in order."""
+    check_rules(rules)
+    return [(name, RULES[name](**parameters)) for name, parameters in rules.items()]
 
 
 def check_rules(rules: Mapping[str, Mapping[str, Any]]) -> None:
@@ -92,7 +92,8 @@ def apply_rules(
     graded: pl.DataFrame, rules: Mapping[str, Mapping[str, Any]]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split graded rollouts into kept and rejected, both in the order they came in."""
-    return split(graded, found([graded], rules), list(rules))
+    made = made_of(rules)
+    return split(graded, found([graded], made), [name for name, _ in made])
 
 
 def split(
@@ -107,15 +108,13 @@ def split(
     return rows.filter(kept), rows.filter(~kept).with_columns(named)
 
 
-def found(batches: Iterable[pl.DataFrame], rules: Mapping[str, Mapping[str, Any]]) -> pl.Series:
+def found(batches: Iterable[pl.DataFrame], made: Sequence[tuple[str, Rule]]) -> pl.Series:
     """Give for each rollout the place of the rule that rejects it, or `KEPT`.
 
     Each rule sees the survivors of the ones before it, so a repeat of a rejected rollout survives.
     What a rule cannot tell (null) is rejected. Of all rows at once there are only numbers here:
     which rule on single rows rejects first, and what a rule that compares rows needs of each.
     """
-    check_rules(rules)
-    made = [(name, RULES[name](**parameters)) for name, parameters in rules.items()]
     parts = [_looked_at(batch, made) for batch in batches]
     if not parts:
         return pl.Series(dtype=pl.Int16)
@@ -151,18 +150,6 @@ def _looked_at(batch: pl.DataFrame, made: Sequence[tuple[str, Rule]]) -> pl.Data
     if number.height != batch.height:  # a literal alone has one row
         number = pl.select(first=pl.repeat(KEPT, batch.height, dtype=pl.Int16))
     return number.hstack(batch.select(**narrow)) if narrow else number
-
-
-class Tokens:
-    """Adds up the tokens of answers, as far as they are known."""
-
-    def __init__(self) -> None:
-        self.total, self.known = 0, False
-
-    def add(self, numbers: pl.Series) -> None:
-        """Add some answers' numbers of tokens; null is unknown."""
-        self.total += int(numbers.sum() or 0)
-        self.known = self.known or numbers.count() > 0
 
 
 def by_rule(rejected: pl.DataFrame) -> dict[str, int]:

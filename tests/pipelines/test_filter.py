@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from filters import RULES
-from pipelines.filter import STAGE, apply_rules, by_rule, check_rules, found, work
+from pipelines.filter import STAGE, apply_rules, by_rule, check_rules, found, made_of, work
 from rft.errors import RFTError
 from rft.processes.stopping import Stop
 from rft.runs import tables
@@ -232,11 +232,12 @@ def test_rows_that_come_in_pieces_are_sifted_as_they_are_whole(seed: int, tmp_pa
     rows = pl.DataFrame([drawn(source, number) for number in range(300)], schema=SCHEMA)
     order = source.sample(list(ALL), source.randrange(len(ALL) + 1))
     rules = {rule: ALL[rule] for rule in order}
-    whole = found([rows], rules)
+    made = made_of(rules)
+    whole = found([rows], made)
     edges = sorted(source.sample(range(301), 5))
     pieces = [rows[low:high] for low, high in pairwise([0, *edges, 300])]
-    assert found(pieces, rules).equals(whole)
-    assert found([], rules).is_empty()
+    assert found(pieces, made).equals(whole)
+    assert found([], made).is_empty()
     kept, rejected = apply_rules(rows, rules)
     # The stage, over shards of several row groups, writes what the rows in memory come to.
     run = new_run(tmp_path / "run")
