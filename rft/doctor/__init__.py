@@ -17,6 +17,7 @@ from rft.errors import RFTError
 from rft.estimates.model_size import Lookup, find_model
 from rft.problems.sources import local_file
 from rft.recipe import Recipe
+from rft.recipe.prepare import AGAINST
 from rft.runs.folder import Run
 
 
@@ -32,7 +33,7 @@ def missing_problems(recipe: Recipe, place: Path) -> list[str]:
     if Run(place, recipe).manifest("prepare", 0):
         return []
     troubles = {}  # a file of two splits is missing once
-    for split in recipe.splits:
+    for split in (*recipe.splits, AGAINST):
         for source in recipe.prepare.benchmarks(split).values():
             try:
                 local_file(source)

@@ -290,4 +290,7 @@ def _rooted_sources(prepare: Prepare) -> dict[str, Any]:
     def any_of(given: Any) -> Any:
         return {k: one(v) for k, v in given.items()} if isinstance(given, dict) else one(given)
 
-    return {split: any_of(getattr(prepare, split)) for split in ("train", "dev", "test")}
+    how = prepare.decontaminate
+    against = {"against": any_of(how.against)}
+    changes = {split: any_of(getattr(prepare, split)) for split in ("train", "dev", "test")}
+    return changes | {"decontaminate": how.model_copy(update=against)}

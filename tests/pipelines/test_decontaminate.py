@@ -13,7 +13,7 @@ from pipelines.readers.report import text_report
 from pipelines.readers.sources import overlap_words
 from rft.errors import RFTError
 from rft.processes.stopping import Stop
-from rft.recipe.loading import load_recipe
+from rft.recipe.loading import load_recipe, rooted
 from rft.runs import stages, tables
 from rft.runs.folder import Run, save_recipe
 from rft.runs.stages import Job
@@ -114,6 +114,16 @@ def test_another_benchmark_may_be_looked_into_and_what_it_holds_is_in_the_key(tm
     assert "birds" not in set(run.read("problems", 0)["benchmark"])
     noted = run.manifest("prepare", 0)["inputs"]
     assert noted["against/birds"] == tables.file_digest(other)
+
+
+def test_a_file_that_is_looked_into_is_the_same_wherever_the_run_is_called_from(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "other.jsonl", ["What then?"])
+    how = "prepare.decontaminate={against: {mine: other.jsonl}}"
+    asked = rooted(load_recipe("smoke", [how])).prepare.decontaminate.against["mine"]
+    assert asked.source == str(tmp_path / "other.jsonl")
 
 
 def test_only_what_changes_problems_is_in_the_key(tmp_path):
