@@ -25,6 +25,8 @@ HEAVY = {
 # The modules that need them all the time; they are imported where a model is loaded.
 LOADED_LATE = (
     "rft/engines/grouped_attention.py",
+    "rft/engines/slots.py",
+    "rft/engines/drawn.py",
     "rft/engines/transformers.py",
     "rft/training/grpo_trainer.py",
 )
