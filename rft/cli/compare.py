@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from rft.processes.stopping import Stop
     from rft.recipe import Recipe
 
+# What the numbers of a comparison end in, however they are called.
+NUMBERS = ".parquet"
+
 
 @click.command()
-@click.argument("targets", metavar="RECIPE | RUN RUN...", nargs=-1, required=True)
+@click.argument("targets", metavar="RECIPE | RUN RUN... | NUMBERS...", nargs=-1, required=True)
 @click.option(
     "--out", type=HERE, help="The folder of the runs; runs/NAME of the recipe by default."
 )
@@ -62,7 +65,7 @@ def compare(
     and the arm that is the control. Each arm is run with each seed, in a run folder of its own;
     what runs of a seed have in common is done once. Then each arm is held against the base and the
     control, on the test problems, with intervals over problems and seeds: as text, as
-    comparison.md, .csv and .json, and as figures.
+    comparison.md, .csv, .json and .parquet, and as figures.
 
     Goes on where an earlier call ended; the folder of an earlier call stands for its recipe.
     Several calls may work on one folder. Exit code 0: done; 2: a person must change something, and
@@ -71,6 +74,10 @@ def compare(
     With two or more RUNs (RUN@2 is its model 2) nothing is run: their models are compared, the
     first one is the control.
 
+    NUMBERS are the comparison.parquet of comparisons that were made: answers counted, without their
+    texts. Each makes the same tables and figures anywhere; those of one recipe with other seeds
+    are one comparison.
+
     \b
     Example:
       rft compare table3-mini --plan
@@ -78,8 +85,9 @@ def compare(
       rft compare runs/table3-mini --so-far
       rft compare runs/table3-mini --set compare.seeds=[0,1,2,3,4,5,6,7]
       rft compare runs/one runs/two runs/two@1
+      rft compare here/comparison.parquet there/comparison.parquet --to together
     """
-    from pipelines.readers.comparison.sources import of_arms, of_runs
+    from pipelines.readers.comparison.sources import of_arms
 
     if plan_only and so_far:
         raise click.UsageError("give --plan or --so-far, not both")
@@ -87,10 +95,10 @@ def compare(
         raise click.UsageError("--plan runs and writes nothing: leave --json and --to away")
     if to is not None and not next(p for p in (to, *to.parents) if p.exists()).is_dir():
         raise RFTError(f"--to {to}: not a folder; name another")
-    if len(targets) > 1:
+    if len(targets) > 1 or targets[0].endswith(NUMBERS):
         if out or overrides or update or plan_only or so_far or stop_after is not None or jobs > 1:
-            raise click.UsageError("runs that are there are only read: give --to and --json alone")
-        give_comparison(of_runs(targets), to, as_json)
+            raise click.UsageError("what is there is only read: give --to and --json alone")
+        give_comparison(what_is_there(targets), to, as_json)
         return
     folder, whole, runs = arms_of(targets[0], out, overrides)
     if plan_only:
@@ -108,6 +116,17 @@ def compare(
             give_comparison(comparison, to or folder, as_json)
         raise
     give_comparison(of_arms(folder, whole, runs), to or folder, as_json)
+
+
+def what_is_there(targets: tuple[str, ...]) -> "SideBySide":
+    """Read runs that are there, or the numbers of comparisons."""
+    from pipelines.readers.comparison.published import read_numbers
+    from pipelines.readers.comparison.sources import of_runs
+
+    numbers = [Path(target) for target in targets if target.endswith(NUMBERS)]
+    if 0 < len(numbers) < len(targets):
+        raise click.UsageError("give runs, or the numbers of comparisons, not both")
+    return read_numbers(numbers) if numbers else of_runs(targets)
 
 
 def arms_of(

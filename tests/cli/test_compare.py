@@ -187,7 +187,7 @@ def test_options_that_do_not_go_together_are_refused(home, words, told):
 def test_runs_that_are_there_take_no_options_of_those_to_be_made(home, words):
     begun(home / "one")
     begun(home / "two")
-    assert "runs that are there are only read" in refusal("one", "two", *words)
+    assert "what is there is only read" in refusal("one", "two", *words)
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,12 @@ import numpy as np
 import polars as pl
 
 from pipelines.readers.comparison.side_by_side import (
-    Measured,
     OnBenchmark,
     SideBySide,
+    Way,
     scaled_interval,
 )
-from pipelines.readers.comparison.sources import COLUMNS
 from pipelines.readers.comparison.text import framed, notes, title
-from pipelines.readers.current import sound
 from pipelines.readers.measured_on import slugs
 from rft.charts import Axis, Series, bars, curve, overlaps, points
 from rft.measuring.mean_entropy import mean_entropy
@@ -116,10 +114,6 @@ def unsolved_overlaps(here: OnBenchmark) -> Any:
     )
 
 
-# One run's answers by round.
-Way = dict[int, pl.DataFrame]
-
-
 def by_round(comparison: SideBySide) -> tuple[str, pl.DataFrame]:
     """Follow each arm over its rounds, on dev where all have that: a row for each arm and round."""
     split, ways = ways_of(comparison)
@@ -139,7 +133,7 @@ def by_round(comparison: SideBySide) -> tuple[str, pl.DataFrame]:
 
 def ways_of(comparison: SideBySide) -> tuple[str, dict[str, list[Way]]]:
     """Read every run's measurements by round, all of one split, and name that."""
-    read = {arm: [way_of(one) for one in runs] for arm, runs in comparison.arms.items()}
+    read = {arm: [one.by_round() for one in runs] for arm, runs in comparison.arms.items()}
     every = [frame for runs in read.values() for way in runs for frame in way.values()]
     split = "dev" if all((frame["split"] == "dev").any() for frame in every) else "test"
 
@@ -148,15 +142,6 @@ def ways_of(comparison: SideBySide) -> tuple[str, dict[str, list[Way]]]:
         return {round: frame for round, frame in parts.items() if not frame.is_empty()}
 
     return split, {arm: [here(way) for way in runs] for arm, runs in read.items()}
-
-
-def way_of(one: Measured) -> Way:
-    """Read a run's measurements by round."""
-    return {
-        round: one.run.read("evaluations", round, COLUMNS)
-        for round in range(one.run.recipe.rounds + 1)
-        if sound(one.run, "evaluate", round)
-    }
 
 
 def over_seeds(frames: list[pl.DataFrame], k: int) -> dict[str, list[Numbers] | None]:

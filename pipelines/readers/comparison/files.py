@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.readers.comparison.published import NUMBERS, write_numbers
 from pipelines.readers.comparison.side_by_side import OnBenchmark, Row, SideBySide
 from pipelines.readers.comparison.text import heading, markdown_of, notes
 from rft.errors import RFTError
@@ -29,7 +30,8 @@ def write_files(comparison: SideBySide, folder: Path) -> list[str]:
         path = folder / f"comparison.{kind}"
         remove_left_beside(path, idle=ABANDONED)
         atomic_text(path, text)
-    written = [f"comparison.md, .csv and .json are in {folder}"]
+    write_numbers(comparison, folder / NUMBERS)
+    written = [f"comparison.md, .csv, .json and .parquet are in {folder}"]
     return [*written, *write_pictures(comparison, folder)]
 
 
@@ -61,9 +63,7 @@ def as_tree(comparison: SideBySide) -> dict[str, Any]:
             "control": comparison.control,
             "runs": {"done": comparison.runs, "wanted": comparison.wanted or comparison.runs},
             "arms": {
-                arm: [
-                    {"seed": one.seed, "model": one.model, "run": str(one.run.path)} for one in runs
-                ]
+                arm: [{"seed": one.seed, "model": one.model, "run": one.place} for one in runs]
                 for arm, runs in comparison.arms.items()
             },
             "benchmarks": {

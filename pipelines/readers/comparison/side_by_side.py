@@ -6,7 +6,6 @@ differences those that hold for all arms at once as well. A difference is taken 
 problem, which the two arms have sampled with the same random numbers.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,22 +25,34 @@ from rft.measuring.two_level import crossed_interval, crossed_intervals, holm, p
 from rft.recipe import Claim
 from rft.recipe.compare import BASE
 from rft.runs.folder import Run
-from rft.seeds import derive, digest
+from rft.seeds import derive
 
-# The settings of an evaluation that decide what is answered and what is right; the seed, the number
-# of samples and the splits do not.
-ASKED = ("temperature", "top_p", "max_tokens", "prompt", "engine", "grade", "reading")
+# One run's answers by round, the base's as round 0.
+Way = Mapping[int, pl.DataFrame]
 
 
 @dataclass(frozen=True)
 class Measured:
     """A model's answers to the test problems, and those of the base that its run began with."""
 
-    run: Run
+    place: str
+    """Where its run is, or was."""
     seed: int
     model: int
     answers: pl.DataFrame
     base: pl.DataFrame
+    by_round: Callable[[], Way]
+    """Reads all that was measured of its run."""
+    ks: Sequence[int]
+    """The k of Pass@k that its recipe reports."""
+    asked: Mapping[str, Any]
+    """By which settings its answers were drawn and judged."""
+    began_with: str
+    """Stands for the base, and for how that was asked."""
+    sources: Mapping[str, tuple[str, str]]
+    """Of each source of problems: by which settings it was read, and what it held."""
+    run: Run | None = None
+    """Its run, which has the texts; None where only numbers are left."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +200,7 @@ class OnBenchmark:
     @cached_property
     def ks(self) -> list[int]:
         """List the k of Pass@k that all runs report and have the answers for."""
-        given = [set(one.run.recipe.evaluate.k) for one in self.whole.measured]
+        given = [set(one.ks) for one in self.whole.measured]
         return sorted({1} | {k for k in set.intersection(*given) if k <= self.samples})
 
     @cached_property
@@ -242,7 +253,7 @@ class OnBenchmark:
     @cached_property
     def has_one_base(self) -> bool:
         """Say whether all began with the same model, which was asked in the same way."""
-        return len({base_of(one.run) for one in self.whole.measured}) == 1
+        return len({one.began_with for one in self.whole.measured}) == 1
 
     def rows(self, metric: Metric) -> list[Row]:
         """Compare all arms on a metric; the base comes first if they have one in common."""
@@ -373,17 +384,3 @@ def scaled_intervals(
 def times(interval: Interval, scale: float) -> Interval:
     """Multiply an interval."""
     return Interval(interval.value * scale, interval.low * scale, interval.high * scale)
-
-
-def way_of_asking(run: Run, model: int) -> dict[str, Any]:
-    """Give by which settings a model's answers were drawn and judged."""
-    manifest = run.manifest("evaluate", model)
-    assert manifest is not None, "a model that was not measured"
-    return {name: manifest["settings"].get(name) for name in ASKED}
-
-
-def base_of(run: Run) -> str:
-    """Stand for the model that a run began with, and for how it was asked."""
-    manifest = run.manifest("evaluate", 0)
-    assert manifest is not None, "a base that was not measured"
-    return digest(manifest["inputs"]["model"], json.dumps(way_of_asking(run, 0), sort_keys=True))

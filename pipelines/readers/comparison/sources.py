@@ -10,18 +10,18 @@ import polars as pl
 
 from pipelines.compare import ArmRun
 from pipelines.evaluate import ended_with
-from pipelines.readers.comparison.side_by_side import (
-    ASKED,
-    Measured,
-    SideBySide,
-    way_of_asking,
-)
+from pipelines.readers.comparison.side_by_side import Measured, SideBySide, Way
 from pipelines.readers.current import sound
 from rft.errors import RFTError, clipped, listed, shown
 from rft.recipe import Recipe
 from rft.recipe.compare import BASE
 from rft.runs.folder import Run, is_run, open_run
 from rft.runs.models import last_round
+from rft.seeds import digest
+
+# The settings of an evaluation that decide what is answered and what is right; the seed, the number
+# of samples and the splits do not.
+ASKED = ("temperature", "top_p", "max_tokens", "prompt", "engine", "grade", "reading")
 
 COLUMNS = ["split", "benchmark", "problem_id", "answer", "answer_class"]
 COLUMNS += ["verdict", "verdict_lenient", "mean_entropy"]
@@ -60,7 +60,7 @@ def of_runs(targets: Sequence[str]) -> SideBySide:
     seen: dict[tuple[Path, int], str] = {}
     for target in targets:
         measured = measured_of(target)
-        place = (measured.run.path.resolve(), measured.model)
+        place = (Path(measured.place).resolve(), measured.model)
         if place in seen:
             raise RFTError(
                 f"{target}: that is {seen[place]} again; name another run, or another of its "
@@ -75,6 +75,7 @@ def of_runs(targets: Sequence[str]) -> SideBySide:
         )
     remarks = told_unlike(arms, [name for name in ASKED if name not in DRAWN])
     control, (first, *_) = next(iter(arms.items()))
+    assert first.run is not None, "a run that was read"
     comparison = SideBySide("runs", control, arms, first.run.recipe.seed, remarks=remarks)
     if not comparison.benchmarks:
         raise RFTError(
@@ -122,8 +123,7 @@ def measured_of(target: str) -> Measured:
 def told_unlike(arms: Mapping[str, Sequence[Measured]], names: Sequence[str]) -> list[str]:
     """Say which settings of the evaluation differ between those that are compared."""
     ways = {
-        arm: flat({name: way_of_asking(one.run, one.model)[name] for name in names})
-        for arm, (one, *_) in arms.items()
+        arm: flat({name: one.asked.get(name) for name in names}) for arm, (one, *_) in arms.items()
     }
     lines = []
     for name in dict.fromkeys(name for way in ways.values() for name in way):
@@ -147,15 +147,13 @@ def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 def other_problems(arms: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
     """Say which runs have read a source when it held something else than for the first run."""
-    first: dict[str, tuple[str, str]] = {}
+    first: dict[tuple[str, str], tuple[str, str]] = {}
     for arm, runs in arms.items():
         for one in runs:
-            made = one.run.manifest("prepare", 0)
-            settings = one.run.recipe.prepare.model_dump_json()
-            for source, digest in made["inputs"].items() if made is not None else ():
+            for source, (settings, held) in one.sources.items():
                 who = f"{arm}, seed {one.seed}"
-                before, other = first.setdefault(f"{source} {settings}", (digest, who))
-                if source != "model" and digest != before:
+                before, other = first.setdefault((source, settings), (held, who))
+                if held != before:
                     yield f"{who} has read {source} when it held something else than for {other}"
 
 
@@ -167,12 +165,58 @@ def final(run: Run, seed: int) -> Measured | None:
 
 def measured_model(run: Run, seed: int, model: int) -> Measured | None:
     """Read a model's answers to the test problems; None where there are none."""
-    frames = []
-    for number in (model, 0):
-        if sound(run, "evaluate", number) is None:
-            return None
-        frame = run.read("evaluations", number, COLUMNS).filter(pl.col("split") == "test")
-        if frame.is_empty():
-            return None
-        frames.append(frame)
-    return Measured(run, seed, model, *frames)
+    answers, base = (test_answers(run, number) for number in (model, 0))
+    if answers is None or base is None:
+        return None
+    return Measured(
+        str(run.path),
+        seed,
+        model,
+        answers,
+        base,
+        lambda: way_of(run),
+        run.recipe.evaluate.k,
+        way_of_asking(run, model),
+        base_of(run),
+        sources_of(run),
+        run,
+    )
+
+
+def test_answers(run: Run, model: int) -> pl.DataFrame | None:
+    """Read a model's answers to the test problems; None where there are none."""
+    if sound(run, "evaluate", model) is None:
+        return None
+    frame = run.read("evaluations", model, COLUMNS).filter(pl.col("split") == "test")
+    return None if frame.is_empty() else frame
+
+
+def way_of(run: Run) -> Way:
+    """Read a run's measurements by round."""
+    return {
+        round: run.read("evaluations", round, COLUMNS)
+        for round in range(run.recipe.rounds + 1)
+        if sound(run, "evaluate", round)
+    }
+
+
+def sources_of(run: Run) -> dict[str, tuple[str, str]]:
+    """Give what a run's sources of problems held, and by which settings they were read."""
+    made = run.manifest("prepare", 0)
+    settings = digest(run.recipe.prepare.model_dump_json())
+    inputs = made["inputs"] if made is not None else {}
+    return {name: (settings, held) for name, held in inputs.items() if name != "model"}
+
+
+def way_of_asking(run: Run, model: int) -> dict[str, Any]:
+    """Give by which settings a model's answers were drawn and judged."""
+    manifest = run.manifest("evaluate", model)
+    assert manifest is not None, "a model that was not measured"
+    return {name: manifest["settings"].get(name) for name in ASKED}
+
+
+def base_of(run: Run) -> str:
+    """Stand for the model that a run began with, and for how it was asked."""
+    manifest = run.manifest("evaluate", 0)
+    assert manifest is not None, "a base that was not measured"
+    return digest(manifest["inputs"]["model"], json.dumps(way_of_asking(run, 0), sort_keys=True))

@@ -102,10 +102,11 @@ def answers(comparison: SideBySide) -> Markup:
 
 
 def pairs(comparison: SideBySide) -> Iterator[tuple[Measured, Measured]]:
-    """Pair each arm with the control, at the first seed that both have."""
-    control = {one.seed: one for one in comparison.arms.get(comparison.control, ())}
+    """Pair each arm with the control, at the first seed of which both have the texts."""
+    controls = comparison.arms.get(comparison.control, ())
+    control = {one.seed: one for one in controls if one.run is not None}
     for arm, runs in comparison.arms.items():
-        both = [one for one in runs if one.seed in control]
+        both = [one for one in runs if one.run is not None and one.seed in control]
         if arm != comparison.control and both:
             yield both[0], control[both[0].seed]
 
@@ -127,6 +128,7 @@ def flips(here: OnBenchmark, arm: Measured, control: Measured) -> Iterator[Marku
     rows = pl.concat([better.filter(pl.col("gain") > 0), worse.filter(pl.col("gain") < 0)])
     wanted = rows["problem_id"].to_list()
     said = [texts_of(one, here.name, wanted) for one in (arm, control)]
+    assert arm.run is not None, "a pair without texts"
     asked = {
         name: (question, gold)
         for name, question, gold in arm.run.problems(["problem_id", "question", "gold"])
@@ -168,6 +170,7 @@ def texts_of(
     """Read what a model answered to some problems: verdicts and texts, by sample."""
     names = ["split", "benchmark", "problem_id", "sample_index", "verdict", "completion"]
     said: dict[str, list[tuple[str, str]]] = {}
+    assert one.run is not None, "a pair without texts"
     for path in one.run.parts("evaluations", one.model):
         rows = tables.read_file(path, names).filter(
             pl.col("split") == "test",

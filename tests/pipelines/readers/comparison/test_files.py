@@ -14,7 +14,7 @@ def test_tables_and_figures_are_written_and_the_same_each_time(known, tmp_path):
     part = known.part(tmp_path / "part", everywhere(["rules", "entropy"], [0, 5])).side_by_side()
     told = write_files(part, tmp_path / "one")
     assert told == [
-        f"comparison.md, .csv and .json are in {tmp_path / 'one'}",
+        f"comparison.md, .csv, .json and .parquet are in {tmp_path / 'one'}",
         "figures (pass-at-k-easy, differences-easy, unsolved-easy, pass-at-k-hard, "
         "differences-hard, unsolved-hard, rounds, entropy) are in "
         f"{tmp_path / 'one' / 'figures'}",
@@ -22,7 +22,7 @@ def test_tables_and_figures_are_written_and_the_same_each_time(known, tmp_path):
     ]
     write_files(part, tmp_path / "two")
     names = {str(path.relative_to(tmp_path / "one")) for path in (tmp_path / "one").rglob("*.*")}
-    assert len(names) == 4 + 8 * 3
+    assert len(names) == 5 + 8 * 3
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert json.loads((tmp_path / "one" / "comparison.json").read_text()) == as_tree(part)

@@ -6,6 +6,7 @@ has its own tests.
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -279,7 +280,7 @@ def changed(known, change) -> OnBenchmark:
     """Compare two arms of which one has other answers."""
     whole = known.side_by_side()
     one, other = whole.arms["rules"][0], whole.arms["entropy"][0]
-    other = type(other)(other.run, 0, 1, change(other.answers), other.base)
+    other = replace(other, answers=change(other.answers))
     return SideBySide("x", "rules", {"rules": [one], "entropy": [other]}, 0).on["easy"]
 
 
@@ -319,7 +320,7 @@ def test_a_benchmark_that_only_some_were_measured_on_is_left_out_and_named(known
     whole = known.side_by_side()
     one, other = whole.arms["rules"][0], whole.arms["entropy"][0]
     less = other.answers.filter(pl.col("benchmark") == "easy")
-    other = type(other)(other.run, 0, 1, less, other.base)
+    other = replace(other, answers=less)
     part = SideBySide("x", "rules", {"rules": [one], "entropy": [other]}, 0)
     assert part.benchmarks == ["easy"]
     assert "not told of hard: only some were measured on it" in text_of(part)

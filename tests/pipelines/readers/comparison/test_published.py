@@ -1,0 +1,132 @@
+"""The numbers of a comparison make it again, without its runs; and what is none is refused."""
+
+import json
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.readers.comparison.figures import by_round
+from pipelines.readers.comparison.files import as_tree, write_files
+from pipelines.readers.comparison.published import KEY, NUMBERS, read_numbers, write_numbers
+from pipelines.readers.comparison.text import text_of
+from rft.errors import RFTError
+from rft.runs.tables import write_file
+from tests.compared_runs import everywhere
+
+ARMS = ["rules", "entropy", "noise", "same"]
+
+
+def tree(comparison) -> dict:
+    """Give all its numbers, but for where its runs are."""
+    whole = as_tree(comparison)
+    for runs in whole["arms"].values():
+        for one in runs:
+            del one["run"]
+    return whole
+
+
+def near(one, other) -> bool:
+    """Say whether two trees are the same; entropies were averaged twice."""
+    if isinstance(one, float) and isinstance(other, float):
+        return one == pytest.approx(other, abs=1e-9)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(near(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(near, one, other))
+    return one == other
+
+
+def test_the_numbers_make_the_same_comparison_again(known, tmp_path):
+    whole = known.side_by_side()
+    write_numbers(whole, tmp_path / NUMBERS)
+    again = read_numbers([tmp_path / NUMBERS])
+    assert near(tree(whole), tree(again))
+    assert text_of(again) == text_of(whole)
+    (split, way), (other, same) = by_round(whole), by_round(again)
+    assert split == other
+    assert near(way.to_dicts(), same.to_dicts())
+    told = write_files(again, tmp_path / "again")
+    assert "figures (pass-at-k-easy" in told[1]
+    assert pq.read_schema(tmp_path / "again" / NUMBERS).metadata[KEY]
+
+
+def test_they_hold_no_text_of_a_model_and_no_folder_of_the_machine(known, tmp_path):
+    write_numbers(known.side_by_side(), tmp_path / NUMBERS)
+    rows = pl.read_parquet(tmp_path / NUMBERS)
+    assert set(rows["answer"].unique()) <= {"given", "", None}
+    said = pq.read_schema(tmp_path / NUMBERS).metadata[KEY].decode()
+    assert str(known.folder.parent) not in said
+    assert {one["place"] for one in json.loads(said)["runs"]} == {"seed-0", "seed-5"}
+
+
+def test_what_runs_share_is_there_once(known, tmp_path):
+    write_numbers(known.side_by_side(), tmp_path / NUMBERS)
+    runs = json.loads(pq.read_schema(tmp_path / NUMBERS).metadata[KEY])["runs"]
+    assert len({one["frames"]["0"] for one in runs}) == 2  # a base for each seed, of four arms
+    last = {(one["arm"], one["seed"]): one["frames"]["1"] for one in runs}
+    assert last["rules", 0] == last["same", 0] != last["noise", 0]
+
+
+def test_files_of_other_seeds_are_one_comparison(known, tmp_path):
+    for seed in (0, 5):
+        part = known.part(tmp_path / f"part-{seed}" / "arms-of-mine", everywhere(ARMS, [seed]))
+        write_numbers(part.side_by_side(), tmp_path / f"{seed}.parquet")
+    both = read_numbers([tmp_path / "0.parquet", tmp_path / "5.parquet"])
+    assert tree(both)["runs"]["done"] == 8
+    assert near(tree(both)["benchmarks"], tree(known.side_by_side())["benchmarks"])
+    with pytest.raises(RFTError, match=r"rules, seed 0 is in .*0\.parquet too"):
+        read_numbers([tmp_path / "0.parquet", tmp_path / "0.parquet"])
+
+
+def test_numbers_of_another_recipe_are_refused(known, tmp_path):
+    whole = known.side_by_side()
+    write_numbers(whole, tmp_path / "one.parquet")
+    table = pq.read_table(tmp_path / "one.parquet")
+    about = json.loads(table.schema.metadata[KEY]) | {"control": "noise"}
+    changed = table.replace_schema_metadata({KEY: json.dumps(about)})
+    write_file(tmp_path / "two.parquet", changed)
+    with pytest.raises(RFTError, match=r"two\.parquet: its control is not that of .*one\.parquet"):
+        read_numbers([tmp_path / "one.parquet", tmp_path / "two.parquet"])
+
+
+def test_where_no_run_is_done_there_are_no_numbers_and_they_can_be_read(known, tmp_path):
+    write_numbers(known.part(tmp_path / "part", []).side_by_side(), tmp_path / NUMBERS)
+    again = read_numbers([tmp_path / NUMBERS])
+    assert again.arms == {}
+    assert "none of 8 runs is done yet" in text_of(again)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda *_: (None, None), "no numbers of a comparison"),
+        (lambda _, rows: ({"runs": "many"}, rows), "not what `rft compare` writes"),
+        (lambda about, rows: (about | {"more": 1}, rows), "not what `rft compare` writes"),
+        (lambda about, rows: (about, rows.drop("count")), "not a readable Parquet file"),
+        (lambda about, rows: (about, rows.with_columns(count=-1)), "its counts are no counts"),
+        (lambda about, rows: (about, rows.with_columns(count=10**15)), "its counts are no counts"),
+        (
+            lambda about, rows: (about, rows.with_columns(count=pl.lit("many"))),
+            "not what `rft compare` writes",
+        ),
+        (lambda about, rows: (about, rows.filter(pl.col("frame") > 1)), "are missing"),
+    ],
+)
+def test_what_was_not_written_by_us_is_refused_in_one_line(known, tmp_path, change, told):
+    path = tmp_path / NUMBERS
+    write_numbers(known.side_by_side(), path)
+    about, rows = change(json.loads(pq.read_schema(path).metadata[KEY]), pl.read_parquet(path))
+    table = pl.read_parquet(path).to_arrow() if rows is None else rows.to_arrow()
+    write_file(path, table.replace_schema_metadata(about and {KEY: json.dumps(about)}))
+    with pytest.raises(RFTError) as error:
+        read_numbers([path])
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_there_or_no_parquet_is_refused_in_one_line(tmp_path):
+    (tmp_path / "text.parquet").write_text("hello")
+    for name, told in (("none", "no such file"), ("text", "not a readable Parquet file")):
+        with pytest.raises(RFTError, match=told):
+            read_numbers([tmp_path / f"{name}.parquet"])
