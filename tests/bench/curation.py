@@ -7,7 +7,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import torch
@@ -25,6 +25,7 @@ from rft.seeds import derive
 TINY = bundled("data") / "tiny"
 REPEATS = 5
 TOKENS = 48
+MIXED, BATCH = 100, 256
 
 
 def paired(arms: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
@@ -115,6 +116,65 @@ def sampling() -> None:
     )
 
 
+def mixed() -> None:
+    """Compare refilled slots with one batch after the other, and with generate, to real ends."""
+    prompts = prompter(load_tokenizer(TINY), Prompt())
+    engine = Transformers(resolve(Model(path="bundled:tiny")), prompts, {"batch": BATCH})
+    problems = [json.loads(line) for line in (bundled("data") / "steps/test.jsonl").open()]
+    asked = []
+    for number, row in enumerate(problems[:MIXED]):
+        text = prompts.render(row["question"])
+        ids = tuple(prompts.encode(text))
+        asked += [
+            Request(f"{number}-{i}", str(number), 1, i, text, ids, derive("bench", number, i))
+            for i in range(16)
+        ]
+    how = Sampling(1.0, 1.0, 128, entropy=True, branching=True, mass=0.95)
+    units = engine.units(asked)
+    done = [each for unit in engine.sample(Fixed(units), how, check=lambda: None) for each in unit]
+    tokens = sum(len(each.token_ids or []) for each in done)
+
+    def ours(refills: bool) -> Callable[[], object]:
+        def timed() -> object:
+            engine.refills = refills
+            return list(engine.sample(Fixed(units), how, check=lambda: None))
+
+        return timed
+
+    def generate() -> object:
+        engine.model.set_attn_implementation("sdpa")
+        try:
+            return [generated(unit) for unit in units]
+        finally:
+            share_keys(engine.model)
+
+    def generated(unit: Sequence[Request]) -> object:
+        padded, mask = engine._pad(unit, max(len(request.prompt_ids) for request in unit))
+        return engine.model.generate(
+            padded,
+            attention_mask=mask,
+            max_new_tokens=128,
+            do_sample=True,
+            top_k=0,
+            eos_token_id=engine.stops.tolist(),
+            pad_token_id=prompts.end_id,
+        )
+
+    seconds = paired(
+        {
+            "one batch after the other, statistics recorded": ours(refills=False),
+            "slots refilled, prompts read once": ours(refills=True),
+            "transformers generate, nothing recorded": generate,
+        }
+    )
+    show(
+        f"Sampling to real ends, bundled model, {MIXED} problems x 16, slots: {BATCH}",
+        seconds,
+        "tokens",
+        tokens,
+    )
+
+
 if __name__ == "__main__":
     import logging
 
@@ -123,3 +183,4 @@ if __name__ == "__main__":
     print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {torch.get_num_threads()} threads")
     print(", ".join(f"{name} {version}" for name, version in versions().items()))
     sampling()
+    mixed()
