@@ -14,8 +14,9 @@ from rft.recipe.selection import LATER, statistics
 from rft.runs.folder import Run
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
-from rft.selection.choice import select
+from rft.selection.choice import decide, in_order, split
 from rft.selection.composition import composition, too_short
+from rft.selection.narrow import narrow
 from rft.selection.ranking import may_lack
 
 
@@ -42,43 +43,61 @@ def inputs(run: Run, round: int) -> dict[str, str]:
 
 
 def work(job: Job) -> None:
-    """Select from a round's kept rollouts."""
-    run, recipe = job.run, job.run.recipe
-    kept = with_scores(run, job.round, run.read("kept", job.round))
-    rates = rates_of(run, job.round)
-    lengths = run.read("rollouts", job.round, ["rollout_id", "num_prompt_tokens"])
-    long = too_long(kept, lengths, recipe.sft.max_length)
+    """Select from a round's kept rollouts: all are looked at narrowly, then gone through whole."""
+    run, recipe, settings = job.run, job.run.recipe, job.run.recipe.select
+    rates, scored = rates_of(run, job.round), scores_of(run, job.round)
+    pool = pl.concat(
+        narrow(with_scores(batch, scored), settings, rates)
+        for batch in run.batches("kept", job.round)
+    )
+    sizes = run.read("rollouts", job.round, ["rollout_id", "num_prompt_tokens"])
+    long = too_long(pool, sizes, recipe.sft.max_length)
     seed = derive(recipe.seed, "select", job.round)
-    chosen = select(kept, settings=recipe.select, seed=seed, pass_rates=rates, too_long=long)
-    job.write("selected", chosen.rows)
-    job.write("passed_over", chosen.passed_over)
-    selected = dict(sorted(chosen.rows["role"].value_counts().iter_rows()))
+    made = decide(pool, settings, seed, pass_rates=rates, too_long=long)
+    taken, place = [], 0
+    with job.writer("passed_over") as passed_over:
+        for batch in run.batches("kept", job.round):
+            whole = with_scores(batch, scored)
+            chosen, left = split(whole, made.each[place : place + len(whole)], settings)
+            taken.append(chosen)
+            passed_over.add(left)
+            place += len(whole)
+    selected = in_order(pl.concat(taken))
+    job.write("selected", selected)
+    assert place == len(pool) == len(selected) + passed_over.rows, "kept != selected + passed over"
     job.counts |= {
-        "in": len(kept),
-        "selected": selected,
-        "wanted": chosen.wanted,
-        "dropped": chosen.dropped,
-        "unranked": chosen.unranked,
-        "shortfall": chosen.shortfall,
+        "in": len(pool),
+        "selected": made.selected,
+        "wanted": made.wanted,
+        "dropped": made.dropped,
+        "unranked": made.unranked,
+        "shortfall": made.shortfall,
     }
-    made = composition(kept, chosen.rows, rates, recipe.select)
-    job.notes |= {"seeds": {"select": seed}, "composition": made}
-    took = " + ".join(f"{count} {role}" for role, count in selected.items())
-    job.say(f"  {len(kept)} kept -> {took} selected by {recipe.select.by}")
-    for note in filter(None, (chosen.shortfall, too_short(made))):
+    told = composition(pool, selected, rates, settings)
+    job.notes |= {"seeds": {"select": seed}, "composition": told}
+    took = " + ".join(f"{count} {role}" for role, count in made.selected.items())
+    job.say(f"  {len(pool)} kept -> {took} selected by {settings.by}")
+    for note in filter(None, (made.shortfall, too_short(told))):
         job.say(f"  {note}")
 
 
-def with_scores(run: Run, round: int, rows: pl.DataFrame) -> pl.DataFrame:
+def scores_of(run: Run, round: int) -> pl.DataFrame | None:
+    """Read what `score` computed, where the walk has it."""
+    if not may_lack(run.recipe):
+        return None
+    names = ["rollout_id", "num_response_tokens", *statistics(), "stats_origin"]
+    return run.read("scored", round, names).with_columns(there=True)
+
+
+def with_scores(rows: pl.DataFrame, scored: pl.DataFrame | None) -> pl.DataFrame:
     """Put what `score` computed in the place of what was recorded, wholly, for the rows it scored.
 
     The numbers of tokens are taken over where text alone was recorded.
     """
-    if not may_lack(run.recipe):
+    if scored is None:
         return rows
     names = [*statistics(), "stats_origin"]
     size = "num_response_tokens"
-    scored = run.read("scored", round, ["rollout_id", size, *names]).with_columns(there=True)
     both = rows.join(
         scored, on="rollout_id", how="left", suffix=" scored", validate="1:1", maintain_order="left"
     )

@@ -19,6 +19,7 @@ from rft.runs.models import new_model_folder
 from rft.runs.schemas import TABLES
 from rft.runs.stages import Job, Stage, perform
 from rft.selection.composition import composition
+from rft.selection.narrow import narrow
 
 HOSTILE = "---\nlicense: stolen\n---\n```` </script><b>| {braces} %s \x00\x1b[31m \\boxed{4}"
 SAMPLES = ("correct", "correct", "wrong", "no_answer")
@@ -194,7 +195,7 @@ def commit(run: Run, stage: str, round: int, outputs: dict[str, pl.DataFrame]) -
             job.counts["selected"] = dict(outputs["selected"]["role"].value_counts().iter_rows())
             kept, rates = run.read("kept", round), pass_rates(run.read("graded", round))
             job.notes["composition"] = composition(
-                kept, outputs["selected"], rates, run.recipe.select
+                narrow(kept, run.recipe.select), outputs["selected"], rates, run.recipe.select
             )
         elif stage == run.recipe.maker:
             folder = job.work / "out" / "model"

@@ -11,7 +11,7 @@ from pipelines.readers.current import all_steps, sound
 from pipelines.readers.layout import NOTHING, number, percent, short_digest, total
 from pipelines.readers.measured_on import NAME
 from pipelines.readers.sources import UNSTATED, model_licence, source_words, sources
-from pipelines.selection import rates_of, with_scores
+from pipelines.selection import rates_of, scores_of, with_scores
 from rft.errors import RFTError
 from rft.foreign_text import short, visible
 from rft.grading.answers import Form, answer_box
@@ -247,7 +247,7 @@ def takes_any_verdict(run: Run) -> bool:
 
 
 def _scored(run: Run, round: int, rows: pl.DataFrame) -> pl.DataFrame:
-    return with_scores(run, round, rows) if sound(run, "score", round) else rows
+    return with_scores(rows, scores_of(run, round)) if sound(run, "score", round) else rows
 
 
 # Selected and pool --------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pipelines.readers.current import sound
 from pipelines.readers.measured_on import measured_on, slugs
 from pipelines.readers.report_answers import model_name
 from pipelines.readers.report_rounds import by_verdict, rounds_with, takes_any_verdict
-from pipelines.selection import rates_of, with_scores
+from pipelines.selection import rates_of, scores_of, with_scores
 from rft.charts import Axis, Series, Step, beside, flow, histogram
 from rft.measuring.pass_at_k import solved
 from rft.runs.folder import Run
@@ -70,7 +70,7 @@ def chosen(run: Run) -> Pictures:
     names = ["rollout_id", "problem_id", *(name for name in TRAITS if name != "pass_rate")]
     pool = run.read("kept", round, [*names, "verdict", "stats_origin", "mean_nll"])
     if sound(run, "score", round):
-        pool = with_scores(run, round, pool)
+        pool = with_scores(pool, scores_of(run, round))
     if not takes_any_verdict(run):
         pool = pool.filter(verdict="correct")
     pool, mixed = of_one_origin(pool)

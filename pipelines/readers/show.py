@@ -25,7 +25,7 @@ from pipelines.readers.sources import find_problem
 from pipelines.readers.trail import of_rollout
 from pipelines.readers.trail_words import sources_words, taught_words
 from pipelines.readers.why import unrecorded, why
-from pipelines.selection import rates_of, with_scores
+from pipelines.selection import rates_of, scores_of, with_scores
 from rft.errors import RFTError, shown
 from rft.foreign_text import one_line, visible
 from rft.recipe.selection import ORDERS, columns
@@ -92,7 +92,7 @@ def of_round(run: Run, round: int) -> pl.DataFrame:
     if sound(run, "grade", round):
         graded = run.read("graded", round, GRADED)
         if sound(run, "score", round):
-            graded = with_scores(run, round, graded)
+            graded = with_scores(graded, scores_of(run, round))
     rows = rows.join(graded, on="rollout_id", how="left", validate="1:1")
     for name, (stage, names) in LATER.items():
         made = sound(run, stage, round)

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.readers.current import sound
-from pipelines.selection import rates_of, with_scores
+from pipelines.selection import rates_of, scores_of, with_scores
 from rft.errors import RFTError
 from rft.measuring.clustered import (
     clustered_difference,
@@ -110,7 +110,7 @@ def _graded(run: Run, round: int) -> pl.DataFrame:
     names = ["rollout_id", "problem_id", "verdict", "num_response_tokens"]
     names += ["mean_entropy", "mean_branching", "mean_nll", "stats_origin"]
     graded = run.read("graded", round, names)
-    return with_scores(run, round, graded) if sound(run, "score", round) else graded
+    return with_scores(graded, scores_of(run, round)) if sound(run, "score", round) else graded
 
 
 def _of_one_origin(rows: pl.DataFrame) -> tuple[str | None, pl.DataFrame]:

@@ -13,27 +13,40 @@ from rft.recipe import Select
 from rft.recipe.selection import columns
 from rft.runs.schemas import TABLES
 from rft.selection.budget import shortfall, shrink, split_budget
-from rft.selection.condition import holds
 from rft.selection.difficulty import in_proportion
-from rft.selection.ranking import lengths, rank, responses, roles_of, take_turns
+from rft.selection.narrow import lengths, narrow, texts
+from rft.selection.ranking import rank, roles_of, take_turns
 
 SETTING = {"positive": "select.by", "noise": "select.noise_by"}
 
 
-@dataclass
-class Selection:
-    """The rows that were selected, those that were passed over, and the numbers about both."""
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of each kept row, in their order, and the numbers about it."""
 
-    rows: pl.DataFrame
-    passed_over: pl.DataFrame
+    each: pl.DataFrame
     wanted: dict[str, int]
     unranked: int
     shortfall: str
 
     @property
     def dropped(self) -> dict[str, int]:
-        """Count the rows that were passed over for each reason."""
-        return dict(sorted(self.passed_over["reason"].value_counts().iter_rows()))
+        """Count the rows that are passed over for each reason."""
+        return dict(sorted(self.each["reason"].drop_nulls().value_counts().iter_rows()))
+
+    @property
+    def selected(self) -> dict[str, int]:
+        """Count the rows that are selected in each role."""
+        taken = self.each.filter(pl.col("reason").is_null())
+        return dict(sorted(taken["role"].value_counts().iter_rows()))
+
+
+@dataclass(frozen=True)
+class Selection(Decision):
+    """The rows that were selected, by role and rank, and those passed over, the nearest first."""
+
+    rows: pl.DataFrame
+    passed_over: pl.DataFrame
 
 
 def select(
@@ -44,19 +57,36 @@ def select(
     pass_rates: Mapping[str, float] | None = None,
     too_long: frozenset[str] = frozenset(),
 ) -> Selection:
+    """Choose among rows that are all in memory."""
+    rows = narrow(kept, settings, pass_rates)
+    made = decide(rows, settings, seed, pass_rates=pass_rates, too_long=too_long)
+    taken, left = split(kept, made.each, settings)
+    near = ["role", "place", "rollout_id"]
+    left = left.sort(near, descending=[True, False, False], nulls_last=True)
+    return Selection(**vars(made), rows=in_order(taken), passed_over=left)
+
+
+def decide(
+    kept: pl.DataFrame,
+    settings: Select,
+    seed: int,
+    *,
+    pass_rates: Mapping[str, float] | None = None,
+    too_long: frozenset[str] = frozenset(),
+) -> Decision:
     """Choose `budget` rows: round(noise * budget) wrong ones, the best correct ones for the rest.
 
     Where correct ones run short, so do wrong ones, in ratio; not the other way round. `strata`,
     `within` and `per_problem` are about each role apart. The result does not depend on the order of
-    the rows.
+    the rows, of which there is what `narrow` takes.
     """
-    rows = judge(kept, settings, pass_rates, too_long)
+    rows = judge(kept, settings, too_long)
     decided = [rows.filter(pl.col("reason").is_not_null())]
     ranked, unranked = {}, 0
     for role, by in orders_of(settings).items():
         pool = rows.filter(pl.col("reason").is_null(), role=role)
         pool, nulls = rank(pool, by, seed, setting=SETTING[role])
-        pool = take_turns(pool, nulls, settings, responses(kept))
+        pool = take_turns(pool, nulls, settings, texts(kept) if settings.diverse else None)
         ranked[role] = cap(pool, settings.per_problem)
         unranked += nulls
     available = {role: pool["reason"].null_count() for role, pool in ranked.items()}
@@ -69,10 +99,9 @@ def select(
             ranked["positive"], pass_rates, take["positive"], settings.per_problem
         )
     decided += [spend(pool, take[role]) for role, pool in ranked.items()]
-    selected, passed_over = carry_out(kept, pl.concat(decided, how="diagonal"), settings)
-    return Selection(
-        selected, passed_over, wanted, unranked, shortfall(wanted, take, available, settings.noise)
-    )
+    by_row = pl.concat(decided, how="diagonal").sort("row")
+    assert by_row["row"].equals(pl.int_range(len(kept), eager=True)), "not one decision for each"
+    return Decision(by_row, wanted, unranked, shortfall(wanted, take, available, settings.noise))
 
 
 def orders_of(settings: Select) -> dict[str, str]:
@@ -80,15 +109,9 @@ def orders_of(settings: Select) -> dict[str, str]:
     return {"positive": settings.by, "noise": settings.noise_by}
 
 
-def judge(
-    kept: pl.DataFrame,
-    settings: Select,
-    pass_rates: Mapping[str, float] | None,
-    too_long: frozenset[str],
-) -> pl.DataFrame:
-    """Give each row its role, and the reason why it cannot be ranked, if there is one.
-
-    Narrow: what the choice looks at, and `row`, where the whole row is.
+def judge(kept: pl.DataFrame, settings: Select, too_long: frozenset[str]) -> pl.DataFrame:
+    """Give each row its role, and the reason why it cannot be ranked, if there is one; and `row`,
+    where the whole row is.
     """
     names = ["rollout_id", "problem_id", "verdict", "stats_origin", *columns()]
     # A null verdict has no role either; unnamed, it would leave uncounted.
@@ -100,22 +123,26 @@ def judge(
         .then(pl.lit("verdict ") + verdict)
         .when(pl.col("rollout_id").is_in(list(too_long)))
         .then(pl.lit("max_length"))
+        .when("outside")
+        .then(pl.lit("where"))
     )
-    if settings.where is not None:
-        outside = ~holds(kept, settings.where, pass_rates or {})
-        reason = reason.when(pl.lit(outside)).then(pl.lit("where"))
-    if settings.verdicts == "any" and (texts := responses(kept)) is not None:
-        blank = texts.fill_null("").str.strip_chars() == ""
-        reason = reason.when(blank).then(pl.lit("empty"))
-    return kept.select(
-        *(name for name in dict.fromkeys(names) if name in kept.columns),
-        lengths(kept)[0].alias("length"),
-        row=pl.int_range(pl.len()),
-        role=verdict.replace_strict(
-            roles_of(settings.verdicts), default=None, return_dtype=pl.String
-        ),
-        share=pl.lit(None, pl.Int32),
-    ).with_columns(reason=reason.when(role.is_in(unwanted)).then(role + " not wanted"))
+    if settings.verdicts == "any":
+        reason = reason.when("blank").then(pl.lit("empty"))
+    return (
+        kept.select(
+            *(name for name in dict.fromkeys(names) if name in kept.columns),
+            "outside",
+            "blank",
+            lengths(kept)[0].alias("length"),
+            row=pl.int_range(pl.len()),
+            role=verdict.replace_strict(
+                roles_of(settings.verdicts), default=None, return_dtype=pl.String
+            ),
+            share=pl.lit(None, pl.Int32),
+        )
+        .with_columns(reason=reason.when(role.is_in(unwanted)).then(role + " not wanted"))
+        .drop("outside", "blank")
+    )
 
 
 def cap(ranked: pl.DataFrame, per_problem: int | None) -> pl.DataFrame:
@@ -151,27 +178,29 @@ def spend(ranked: pl.DataFrame, budget: int) -> pl.DataFrame:
     )
 
 
-def carry_out(
+def split(
     kept: pl.DataFrame, decided: pl.DataFrame, settings: Select
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Split whole rows into the selected, by role and rank, and the passed over, by role and place.
+    """Split whole rows, some or all, into the selected and the passed over, in their order.
 
     Ours come first among the columns; what has the name of one that we add becomes `their_NAME`.
     """
-    ids = pl.col("rollout_id")
-    taken = decided.filter(pl.col("reason").is_null()).with_columns(
-        ranked_by=pl.col("role").replace_strict(orders_of(settings))
-    )
-    left = decided.filter(pl.col("reason").is_not_null()).sort(
-        "role", "place", ids, descending=[True, False, False], nulls_last=True
+    assert len(kept) == len(decided), "rows and decisions do not belong together"
+    taken = decided["reason"].is_null()
+    named = decided.with_columns(
+        ranked_by=pl.col("role").replace_strict(orders_of(settings), default=None)
     )
     frames = []
-    for table, rows in (("selected", taken), ("passed_over", left)):
+    for table, those in (("selected", taken), ("passed_over", ~taken)):
         ours = [name for name in TABLES[table].names if name not in TABLES["kept"].names]
         theirs = {name: f"their_{name}" for name in ours if name in kept.columns}
-        whole = kept[rows["row"]].rename(theirs).with_columns(rows[name] for name in ours)
+        rows = named.filter(those)
+        whole = kept.filter(those).rename(theirs).with_columns(rows[name] for name in ours)
         known = [name for name in TABLES[table].names if name in whole.columns]
         frames.append(whole.select(*known, pl.exclude(known)))
-    assert len(kept) == len(taken) + len(left), "kept != selected + passed over"
-    assert decided["row"].is_unique().all(), "a row was decided twice"
     return frames[0], frames[1]
+
+
+def in_order(selected: pl.DataFrame) -> pl.DataFrame:
+    """Sort selected rows: positives first, each role by rank."""
+    return selected.sort("role", "rank", descending=[True, False])

@@ -11,12 +11,11 @@ import polars as pl
 
 from rft.recipe import Select
 from rft.recipe.selection import ORDERS, columns
-from rft.selection.ranking import lengths, roles_of
+from rft.selection.narrow import FEW_WORDS, lengths
+from rft.selection.ranking import roles_of
 
 # The selected are warned of as short where their median length is below this share of the pool's.
 SHORT = 0.75
-# Of so few words before the box, a right answer is mostly a guess that came true.
-FEW_WORDS = 5
 # The upper ends of bands of pass rates, and what they are called; each begins above the one before.
 BANDS = (
     (0.0, "never"),
@@ -37,19 +36,19 @@ def composition(
 ) -> dict[str, Any]:
     """Measure, for each role, the selected against the pool: all kept rows of its verdicts.
 
-    `rank_correlation` is Spearman's, of length and the statistic that ranks positives, in the pool.
+    Of the kept it has what `narrow` takes. `rank_correlation` is Spearman's, of length and the
+    statistic that ranks positives, in the pool.
     """
     length, unit = lengths(kept)
-    before_box = pl.col("response").str.extract(r"(?s)^(.*)\\boxed").fill_null(pl.col("response"))
     rows = kept.select(
         "rollout_id",
         "verdict",
         *dict.fromkeys(columns()),
+        "few_words",
         length.alias("length"),
         pass_rate=pl.col("problem_id").replace_strict(
             dict(pass_rates), default=None, return_dtype=pl.Float64
         ),
-        few_words=before_box.str.count_matches(r"\w+") <= FEW_WORDS,
     )
     roles = roles_of(select.verdicts)
     pools = {

@@ -91,21 +91,6 @@ def strata_of(pool: pl.DataFrame) -> pl.Series:
     return order.sort("row")["stratum"]
 
 
-def lengths(rows: pl.DataFrame) -> tuple[pl.Series, str]:
-    """Give the length of each response and its unit: tokens where all are known, or characters."""
-    if "num_response_tokens" in rows.columns and rows["num_response_tokens"].null_count() == 0:
-        return rows["num_response_tokens"], "tokens"
-    if (texts := responses(rows)) is None:
-        return pl.Series("num_characters", [None] * len(rows), pl.Int32), "characters"
-    return texts.str.len_chars().cast(pl.Int32), "characters"
-
-
-def responses(rows: pl.DataFrame) -> pl.Series | None:
-    """Give the text of each response; None where there is no column of them."""
-    name = next((name for name in ("response", "completion") if name in rows.columns), None)
-    return None if name is None else rows[name].cast(pl.String)
-
-
 def can_rank(pool: pl.DataFrame, by: str) -> bool:
     """Say whether any row has what an order reads."""
     column = ORDERS[by].column

@@ -10,6 +10,7 @@ from rft.recipe.loading import load_recipe
 from rft.runs.schemas import VERDICTS
 from rft.selection.choice import select
 from rft.selection.composition import composition
+from rft.selection.narrow import narrow
 from rft.selection.ranking import may_lack, ranked_by
 from tests.kept_rows import choice, chosen, ids, kept, many
 from tests.small_run import RIGHT, WRONG, do, grade, new_run, prepare, sample, sft
@@ -94,7 +95,9 @@ def test_the_pool_is_all_that_was_kept():
     frame = many(5, 8)
     made = chosen(frame, verdicts="any", budget=3)
     rates = dict.fromkeys(frame["problem_id"], 0.5)
-    parts = composition(frame, made.rows, rates, choice(verdicts="any", budget=3))["roles"]
+    parts = composition(
+        narrow(frame, choice()), made.rows, rates, choice(verdicts="any", budget=3)
+    )["roles"]
     assert parts["positive"]["pool"]["rows"] == 13
     assert parts["positive"]["selected"]["rows"] == 3
     assert parts["noise"]["pool"]["rows"] == 0

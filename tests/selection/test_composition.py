@@ -18,13 +18,16 @@ from rft.selection.composition import (
     rank_correlation,
     too_short,
 )
+from rft.selection.narrow import narrow
 from tests.kept_rows import choice, chosen, kept
 
 
 def made_of(frame: pl.DataFrame, **settings: Any) -> dict[str, Any]:
     """Select, and compose with pass rates of the frame itself."""
     rows = chosen(frame, **settings).rows
-    return composition(frame, rows, pass_rates(frame), choice(**settings))
+    return composition(
+        narrow(frame, choice(**settings)), rows, pass_rates(frame), choice(**settings)
+    )
 
 
 def hand_ranks(values: list[float]) -> list[float]:

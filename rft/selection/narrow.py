@@ -1,0 +1,54 @@
+"""What choosing looks at of a kept row: numbers, so that no text of a round has to be in memory."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from rft.recipe import Select
+from rft.recipe.selection import columns
+from rft.selection.condition import holds
+
+GIVEN = ("rollout_id", "problem_id", "verdict", "stats_origin", "num_response_tokens")
+# Of so few words before the box, a right answer is mostly a guess that came true.
+FEW_WORDS = 5
+
+
+def narrow(
+    kept: pl.DataFrame, settings: Select, pass_rates: Mapping[str, float] | None = None
+) -> pl.DataFrame:
+    """Take of each row what is there of its names and statistics, and what its text comes to.
+
+    `characters` and `blank` are null without a text, `outside` (of `select.where`) is never;
+    `text` itself is there only where responses are compared.
+    """
+    name = next((name for name in ("response", "completion") if name in kept.columns), None)
+    text = pl.lit(None, pl.String) if name is None else pl.col(name).cast(pl.String)
+    outside = pl.Series("outside", [False], pl.Boolean).new_from_index(0, len(kept))
+    if settings.where is not None:
+        outside = ~holds(kept, settings.where, pass_rates or {}).alias("outside")
+    known = dict.fromkeys((*GIVEN, *columns()))
+    made = kept.select(
+        *(each for each in known if each in kept.columns),
+        characters=text.str.len_chars().cast(pl.Int32),
+        blank=text.fill_null("").str.strip_chars() == "" if name else pl.lit(None, pl.Boolean),
+        few_words=before_box(text).str.count_matches(r"\w+") <= FEW_WORDS,
+        **({"text": text} if settings.diverse else {}),
+    )
+    return made.with_columns(outside.alias("outside"))
+
+
+def before_box(text: pl.Expr) -> pl.Expr:
+    """Take what stands before the last box of a text, or all of it."""
+    return text.str.extract(r"(?s)^(.*)\\boxed").fill_null(text)
+
+
+def lengths(rows: pl.DataFrame) -> tuple[pl.Series, str]:
+    """Give the length of each response and its unit: tokens where all are known, or characters."""
+    if "num_response_tokens" in rows.columns and rows["num_response_tokens"].null_count() == 0:
+        return rows["num_response_tokens"], "tokens"
+    return rows["characters"], "characters"
+
+
+def texts(rows: pl.DataFrame) -> pl.Series | None:
+    """Give the responses; None where there is no column of them."""
+    return None if rows["characters"].null_count() == len(rows) else rows["text"]
