@@ -122,11 +122,6 @@ def keys_of(problems: pl.DataFrame) -> dict[str, AnswerKey]:
     return {name: AnswerKey(gold, question) for name, gold, question in columns}
 
 
-def path_counts(graded: pl.DataFrame) -> dict[str, int]:
-    """Count the verdicts of each path."""
-    return dict(sorted(graded["verdict_path"].drop_nulls().value_counts().iter_rows()))
-
-
 def _check_keys(rollouts: pl.DataFrame, keys: Mapping[str, AnswerKey]) -> None:
     keyless = AnswerKey(())
     names = rollouts["problem_id"].unique().sort()
