@@ -4,6 +4,7 @@ Reads problems and the model, and under `order: adaptive` what earlier rounds gr
 rollouts.
 """
 
+from collections import Counter
 from typing import Any
 
 import polars as pl
@@ -14,7 +15,7 @@ from rft.prompt import Prompter, open_prompter
 from rft.runs.folder import Run
 from rft.runs.models import model_before
 from rft.runs.stages import Job
-from rft.sampling.collect import collect
+from rft.sampling.collect import collected
 from rft.sampling.plan import (
     Asked,
     Plan,
@@ -120,13 +121,16 @@ def ask(
 
 def work(job: Job) -> None:
     """Sample n answers to each problem of the round, or as many as `until` takes."""
-    rollouts = collect(job, plan(job.run, job.round))
-    job.write("rollouts", rollouts)
-    reasons = dict(sorted(rollouts["finish_reason"].value_counts().iter_rows()))
+    reasons, problems = Counter[str](), set[str]()
+    with job.writer("rollouts") as table:
+        for rows in collected(job, plan(job.run, job.round)):
+            table.add(rows)
+            reasons.update(rows["finish_reason"])
+            problems.update(rows["problem_id"])
     job.counts |= {
-        "in": rollouts["problem_id"].n_unique(),
-        "rollouts": len(rollouts),
-        "finish_reason": reasons,
+        "in": len(problems),
+        "rollouts": table.rows,
+        "finish_reason": dict(sorted(reasons.items())),
     }
     job.notes["seeds"] = {"run": job.run.recipe.seed}
 

@@ -3,7 +3,7 @@
 By one worker or several; in the end it is put together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,12 @@ from rft.seeds import derive
 
 
 def collect(job: Job, plan: Plan, *, apart: bool = False) -> pl.DataFrame:
-    """Sample what is missing of the plan and return all its rollouts, sorted.
+    """Sample what is missing of the plan and return all its rollouts, sorted."""
+    return pl.concat(collected(job, plan, apart=apart))
+
+
+def collected(job: Job, plan: Plan, *, apart: bool = False) -> Iterator[pl.DataFrame]:
+    """Sample what is missing of the plan and give all its rollouts, sorted, a part at a time.
 
     Finished ones lie in the stage's work folder, whence the next attempt goes on after a kill.
     Several engines are processes of their own, and so is a single one that is to be apart.
@@ -44,7 +49,7 @@ def collect(job: Job, plan: Plan, *, apart: bool = False) -> pl.DataFrame:
         alone = Worker(job, plan, job.work / "worker-0", show=plan.asked)
         alone.preflight()
         alone.work(iter([(0, plan.asked)]))
-    return gather(job, plan, held=held)
+    yield from gather(job, plan, held=held)
 
 
 def collect_share(job: Job, plan: Plan, index: int, of: int) -> int:
@@ -65,7 +70,7 @@ def collect_share(job: Job, plan: Plan, index: int, of: int) -> int:
     return len(share)
 
 
-def gather(job: Job, plan: Plan, *, held: set[Path]) -> pl.DataFrame:
+def gather(job: Job, plan: Plan, *, held: set[Path]) -> Iterator[pl.DataFrame]:
     """Put the plan's rollouts together, and note what they cost."""
     made = list(receipts(job.work, job.key))
     drawn: dict[str, int] = {}
@@ -74,23 +79,27 @@ def gather(job: Job, plan: Plan, *, held: set[Path]) -> pl.DataFrame:
     missing = [each.place for each in plan.asked if each.place not in drawn]
     assert not missing, f"no worker closed {len(missing)} problems, {missing[:1]} among them"
     names = [each.name(index) for each in plan.asked for index in range(drawn[each.place])]
-    rollouts = FinishedRollouts(job).rows(names).sort("problem_id", "sample_index", "rollout_id")
-    assert len(rollouts) == len(names), "rollouts != plan"
-    if failed := len(rollouts.filter(FAILED)):
+    seen = failed = tokens = 0
+    for rows in FinishedRollouts(job).in_order(names):
+        seen += len(rows)
+        failed += len(rows.filter(FAILED))
+        tokens += int(rows["num_tokens"].sum() or 0)
+        yield rows
+    assert seen == len(names), "rollouts != plan"
+    if failed:
         reopen(job)
         raise Interrupted(
             f"{job.run.path}: {failed:,} of {len(names):,} answers are missing, which an earlier "
             "version began with and could not get; they are asked for again"
         )
     job.notes |= {
-        "tokens": int(rollouts["num_tokens"].sum() or 0),
+        "tokens": tokens,
         "tokens_sampled_now": sum(each.tokens for each in made if each.path not in held),
         **cost(made),
         "engine": next((each.figures for each in reversed(made) if each.figures), {}),
         "model": plan.model.digest,
         "sampling": plan.key,
     }
-    return rollouts
 
 
 def cost(made: Sequence[Receipt]) -> dict[str, Any]:

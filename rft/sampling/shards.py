@@ -8,6 +8,7 @@ file whose name is its receipt: it holds the digest.
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,11 +26,14 @@ from rft.runs.leftovers import ARRAY
 from rft.runs.records import Record, read_record
 from rft.runs.stages import MARK, Job, mark_of
 from rft.sampling.plan import Plan, canonical, has_statistics, rollout_rows
+from rft.sampling.sorting import PART_BYTES, in_order
 
 # With its digest and `.parquet`: so that pool and receipt take their place by one rename.
 POOL = "pooled-"
 # Where the next pool is made; it is read like any other rollouts until it has taken its place.
 NEXT = "next"
+# Where rollouts are put in order that are too many for the memory.
+SORTING = "sorting"
 
 # A kill costs what is not flushed: at most a minute or 64 MB, and no more than these rollouts.
 SECONDS = 60.0
@@ -85,11 +89,15 @@ class Receipt:
         """Read the shard, if its content is what the receipt says."""
         if self.digest is None:
             return tables.empty("rollouts")
+        self.check()
+        return tables.read_file(self.shard)
+
+    def check(self) -> None:
+        """Refuse the shard if its content is not what the receipt says."""
         if not self.shard.is_file() or tables.file_digest(self.shard) != self.digest:
             raise RFTError(
                 f"{self.shard}: damaged, not what its receipt says; move both away and run again"
             )
-        return tables.read_file(self.shard)
 
 
 def receipts(work: Path, key: str | None) -> Iterator[Receipt]:
@@ -167,17 +175,20 @@ class FinishedRollouts:
         """Read finished rollouts by name."""
         if not names:  # asked for at every wave: the receipts are many files
             return tables.empty("rollouts")
-        wanted = pl.DataFrame({"rollout_id": list(names)}, schema={"rollout_id": pl.String})
+        return pl.concat(self.in_order(names, sys.maxsize))
+
+    def in_order(
+        self, names: Sequence[str], part_bytes: int = PART_BYTES
+    ) -> Iterator[pl.DataFrame]:
+        """Read finished rollouts by name, sorted, a part at a time; in parts for one process."""
         asked = set(names)
-        frames = [tables.empty("rollouts")]
-        if asked & self.pooled:
-            frames += [tables.read_file(path) for path in self.pools]
-        for receipt in receipts(self.work, self.key):
-            if asked.intersection(receipt.keys):
-                frames.append(receipt.rows())
+        paths = list(self.pools) if asked & self.pooled else []
         # Two workers may have finished the same rollout: an array job and whoever took over.
-        rows = pl.concat(frame.join(wanted, on="rollout_id", how="semi") for frame in frames)
-        return rows.unique("rollout_id", keep="first", maintain_order=True)
+        for receipt in receipts(self.work, self.key):
+            if receipt.digest is not None and asked.intersection(receipt.keys):
+                receipt.check()
+                paths.append(receipt.shard)
+        yield from in_order(paths, asked, self.work / SORTING, part_bytes)
 
 
 class Shards(FinishedRollouts):
