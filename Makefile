@@ -19,7 +19,7 @@ SMOLLM2_VENV := .venv-smollm2
 # In the order of the folders: by their number of tests, the longest ones would come last.
 TWICE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help quickstart test test-slow torture venv-vllm test-vllm smollm2 lint docs bench bench-grading bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-coverage bench-plateau bench-controls wheel clean
+.PHONY: help quickstart test test-slow torture venv-vllm test-vllm smollm2 lint docs bench bench-grading bench-data bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-coverage bench-plateau bench-controls wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -86,6 +86,9 @@ bench: $(READY)  ## Measure the ratios that BENCHMARKS.md records
 
 bench-grading: $(READY)  ## Measure grading against a plain math-verify loop, by kind of answer
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/grading.py
+
+bench-data: $(READY)  ## Filter and select 10^4 to 10^6 rollouts: time, peak memory and slope, beside polars, DuckDB, pandas
+	PYTHONPATH=. $(BIN)/python tests/bench/data.py $(if $(SIZES),--sizes $(SIZES))
 
 bench-until: $(READY)  ## Compare sampling in waves with a fixed number, at equal numbers of usable samples
 	$(BIN)/python tests/bench/until.py
