@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from rft.engines import Demand, Feed, Finished, Request, Sampling
 from rft.errors import RFTError
@@ -15,6 +16,15 @@ from rft.runs.schemas import TABLES
 from rft.seeds import digest
 
 UNIT = 1024
+# What tells one answer from another.
+NAMED = ("problem_id", "sample_index", "round", "split", "benchmark")
+
+
+class Place(NamedTuple):
+    """Where a recorded answer is: in which file, and in which row of it."""
+
+    file: int
+    row: int
 
 
 def open_for(demand: Demand, _seed: int) -> "Replay":
@@ -58,14 +68,16 @@ class Replay:
         root = Path(path)
         is_run = (root / "recipe.yaml").is_file()
         self.path = path
-        self.rows = recorded(root / "rollouts" if is_run else root, path)
+        self.recording = Recording(path)
+        self.recording.add(root / "rollouts" if is_run else root)
         if is_run and (root / "evaluations").is_dir():
-            self.rows |= recorded(root / "evaluations", path)
+            self.recording.add(root / "evaluations")
 
     def units(self, requests: Sequence[Request]) -> list[list[Request]]:
-        """Answer many at once: nothing is computed."""
-        ordered = sorted(requests, key=lambda r: r.rollout_id)
-        return [list(ordered[i : i + UNIT]) for i in range(0, len(ordered), UNIT)]
+        """Answer many at once, in the order in which they are recorded."""
+        unknown = Place(len(self.recording.files), 0)
+        ordered = sorted(requests, key=lambda r: (self._place(r) or unknown, r.rollout_id))
+        return [ordered[i : i + UNIT] for i in range(0, len(ordered), UNIT)]
 
     def sample(
         self, feed: Feed, sampling: Sampling, *, check: Callable[[], None]
@@ -79,16 +91,21 @@ class Replay:
         """Tell nothing: what is recorded was measured when it was made."""
         return {}
 
+    def _place(self, request: Request) -> Place | None:
+        asked = (request.benchmark, request.problem_id, request.sample_index)
+        places = self.recording.places
+        return places.get((*asked, request.round)) or places.get((*asked, None))
+
     def _finished(self, request: Request, sampling: Sampling) -> Finished:
-        place = (request.benchmark, request.problem_id, request.sample_index)
-        row = self.rows.get((*place, request.round)) or self.rows.get((*place, None))
-        if row is None:
+        place = self._place(request)
+        if place is None:
             what = f"for {request.benchmark} " if request.benchmark else ""
             raise RFTError(
                 f"engine.path: {self.path}: no recorded answer {request.sample_index} {what}to "
                 f"problem {request.problem_id} in round {request.round}; record more, or ask for "
                 "less (a run folder holds evaluations as well as rollouts)"
             )
+        row = self.recording.row(place)
         mass = row.get("stats_mass")
         branching = row.get("branching")
         if mass is not None and abs(mass - sampling.mass) > 1e-6:
@@ -107,26 +124,59 @@ class Replay:
         )
 
 
-def recorded(source: Path, path: str) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Read a table of answers by benchmark (None for rollouts), problem, index and round."""
-    files = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
-    if not files:
-        raise RFTError(f"engine.path: {path}: no recorded rollouts (Parquet) here")
-    frame = pl.concat([tables.read_file(file) for file in files], how="diagonal_relaxed")
-    if missing := {"problem_id", "completion"} - set(frame.columns):
-        raise RFTError(f"engine.path: {path}: not rollouts, no column {sorted(missing)}")
-    if "sample_index" not in frame.columns:
-        index = pl.int_range(pl.len()).over("problem_id")
-        frame = frame.with_columns(sample_index=index)
-    known = {*TABLES["rollouts"].names, "split", "benchmark"}
-    answers = {}
-    for row in frame.select(name for name in frame.columns if name in known).iter_rows(named=True):
-        measured = f"{row['split']}/{row['benchmark']}" if row.get("benchmark") else None
-        place = (measured, row["problem_id"], row["sample_index"], row.get("round"))
-        if place in answers:
-            raise RFTError(
-                f"engine.path: {path}: two recorded answers {row['sample_index']} to problem "
-                f"{row['problem_id']} in round {row.get('round')}; keep one"
-            )
-        answers[place] = row
-    return answers
+class Recording:
+    """Where each recorded answer is; of the answers themselves, what was read last.
+
+    A place is known by benchmark (None for rollouts), problem, index and round.
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+        self.files: list[Path] = []
+        self.places: dict[tuple[Any, ...], Place] = {}
+        self._group: tuple[int, range, pl.DataFrame] = (-1, range(0), pl.DataFrame())
+
+    def add(self, source: Path) -> None:
+        """Learn what is recorded in a table."""
+        files = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
+        if not files:
+            raise RFTError(f"engine.path: {self.path}: no recorded rollouts (Parquet) here")
+        parts = []
+        for number, file in enumerate(files, len(self.files)):
+            there = columns_of(file)
+            if missing := {"problem_id", "completion"} - set(there):
+                raise RFTError(
+                    f"engine.path: {self.path}: not rollouts, no column {sorted(missing)}"
+                )
+            part = tables.read_file(file, [name for name in NAMED if name in there])
+            parts.append(part.with_columns(file=pl.lit(number), row=pl.int_range(pl.len())))
+        self.files += files
+        frame = pl.concat(parts, how="diagonal_relaxed")
+        if "sample_index" not in frame.columns:
+            frame = frame.with_columns(sample_index=pl.int_range(pl.len()).over("problem_id"))
+        problems: dict[str, str] = {}  # each name once, for many answers
+        for row in frame.iter_rows(named=True):
+            measured = f"{row['split']}/{row['benchmark']}" if row.get("benchmark") else None
+            problem = problems.setdefault(row["problem_id"], row["problem_id"])
+            name = (measured, problem, row["sample_index"], row.get("round"))
+            if name in self.places:
+                raise RFTError(
+                    f"engine.path: {self.path}: two recorded answers {row['sample_index']} to "
+                    f"problem {row['problem_id']} in round {row.get('round')}; keep one"
+                )
+            self.places[name] = Place(row["file"], row["row"])
+
+    def row(self, place: Place) -> dict[str, Any]:
+        """Read an answer; others of its row group, which are often the next, are kept at hand."""
+        number, rows, frame = self._group
+        if number != place.file or place.row not in rows:
+            rows, frame = tables.row_group(self.files[place.file], place.row)
+            frame = frame.select(name for name in frame.columns if name in TABLES["rollouts"].names)
+            self._group = place.file, rows, frame
+        return frame.row(place.row - rows.start, named=True)
+
+
+def columns_of(file: Path) -> list[str]:
+    """List the columns of a file."""
+    with tables.damage_told(file):
+        return [str(name) for name in pq.read_schema(file).names]

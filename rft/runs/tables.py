@@ -173,23 +173,30 @@ def batches(path: Path, name: str, columns: list[str] | None = None) -> Iterator
 
 def read_row(path: Path, index: int) -> dict[str, Any]:
     """Read the row of an index out of anybody's Parquet file, and no more than its row group."""
-    with (
-        damage_told(path, remedy=""),
-        pq.ParquetFile(path, page_checksum_verification=True) as file,
-    ):
-        _check_names(file.schema_arrow.names, [])
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if index < rows:
-                frame = pl.from_arrow(file.read_row_group(group).slice(index, 1))
-                assert isinstance(frame, pl.DataFrame)
-                return frame.row(0, named=True)
-            index -= rows
-        raise RFTError(f"{path}: it has no such row, but {file.metadata.num_rows}; the first is 1")
+    rows, frame = row_group(path, index, remedy="")
+    return frame.row(index - rows.start, named=True)
 
 
 # What helps where the file is a run's own.
 REMEDY = "; move it away and run again, the stage that wrote it is then done again"
+
+
+def row_group(path: Path, index: int, remedy: str = REMEDY) -> tuple[range, pl.DataFrame]:
+    """Read the row group that has the row of an index, and say which rows it has."""
+    with (
+        damage_told(path, remedy=remedy),
+        pq.ParquetFile(path, page_checksum_verification=True) as file,
+    ):
+        _check_names(file.schema_arrow.names, [])
+        first = 0
+        for group in range(file.num_row_groups):
+            rows = range(first, first + file.metadata.row_group(group).num_rows)
+            if index in rows:
+                frame = pl.from_arrow(file.read_row_group(group))
+                assert isinstance(frame, pl.DataFrame)
+                return rows, frame
+            first = rows.stop
+        raise RFTError(f"{path}: it has no such row, but {file.metadata.num_rows}; the first is 1")
 
 
 @contextmanager
