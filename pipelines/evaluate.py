@@ -135,7 +135,7 @@ def work(job: Job) -> None:
     wanted = plan(run, job.round)
     rollouts = collect(job, wanted)
     keys = keys_of(run.read("problems", 0, ["problem_id", "gold", "question"]))
-    with open_verifier(run.recipe.grade) as verifier:
+    with open_verifier(run.recipe.grade, job.say) as verifier:
         prompts = wanted.prompts
         graded = grade(rollouts, keys, verifier=verifier, trim=prompts.trim, form=prompts.form)
         others = other_verdicts(rollouts, keys, verifier, prompts.form)

@@ -32,13 +32,15 @@ def inputs(run: Run, round: int) -> dict[str, str]:
 
 
 @contextmanager
-def grading(run: Run) -> Iterator[tuple[Callable[[pl.DataFrame], pl.DataFrame], Judges]]:
+def grading(
+    run: Run, say: Callable[[str], None] = lambda _line: None
+) -> Iterator[tuple[Callable[[pl.DataFrame], pl.DataFrame], Judges]]:
     """Give a function that grades rollouts of the run, and the verifier that it asks."""
     keys = keys_of(run.problems(["problem_id", "gold", "question"]))
     # The base's tokenizer is that of every round's model, and is never removed.
     model = base_model(run)
     prompts = open_prompter(model, run.recipe.prompt)
-    with open_verifier(run.recipe.grade) as verifier:
+    with open_verifier(run.recipe.grade, say) as verifier:
         yield (
             lambda rollouts: grade(
                 rollouts, keys, verifier=verifier, trim=prompts.trim, form=prompts.form
@@ -50,7 +52,7 @@ def grading(run: Run) -> Iterator[tuple[Callable[[pl.DataFrame], pl.DataFrame], 
 def work(job: Job) -> None:
     """Grade the rollouts of a round."""
     rollouts = job.run.read("rollouts", job.round)
-    with grading(job.run) as (graded_of, verifier):
+    with grading(job.run, job.say) as (graded_of, verifier):
         graded = graded_of(rollouts)
         judged = verdict_rows(verifier.judged, verifier_name=verifier.name)
     assert len(graded) == len(rollouts), "rollouts != graded"
