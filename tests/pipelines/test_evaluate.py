@@ -133,6 +133,14 @@ def test_a_killed_grading_is_gone_on_from_and_comes_to_the_same(run, by_text, mo
     assert run.manifest("evaluate", 0)["taken_over"] == 12
 
 
+@pytest.mark.usefixtures("no_engine")
+def test_a_file_of_verdicts_makes_nothing_out_of_date(run, tmp_path):
+    known = tmp_path / "verdicts.parquet"
+    told = rft_here("run", run.path, "--set", f"grade.verdicts={known}")
+    assert "nothing to do" in told
+    assert open_run(run.path).recipe.grade.verdicts == str(known)
+
+
 def test_another_temperature_samples(run):
     before = run.read("evaluations", 0)
     told = rft_here("run", run.path, "--set", "evaluate.temperature=0.7", code=2)
