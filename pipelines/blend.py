@@ -100,7 +100,7 @@ def work(job: Job) -> None:
     run, how = job.run, searched(job.run)
     assert how.search is not None
     k, tokens, now, candidates = how.k, 0, 0, []
-    with open_verifier(run.recipe.grade) as verifier:
+    with open_verifier(run.recipe.grade, job.say) as verifier:
         for delta in how.search:
             wanted, answers = measure(job, how, delta, verifier)
             seen = pass_interval(answers, k=k, seed=derive(run.recipe.seed, "blend", job.round))

@@ -1,6 +1,7 @@
 """Measure a model on the dev and test problems; dev decides, test is only reported.
 
-Reads problems and model r; writes evaluations of round r (the base: 0).
+Reads problems and model r; writes evaluations and eval_rollouts of round r (the base: 0). What an
+earlier evaluation sampled in the same way is graded again, not sampled again.
 """
 
 from collections.abc import Mapping
@@ -17,8 +18,8 @@ from rft.grading.verifiers import Judges, open_verifier
 from rft.prompt import Prompter, open_prompter
 from rft.runs import tables
 from rft.runs.folder import Run
-from rft.runs.models import adopted, last_round, made_model
-from rft.runs.stages import Job
+from rft.runs.models import adopted, base_model, is_there, last_round, made_model
+from rft.runs.stages import Job, changed_settings
 from rft.sampling.collect import collect
 from rft.sampling.plan import (
     Asked,
@@ -29,6 +30,9 @@ from rft.sampling.plan import (
 )
 from rft.sampling.preflight import probes_of
 from rft.seeds import derive, digest
+
+# What was sampled, with every token, so that it can be graded again.
+ROLLOUTS = "eval_rollouts"
 
 
 def settings(run: Run, round: int) -> dict[str, Any]:
@@ -70,10 +74,27 @@ def inputs(run: Run, round: int) -> dict[str, str]:
     }
 
 
+def only_grades(run: Run, round: int) -> bool:
+    """Say whether every answer is there already, so that the model is not asked."""
+    made = run.manifest("evaluate", round)
+    sampled = made["outputs"].get(ROLLOUTS) if made else None
+    # Of estimated statistics some may be missing, and such answers are sampled again.
+    if not made or not sampled or run.recipe.engine.traits.statistics != "exact":
+        return False
+    same = changed_settings(made["settings"], settings(run, round)) <= GRADING
+    return (
+        same
+        and made["inputs"] == inputs(run, round)
+        and run.outputs_intact({"outputs": {ROLLOUTS: sampled}})
+    )
+
+
 def plan(run: Run, round: int) -> Plan:
     """Ask the problems of the splits that are measured."""
     recipe, model = run.recipe, made_model(run, round)
-    prompts = open_prompter(model, recipe.prompt)
+    # The base's tokenizer trims as that of a model does that `keep.models` has removed.
+    teller = model if is_there(run, round) else base_model(run)
+    prompts = open_prompter(teller, recipe.prompt)
     key = sampling_key(recipe, recipe.evaluate, model)
     problems = run.read("problems", 0)
     measured = splits(run, round)
@@ -109,12 +130,12 @@ def ask(run: Run, round: int, row: dict[str, Any], prompts: Prompter, key: str) 
 
 
 def work(job: Job) -> None:
-    """Sample, grade and write down every answer."""
+    """Sample what is not there yet, and grade and write down every answer."""
     run = job.run
     wanted = plan(run, job.round)
     rollouts = collect(job, wanted)
     keys = keys_of(run.read("problems", 0, ["problem_id", "gold", "question"]))
-    with open_verifier(run.recipe.grade) as verifier:
+    with open_verifier(run.recipe.grade, job.say) as verifier:
         prompts = wanted.prompts
         graded = grade(rollouts, keys, verifier=verifier, trim=prompts.trim, form=prompts.form)
         others = other_verdicts(rollouts, keys, verifier, prompts.form)
@@ -129,6 +150,7 @@ def work(job: Job) -> None:
         .sort("split", "benchmark", "problem_id", "sample_index")
     )
     assert len(measured) == len(rollouts), "rollouts != evaluated answers"
+    job.write(ROLLOUTS, rollouts)
     job.write("evaluations", measured.select(tables.empty("evaluations").columns))
     verdicts = dict(sorted(measured["verdict"].value_counts().iter_rows()))
     job.counts |= {"in": len(wanted.asked), "answers": len(measured)}
@@ -160,4 +182,9 @@ def other_verdicts(
     )
 
 
-STAGE = SamplingStage("evaluate", settings, inputs, work, plan=plan)
+# By these alone, all answers are those that were sampled.
+GRADING = frozenset({"grade", "reading"})
+# Whatever is there of the answers stays useful when these settings change.
+GROWS = GRADING | {"n", "dev_n", "splits"}
+
+STAGE = SamplingStage("evaluate", settings, inputs, work, GROWS, ROLLOUTS, plan=plan)

@@ -35,13 +35,15 @@ def inputs(run: Run, round: int) -> dict[str, str]:
 
 
 @contextmanager
-def grading(run: Run) -> Iterator[tuple[Callable[[pl.DataFrame], pl.DataFrame], Judges]]:
+def grading(
+    run: Run, say: Callable[[str], None] = lambda _line: None
+) -> Iterator[tuple[Callable[[pl.DataFrame], pl.DataFrame], Judges]]:
     """Give a function that grades rollouts of the run, and the verifier that it asks."""
     keys = keys_of(run.problems(["problem_id", "gold", "question"]))
     # The base's tokenizer is that of every round's model, and is never removed.
     model = base_model(run)
     prompts = open_prompter(model, run.recipe.prompt)
-    with open_verifier(run.recipe.grade) as verifier:
+    with open_verifier(run.recipe.grade, say) as verifier:
         yield (
             lambda rollouts: grade(
                 rollouts, keys, verifier=verifier, trim=prompts.trim, form=prompts.form
@@ -54,7 +56,7 @@ def work(job: Job) -> None:
     """Grade the rollouts of a round, some problems at a time."""
     run, seen = job.run, 0
     verdicts, paths, looked_at = Counter[str](), Counter[str](), []
-    with grading(run) as (graded_of, verifier), job.writer("graded") as table:
+    with grading(run, job.say) as (graded_of, verifier), job.writer("graded") as table:
         for rollouts in whole_problems(run.batches("rollouts", job.round)):
             graded = graded_of(rollouts)
             table.add(graded)

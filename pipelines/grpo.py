@@ -107,7 +107,7 @@ def work(job: Job) -> None:
     job.claim()
     checkpoints = job.work / "checkpoints"
     keys = keys_of(problems)
-    with open_verifier(run.recipe.grade) as verifier:
+    with open_verifier(run.recipe.grade, job.say) as verifier:
         trainer = make_trainer(
             run.recipe,
             model=model,

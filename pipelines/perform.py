@@ -74,9 +74,9 @@ def do(stage: Stage, run: Run, round: int, stop: Stop, say: Callable[[str], None
 
 
 def models_for(stage: Stage, run: Run, round: int) -> list[int]:
-    """List the models of the run that a stage loads."""
+    """List the models of the run that a stage loads, as far as can be told before."""
     if stage is evaluate.STAGE:
-        return [round]
+        return [] if evaluate.only_grades(run, round) else [round]
     if stage in (sample.STAGE, score.STAGE) or (
         stage in (*SEARCHING, sft.STAGE) and run.recipe.sft.start == "previous"
     ):

@@ -43,7 +43,9 @@ from rft.token_stats.forward import load, longest, score_batches
 GIVEN = (*IDENTITY, "completion", "finish_reason", "num_tokens", "stats_origin")
 
 
-def grade_file(rows: pl.DataFrame, path: Path, grade_settings: Grade) -> pl.DataFrame:
+def grade_file(
+    rows: pl.DataFrame, path: Path, grade_settings: Grade, say: Callable[[str], None]
+) -> pl.DataFrame:
     """Grade anyone's rows; their other columns pass through."""
     given = grade_settings.verifier == "given"
     taken = {"verdict"} if given else set()
@@ -58,7 +60,7 @@ def grade_file(rows: pl.DataFrame, path: Path, grade_settings: Grade) -> pl.Data
     if given:
         graded = grade_as_given(plain, verdicts)
     else:
-        with open_verifier(grade_settings) as verifier:
+        with open_verifier(grade_settings, say) as verifier:
             graded = grade(plain, keys, verifier=verifier, trim=None)
     beside = rollouts.select(name for name in rollouts.columns if name not in graded.columns)
     return pl.concat([graded, beside], how="horizontal")

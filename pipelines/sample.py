@@ -138,4 +138,4 @@ def work(job: Job) -> None:
 # Whatever is there of these answers stays useful when these settings change.
 GROWS = frozenset({"n", "problems", "until", "accepts"})
 
-STAGE = SamplingStage("sample", settings, inputs, work, grows=GROWS, plan=plan)
+STAGE = SamplingStage("sample", settings, inputs, work, GROWS, "rollouts", plan=plan)

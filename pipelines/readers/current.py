@@ -24,6 +24,7 @@ WRITERS = {
     "selected": "select",
     "passed_over": "select",
     "trained": "train",
+    "eval_rollouts": "evaluate",
     "evaluations": "evaluate",
 }
 

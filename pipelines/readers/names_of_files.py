@@ -32,6 +32,8 @@ def named_recipe(recipe: Recipe, *, exclude_none: bool = False) -> dict[str, Any
     told["model"]["path"] = named(recipe.model.path)
     if recipe.engine.path is not None:
         told["engine"]["path"] = named(recipe.engine.path)
+    if recipe.grade.verdicts is not None:
+        told["grade"]["verdicts"] = named(recipe.grade.verdicts)
     return told | {"prepare": _named_sources(told["prepare"])}
 
 

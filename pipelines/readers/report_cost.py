@@ -46,7 +46,13 @@ def cost(run: Run) -> list[Block]:
                 f"last attempt, all its steps took {steps:,.1f}",
             )
         now = made.get("tokens_sampled_now", made.get("tokens"))
-        if now != made.get("tokens"):
+        if taken := made.get("taken_over"):
+            notes += entry(
+                "note",
+                f"{stage.name} of round {round} took over {taken:,} answers that were there "
+                f"already, and sampled {now:,} of the tokens",
+            )
+        elif now != made.get("tokens"):
             notes += entry(
                 "note",
                 f"{stage.name} of round {round} went on where an earlier attempt ended; seconds "

@@ -105,7 +105,7 @@ def command_on(run: Run, following: tuple[int, str] | None) -> str:
     round, name = following
     made = run.manifest(name, round)
     changed = made and changed_settings(made["settings"], STAGES[name].settings(run, round))
-    return f"{command} --update" if changed and not changed <= STAGES[name].grows else command
+    return f"{command} --update" if changed and not run.agreed_to_redo() else command
 
 
 def exit_hint(events: list[dict[str, Any]]) -> int:

@@ -193,7 +193,7 @@ def grade(rows: Rows) -> None:
     given = rows.read()
     if rows.audit:
         need(given, ["gold"], rows.source)
-    graded = grade_file(given, rows.source, rows.recipe.grade)
+    graded = grade_file(given, rows.source, rows.recipe.grade, say)
     write_rows(rows.output, graded)
     counts = ", ".join(f"{n} {v}" for v, n in sorted(graded["verdict"].value_counts().iter_rows()))
     give(f"{len(graded)} graded: {counts} -> {rows.output}")

@@ -145,7 +145,7 @@ def forecast(
         accepted_lengths=any(map(any, probes.accepted)),
         evaluation_tokens=measuring,
         evaluation_hours=measuring / each,
-        disk_gb=(tokens * BYTES_PER_TOKEN * 2 + model.disk_bytes(recipe)) / 1e9,
+        disk_gb=((2 * tokens + measuring) * BYTES_PER_TOKEN + model.disk_bytes(recipe)) / 1e9,
         training_gb=model.training_bytes(recipe, rows=0, size=4) / 1e9,
     )
 

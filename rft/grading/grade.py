@@ -112,8 +112,8 @@ def verdict_rows(
 
 def grading_settings(recipe: Recipe) -> dict[str, Any]:
     """List what a verdict depends on besides its rollout, for the key of whatever grades."""
-    # The deadline is left in: what it cuts short is a verdict too.
-    return {"grade": recipe.grade.model_dump(mode="json"), "reading": READING}
+    # The deadline is left in: what it cuts short is a verdict too. What is known only saves time.
+    return {"grade": recipe.grade.model_dump(mode="json", exclude={"verdicts"}), "reading": READING}
 
 
 def keys_of(problems: pl.DataFrame) -> dict[str, AnswerKey]:

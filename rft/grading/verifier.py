@@ -24,6 +24,7 @@ from rft.grading.at_sight import (
     settle,
 )
 from rft.grading.judgement import Judgement
+from rft.grading.known_verdicts import KnownVerdicts
 from rft.grading.shapes import same_shape
 from rft.grading.spelling import canonical, with_names
 from rft.grading.units import Unit, split_unit
@@ -32,6 +33,8 @@ from rft.grading.verifier_pool import Comparison, Outcome, Pool
 # Answers that a worker gets at once, in number and in characters (what a pipe takes in one go).
 JOB_ANSWERS = 64
 JOB_LENGTH = 4000
+# The address space of a worker.
+MEMORY_GB = 4.0
 # More workers than this win nothing: distinct pairs are few.
 MAX_WORKERS = 16
 
@@ -94,17 +97,24 @@ class Verifier:
     """Judges pairs, each distinct one once; workers start with the first pair that needs one.
 
     `deadline` is the wall time of one pair in seconds, `memory_gb` the address space of one worker
-    (enforced on Linux; macOS ignores it). Not for several threads at a time.
+    (enforced on Linux; macOS ignores it). `known` is what earlier gradings found out, to which this
+    one adds at its end. Not for several threads at a time.
     """
 
     def __init__(
-        self, *, deadline: float = 5.0, workers: int | None = None, memory_gb: float = 4
+        self,
+        *,
+        deadline: float = 5.0,
+        workers: int | None = None,
+        memory_gb: float = MEMORY_GB,
+        known: KnownVerdicts | None = None,
     ) -> None:
         # Every judgement so far, except of texts too long to parse: they may fill the memory.
         self.judged: dict[tuple[str, str], Judgement] = {}
         # The same, of two texts in one spelling, and the golds that were read.
         self._compared: dict[tuple[str, str], Judgement] = {}
         self._golds: dict[str, Judgement | None] = {}
+        self._known = known
         self._pool = Pool(
             deadline=deadline,
             workers=workers or min(MAX_WORKERS, _cores()),
@@ -126,6 +136,8 @@ class Verifier:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+        if self._known is not None:
+            self._known.save()
 
     @property
     def pids(self) -> list[int]:
@@ -187,7 +199,7 @@ class Verifier:
         for pair in dict.fromkeys(pairs):
             if pair in self._compared:
                 continue
-            judgement = settle(*pair)
+            judgement = settle(*pair) or (self._known.get(pair) if self._known else None)
             if judgement is None:
                 unread.setdefault(pair[0], []).append(pair[1])
             else:
@@ -199,6 +211,8 @@ class Verifier:
                 if judgement.verdict == "correct" and not same_shape(gold, answer):
                     judgement = Judgement("wrong", "shape")
                 self._compared[gold, answer] = judgement
+                if self._known is not None:
+                    self._known.learn((gold, answer), judgement)
 
     def _consult(self, hard: Mapping[str, list[str]]) -> None:
         """Ask the workers, and record what they say or that they died of it."""

@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 from rft.grading.at_sight import at_first_sight
 from rft.grading.judgement import Judgement
+from rft.grading.known_verdicts import KnownVerdicts
 from rft.grading.spelling import canonical
-from rft.grading.verifier import Verifier
+from rft.grading.verifier import MEMORY_GB, Verifier
 from rft.recipe import Grade
+
+Say = Callable[[str], None]
 
 # `B`, `(B)`, `B. because`, `\text{B}`, `option B`, in either case: a letter by itself, or first.
 _CHOICE = re.compile(
@@ -99,13 +103,22 @@ def letter_of(text: str) -> str | None:
     return letter.upper() if others <= {letter} else None
 
 
-def open_verifier(settings: Grade) -> Judges:
-    """Make the verifier of a recipe's `grade` section."""
-    return VERIFIERS[settings.verifier](settings)
+def open_verifier(settings: Grade, say: Say = lambda _line: None) -> Judges:
+    """Make the verifier of a recipe's `grade` section, which says what it knew before."""
+    return VERIFIERS[settings.verifier](settings, say)
 
 
-VERIFIERS: dict[str, Callable[[Grade], Judges]] = {
-    "math": lambda settings: Verifier(deadline=settings.deadline),
-    "exact": lambda _: PlainVerifier("exact", text_of),
-    "choice": lambda _: PlainVerifier("choice", letter_of),
+def math_verifier(settings: Grade, say: Say) -> Verifier:
+    """Make the verifier that knows mathematics: the only one whose verdicts take time to find."""
+    known = None
+    if settings.verdicts is not None:
+        path = Path(settings.verdicts)
+        known = KnownVerdicts(path, deadline=settings.deadline, memory_gb=MEMORY_GB, say=say)
+    return Verifier(deadline=settings.deadline, known=known)
+
+
+VERIFIERS: dict[str, Callable[[Grade, Say], Judges]] = {
+    "math": math_verifier,
+    "exact": lambda *_: PlainVerifier("exact", text_of),
+    "choice": lambda *_: PlainVerifier("choice", letter_of),
 }

@@ -147,6 +147,9 @@ def rooted(recipe: Recipe) -> Recipe:
     if recipe.engine.path is not None:
         path = _absolute(recipe.engine.path)
         changes["engine"] = recipe.engine.model_copy(update={"path": path})
+    if recipe.grade.verdicts is not None:  # the first run makes it
+        path = str(Path(recipe.grade.verdicts).resolve())
+        changes["grade"] = recipe.grade.model_copy(update={"verdicts": path})
     return recipe.model_copy(update=changes)
 
 

@@ -15,6 +15,7 @@ from rft.recipe.section import (
     Amount,
     Auto,
     Count,
+    Name,
     Open,
     Section,
     Text,
@@ -35,6 +36,8 @@ class Grade(Section):
     letter; given: rows of --input bring their column `verdict`."""
     deadline: Amount = 5.0
     """Seconds for one (gold, answer) pair, after which its verdict is `timeout`."""
+    verdicts: Name | None = None
+    """A Parquet file in which runs share what `math` had to work out; it only saves time."""
 
 
 class Score(Section):

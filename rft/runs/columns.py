@@ -13,7 +13,9 @@ ROWS: dict[str, str] = {
     "passed_over": "A kept rollout that is not trained on, with the reason.",
     "dynamics": "One step of online training.",
     "verdicts": "What came of one pair of gold and answer, judged once however often it occurs.",
-    "evaluations": "One answer of a model to a dev or test problem.",
+    "eval_rollouts": "One answer of a model to a dev or test problem, with every token of it: what "
+    "an evaluation sampled, and grades again when only grading has changed.",
+    "evaluations": "One answer of a model to a dev or test problem, graded.",
 }
 
 # By the column's name, or by TABLE.COLUMN where it means something of its own there.
@@ -39,6 +41,7 @@ COLUMNS: dict[str, str] = {
     "rollout_id": "The rollout's name: a hash of what was asked, of which model, and how.",
     "round": "The round that it belongs to.",
     "evaluations.round": "The round whose model answered; 0 is the base.",
+    "eval_rollouts.round": "The round whose model answered; 0 is the base.",
     "sample_index": "Which sample of its problem it is, from 0.",
     "prompt": "The prompt as the model saw it, rendered.",
     "completion": "All that the model wrote, untrimmed.",

@@ -170,9 +170,18 @@ def _guard(path: Path) -> Iterator[BinaryIO]:
     """Have the processes of this host take turns while they look at a lock and change it.
 
     Only they may break a lock by themselves: between hosts a dead owner cannot be told from a
-    silent one. Whoever gives the lock back removes the guard, so a new one may be there by then.
+    silent one. Whoever gives the lock back removes the guard.
     """
-    place = path.with_name(".lock.guard")
+    with in_turn(path.with_name(".lock.guard")) as guard:
+        yield guard
+
+
+@contextlib.contextmanager
+def in_turn(place: Path) -> Iterator[BinaryIO]:
+    """Have the processes of this host take turns, by a file that whoever has the turn may remove.
+
+    So a new one may be there once it is ours.
+    """
     while True:
         with open_to_append(place) as guard:
             with contextlib.suppress(OSError):  # a file system without; a lock's name is taken once

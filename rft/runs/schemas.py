@@ -52,6 +52,21 @@ _STATISTICS = [
     _optional("branching", pa.large_list(pa.int32())),
 ]
 
+_ROLLOUTS = [
+    *_IDENTITY,
+    _required("prompt", TEXT),
+    _required("completion", TEXT),
+    _required("finish_reason", TEXT),
+    _optional("num_prompt_tokens", pa.int32()),
+    _optional("num_tokens", pa.int32()),
+    *_STATISTICS,
+    _optional("stats_origin", TEXT),
+    _optional("stats_mass", pa.float32()),
+    _required("model", TEXT),
+    _required("sampling", TEXT),
+    _optional("seed", pa.int64()),
+]
+
 _GRADED = [
     *_IDENTITY,
     _required("response", TEXT),
@@ -96,22 +111,7 @@ TABLES: dict[str, pa.Schema] = {
             _required("example", TEXT),
         ]
     ),
-    "rollouts": pa.schema(
-        [
-            *_IDENTITY,
-            _required("prompt", TEXT),
-            _required("completion", TEXT),
-            _required("finish_reason", TEXT),
-            _optional("num_prompt_tokens", pa.int32()),
-            _optional("num_tokens", pa.int32()),
-            *_STATISTICS,
-            _optional("stats_origin", TEXT),
-            _optional("stats_mass", pa.float32()),
-            _required("model", TEXT),
-            _required("sampling", TEXT),
-            _optional("seed", pa.int64()),
-        ]
-    ),
+    "rollouts": pa.schema(_ROLLOUTS),
     "graded": pa.schema(_GRADED),
     "kept": pa.schema(_GRADED),
     "rejected": pa.schema([*_GRADED, _required("rejected_by", TEXT)]),
@@ -193,6 +193,7 @@ TABLES: dict[str, pa.Schema] = {
             _optional("unit", TEXT),
         ]
     ),
+    "eval_rollouts": pa.schema(_ROLLOUTS),
     "evaluations": pa.schema(
         [
             _required("round", pa.int32()),

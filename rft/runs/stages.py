@@ -1,13 +1,15 @@
 """What a stage is, when its output is current, and how a new output replaces the old one.
 
-THE CONTRACT. A stage is `Stage(name, settings, inputs, work, grows)`:
+THE CONTRACT. A stage is `Stage(name, settings, inputs, work, grows, rollouts)`:
 
     settings    what of the recipe its output depends on; never what only costs time or memory
     inputs      name -> digest of the content that it reads: tables, models, sources
     work        does it: reads through `job.run`, writes tables by `job.write`, puts what is not
                 finished into `job.work`, calls `job.stop.check()` often, and notes `job.counts`,
                 which add up (in = kept + rejected), and whatever else the manifest is to hold
-    grows       settings that may change without losing what is finished: more samples are added
+    grows       settings that may change without losing what is finished: samples are added, or
+                only graded again
+    rollouts    the output that what is finished is then taken over from
 
 Its outputs are tables and models; they take their place when the work is done, the manifest last.
 
@@ -60,6 +62,12 @@ class Stage:
     work: "Callable[[Job], None]"
     grows: frozenset[str] = frozenset()
     """Settings that may change without losing what is finished."""
+    rollouts: str | None = None
+    """Its table of rollouts, from which those that still count are taken over."""
+
+    def keeps_rollouts(self, manifest: dict[str, Any], changed: set[str]) -> bool:
+        """Say whether what is finished is used again when these settings change."""
+        return changed <= self.grows and self.rollouts in manifest["outputs"]
 
 
 @dataclass
@@ -236,7 +244,7 @@ def state_of(stage: Stage, run: Run, round: int) -> str:
         return "run"
     settings = stage.settings(run, round)
     if changed := changed_settings(manifest["settings"], settings):
-        return "extend" if changed <= stage.grows else "redo"
+        return "extend" if stage.keeps_rollouts(manifest, changed) else "redo"
     try:
         inputs = stage.inputs(run, round)
     except NotReady:

@@ -92,7 +92,9 @@ def gather(job: Job, plan: Plan, *, held: set[Path]) -> Iterator[pl.DataFrame]:
             f"{job.run.path}: {failed:,} of {len(names):,} answers are missing, which an earlier "
             "version began with and could not get; they are asked for again"
         )
+    drawn_here = {name for each in made for name in each.keys}
     job.notes |= {
+        "taken_over": sum(name not in drawn_here for name in names),
         "tokens": tokens,
         "tokens_sampled_now": sum(each.tokens for each in made if each.path not in held),
         **cost(made),

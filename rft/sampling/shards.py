@@ -309,8 +309,8 @@ def finished_by_any(job: Job, plan: Plan) -> Iterator[pl.DataFrame]:
     for folder in sorted(path for path in job.work.glob("*-*") if path.is_dir()):
         for receipt in receipts_in(folder):
             yield receipt.rows()
-    if plan.stage == "sample":
-        for path in plan.run.parts("rollouts", plan.round):
+    if job.stage.rollouts is not None:
+        for path in plan.run.parts(job.stage.rollouts, plan.round):
             yield tables.read_file(path)
 
 

@@ -24,7 +24,7 @@ def smoke(out: Path) -> list[str]:
 def tables(run: Path) -> dict[str, str]:
     return {
         str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for table in (*TABLES, "evaluations")
+        for table in (*TABLES, "eval_rollouts", "evaluations")
         for path in sorted((run / table).rglob("*.parquet"))
     }
 

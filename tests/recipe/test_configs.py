@@ -50,7 +50,7 @@ QUICKSTART = {
         "end": "auto",
         "chat_kwargs": {},
     },
-    "grade": {"verifier": "math", "deadline": 5},
+    "grade": {"verifier": "math", "deadline": 5, "verdicts": None},
     "filter": {"no_box": {}, "no_digit": {}, "redundant": {"threshold": 0.31}, "duplicate": {}},
     "score": {"micro_batch": "auto"},
     "sample": {

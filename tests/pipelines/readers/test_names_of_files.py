@@ -6,7 +6,8 @@ Run: python -m pytest tests/pipelines/readers/test_names_of_files.py
 import polars as pl
 import pytest
 
-from pipelines.readers.names_of_files import named, named_manifest, named_rows
+from pipelines.readers.names_of_files import named, named_manifest, named_recipe, named_rows
+from rft.recipe.loading import load_recipe
 from rft.runs.records import sealed
 
 
@@ -40,3 +41,8 @@ def test_a_manifest_names_its_sources_and_changes_in_nothing_else(many):
     assert sealed(named_manifest(given)) == sealed(made("own.jsonl"))
     other = {"stage": "sft", "settings": {"sft": {"epochs": 1}}}
     assert named_manifest(other) == other
+
+
+def test_a_recipe_names_its_file_of_verdicts():
+    recipe = load_recipe("smoke", ["grade.verdicts=/home/alice/verdicts.parquet"])
+    assert named_recipe(recipe)["grade"]["verdicts"] == "verdicts.parquet"
