@@ -1,4 +1,4 @@
-"""A store that speaks as much of S3 as reading takes, on the loopback: list, head, get by ranges."""
+"""A store that speaks as much of S3 as reading takes, on the loopback: list, head, get ranges."""
 
 import re
 import threading
@@ -11,7 +11,7 @@ PAGE = 2
 
 
 class FakeS3:
-    """One bucket's objects in memory; lists come in pages, so that asking for the rest is needed."""
+    """One bucket's objects in memory; lists come in pages, so that the rest is to be asked for."""
 
     def __init__(self, bucket: str, objects: dict[str, bytes]):
         self.bucket, self.objects = bucket, objects

@@ -154,7 +154,7 @@ def sample(**more: Any) -> dict[str, Any]:
 
 
 def eval_log(path: Path, *samples: dict[str, Any], zstd: bool = False) -> Path:
-    """Write an archive of inspect_ai; newer ones are packed by zstd, which Python 3.11 cannot do."""
+    """Write an archive of inspect_ai; newer ones are packed by zstd, as Python 3.11 cannot."""
     members = {"_journal/start.json": {"version": 2}}
     for each in samples:
         members[f"samples/{each['id']}_epoch_{each['epoch']}.json"] = each

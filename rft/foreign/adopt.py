@@ -33,6 +33,7 @@ LONGEST_COMPLETION = 4_000_000
 # Shows the beginnings of what a record has, however large it is.
 GLIMPSE = Repr()
 GLIMPSE.maxstring = GLIMPSE.maxother = 100
+GLIMPSE.maxdict = LOOKED_AT
 # A batch ends at whichever comes first.
 BATCH_ROWS, BATCH_CHARACTERS = 1_000, 32 << 20
 

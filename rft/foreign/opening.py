@@ -1,5 +1,6 @@
 """Files wherever they are: a path, a folder, a glob, or an address that fsspec opens."""
 
+import io
 import os
 import sys
 import tempfile
@@ -8,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from rft.errors import RFTError, clipped, explained
 from rft.foreign_text import masked
@@ -118,7 +119,8 @@ def opened(place: Place) -> Iterator[BinaryIO]:
             yield stack.enter_context(Path(place.path).open("rb"))
         else:
             with told(place.name):
-                yield stack.enter_context(place.system.open(place.path, "rb"))
+                remote = stack.enter_context(place.system.open(place.path, "rb"))
+                yield cast(BinaryIO, io.BufferedReader(remote, 1 << 20))
 
 
 @contextmanager
