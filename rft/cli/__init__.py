@@ -18,6 +18,7 @@ COMMANDS = [
     loop.run,
     stages.prepare,
     stages.sample,
+    rows.adopt,
     rows.grade,
     rows.filter_,
     rows.score,

@@ -1,4 +1,4 @@
-"""Stages that work on a round of a run, or on a file of anyone's rows."""
+"""Stages that work on a round of a run, or on a file of anyone's rows, and how to get such rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,8 +132,7 @@ def rows_of(
     from rft.recipe.loading import load_recipe
 
     die_with_parent()
-    if output.suffix != ".parquet":
-        raise RFTError(f"--output {output}: write a Parquet file, a name that ends in .parquet")
+    refuse_other_kind(output)
     refuse_no_file(source)
     refuse_place(output, source)
     if any(ranked.values()):
@@ -144,14 +143,20 @@ def rows_of(
     return Rows(source, output, columns, settings, model, audit)
 
 
-def refuse_place(output: Path, source: Path, others: str = "") -> None:
+def refuse_other_kind(output: Path) -> None:
+    """Refuse to write rows into a file that is not called as a Parquet file is."""
+    if output.suffix != ".parquet":
+        raise RFTError(f"--output {output}: write a Parquet file, a name that ends in .parquet")
+
+
+def refuse_place(output: Path, source: Path | None, others: str = "") -> None:
     """Refuse to write where that would fail at the end, or would replace what is no output."""
     from rft.runs.folder import is_run
 
     place = f"--output {output}" + (f", where the {others} rows go" if others else "")
     if output.is_dir():
         raise RFTError(f"{place}: it is a folder; name a file in it")
-    if output.exists() and output.samefile(source):
+    if output.exists() and source and source.exists() and output.samefile(source):
         what = f"the {others} rows would replace the input" if others else "that is the input"
         raise RFTError(f"{place}: {what}; name another file")
     if output.exists() and not output.is_file():
@@ -163,6 +168,65 @@ def refuse_place(output: Path, source: Path, others: str = "") -> None:
             raise RFTError(
                 f"{place}: {above} is a run folder, whose files are its own; name another"
             )
+
+
+@click.command("adopt")
+@click.argument("source")
+@click.option(
+    "--as",
+    "format_",
+    type=click.Choice(["auto", "rllm", "verifiers", "inspect", "gym", "openai"]),
+    default="auto",
+    show_default=True,
+    help="Who saved them; auto looks at the first records.",
+)
+@click.option("--output", type=HERE, required=True, help="The Parquet file to write.")
+@click.option("--gold", metavar="NAME", help="The column with golds, or a place such as info.gold.")
+@click.option("--score", metavar="NAME", help="Which of several scores is to be `reward`.")
+@grace_option
+def adopt(
+    source: str, format_: str, output: Path, gold: str | None, score: str | None, grace: float
+) -> None:
+    """Make rows of anyone's rollouts, which grade, filter, score and select take with --input.
+
+    SOURCE is a file, a folder, a glob, or an address: https://, hf://, s3:// (with
+    rft-rounds[s3]), whatever fsspec opens. Files are JSON lines, JSON, CSV, Parquet or .eval, as
+    they are or packed by gzip or zstd. Rollouts are episodes of rLLM, saved runs of verifiers,
+    logs of inspect_ai, rollouts of NeMo Gym, or chats as in OpenAI's API.
+
+    What is more than a question and an answer in text (tool calls, several turns, images) goes
+    beside OUTPUT, into NAME.set_aside.parquet, each with the reason.
+
+    \b
+    Examples:
+      rft adopt logs/aime.eval --output rows.parquet
+      rft adopt hf://datasets/my-org/runs --as verifiers --output rows.parquet
+      rft adopt "s3://bucket/chats/*.jsonl.gz" --as openai --gold label --output rows.parquet
+      rft grade --input rows.parquet --output graded.parquet
+      rft grade --input rows.parquet --output graded.parquet --set grade.verifier=given \\
+        --column verdict=reward
+    """
+    from rft.foreign.adopt import Wanted
+    from rft.foreign.adopt import adopt as adopt_source
+    from rft.processes.stopping import die_with_parent, end_on_signals
+
+    end_on_signals(grace)
+    die_with_parent()
+    refuse_other_kind(output)
+    here = None if "://" in source else Path(source)
+    refuse_place(output, here)
+    beside = output.with_suffix(".set_aside.parquet")
+    refuse_place(beside, here, "set aside")
+    count = adopt_source(source, Wanted(format_, gold, score), output, beside)
+    put = f"{count.set_aside.total()} set aside" + (f" ({count.reasons})" if count.reasons else "")
+    give(
+        f"{count.rollouts} rollouts, read as {count.format} = {count.kept} kept + {put} -> {output}"
+    )
+    if count.without_gold:
+        say(f"{count.without_gold} of {count.kept} have no gold, which `rft grade` needs")
+    if count.without_reward and count.scores and not score:
+        named = ", ".join(sorted(count.scores)[:5])
+        say(f"{count.without_reward} of {count.kept} have no reward; --score takes one of {named}")
 
 
 @rows_stage(

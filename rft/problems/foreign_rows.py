@@ -105,6 +105,28 @@ def text_column(rows: pl.DataFrame) -> str | None:
     return next((name for name in ("completion", "response") if name in rows.columns), None)
 
 
+class SampleNames:
+    """The ids of samples, given one after the other: by the problem, what was said, how often."""
+
+    def __init__(self) -> None:
+        """Begin with no samples."""
+        self._taken: dict[str, set[int]] = {}
+        self._repeats: dict[str, int] = {}
+
+    def give(self, problem: str, said: str, index: int | None = None) -> tuple[str, int]:
+        """Give a sample's rollout_id, and its index: the one it comes with, or the next one."""
+        # Not the text itself, of which there may be gigabytes.
+        content = digest(problem, said)
+        again = self._repeats[content] = self._repeats.get(content, -1) + 1
+        taken = self._taken.setdefault(problem, set())
+        if index is None or index in taken:
+            index = len(taken)
+            while index in taken:
+                index += 1
+        taken.add(index)
+        return digest("adopted", problem, said, again), index
+
+
 def identify(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
     """Add the ids that rows lack, and give every sample of a list a row of its own.
 
@@ -121,14 +143,9 @@ def identify(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
         rows = rows.with_columns(pl.col(text).cast(pl.String))
     elif "rollout_id" not in rows.columns:
         need(rows, ["completion"], path)
-    seen: dict[str, int] = {}
-    repeats: dict[tuple[str, str], int] = {}
-    made = []
     said = rows[text].fill_null("") if text else rows["rollout_id"].cast(pl.String)
-    for name, given in zip(rows["problem_id"], said, strict=True):
-        index = seen[name] = seen.get(name, -1) + 1
-        again = repeats[name, given] = repeats.get((name, given), -1) + 1
-        made.append((digest("adopted", name, given, again), index))
+    names = SampleNames()
+    made = [names.give(*each) for each in zip(rows["problem_id"], said, strict=True)]
     identity = pl.DataFrame(made, schema=["rollout_id", "sample_index"], orient="row")
     fixed = {"round": pl.lit(0, pl.Int32), "finish_reason": pl.lit("stop")}
     rows = rows.with_columns(

@@ -105,6 +105,21 @@ def rows_of(file: BinaryIO, name: str, *, parquet: bool = False) -> pl.DataFrame
 
 
 def _parquet(file: BinaryIO, name: str, size: int) -> pl.DataFrame:
+    read = list(parquet_batches(file, name, size))
+    schema = read[0][0]
+    whole = pa.Table.from_batches([batch for _, batch in read if batch is not None], schema)
+    try:
+        frame = pl.from_arrow(whole)
+    except NO_TABLE as error:
+        raise RFTError(f"{name}: its columns make no table ({_reason(error)})") from None
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def parquet_batches(
+    file: BinaryIO, name: str, size: int, rows: int = 1 << 16
+) -> Iterator[tuple[pa.Schema, pa.RecordBatch | None]]:
+    """Yield the schema of a Parquet file by itself, then with each batch of its rows."""
     most = max(MOST_UNPACKED, MOST_TIMES * size)
     with (
         damage_told(Path(name), remedy=""),
@@ -112,26 +127,25 @@ def _parquet(file: BinaryIO, name: str, size: int) -> pl.DataFrame:
     ):
         schema = table.schema_arrow
         refuse_twice(schema.names)
-        _check_names(schema.names, name, "")
+        check_names(schema.names, name, "")
         for field in schema:
             _check_type(field.type, f"{name}: column {clipped(field.name)!r}")
-        batches, unpacked = [], 0
-        for batch in table.iter_batches():
+        yield schema, None
+        unpacked = 0
+        for batch in table.iter_batches(rows):
             batch.validate(full=True)
-            batches.append(batch)
             unpacked += batch.nbytes
             if unpacked > most:
-                raise RFTError(
-                    f"{name}: {size:,} bytes that unpack to more than {most:,}; if that is meant, "
-                    "write it as several files"
-                )
-        whole = pa.Table.from_batches(batches, schema)
-    try:
-        frame = pl.from_arrow(whole)
-    except NO_TABLE as error:
-        raise RFTError(f"{name}: its columns make no table ({_reason(error)})") from None
-    assert isinstance(frame, pl.DataFrame)
-    return frame
+                raise RFTError(unpacks_to(size, most, name))
+            yield schema, batch
+
+
+def unpacks_to(size: int, most: int, name: str) -> str:
+    """Say that a small file becomes a large one."""
+    return (
+        f"{name}: {size:,} bytes that unpack to more than {most:,}; if that is meant, write it as "
+        "several files"
+    )
 
 
 def _check_type(kind: pa.DataType, place: str) -> None:
@@ -155,11 +169,11 @@ def _json_lines(file: BinaryIO, name: str) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     numbers: list[int] = []
     seen: set[str] = set()
-    for number, line in _lines(file, name):
-        row = _object(line, f"{name}: line {number}")
+    for number, line in lines_of(file, name):
+        row = json_object(line, f"{name}: line {number}")
         if not row.keys() <= seen:
             seen |= row.keys()
-            _check_names(seen, name, f"line {number}: ")
+            check_names(seen, name, f"line {number}: ")
         rows.append(row)
         numbers.append(number)
     if not rows or not seen:
@@ -168,7 +182,7 @@ def _json_lines(file: BinaryIO, name: str) -> pl.DataFrame:
     return _table(rows, numbers, name)
 
 
-def _lines(file: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
+def lines_of(file: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
     """Yield the lines that hold something, with their numbers."""
     number = 0
     while line := file.readline(LONGEST_LINE + 1):
@@ -184,27 +198,34 @@ def _lines(file: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _object(line: bytes, place: str) -> dict[str, Any]:
+def json_object(line: bytes, place: str, deepest: int = DEEPEST) -> dict[str, Any]:
+    """Read what must be a JSON object, of so many levels at most."""
+    row = json_value(line, place, deepest)
+    if not isinstance(row, dict):
+        start = line[:40].decode(errors="replace")
+        raise RFTError(f"{place} is not a JSON object ({start!r}); give JSON lines or Parquet")
+    return row
+
+
+def json_value(raw: bytes, place: str, deepest: int = DEEPEST) -> Any:
+    """Read a JSON value, of so many levels at most; None where it is no JSON."""
     try:
-        row = _decoder.decode(line.decode())
+        value = _decoder.decode(raw.decode())
     except UnicodeDecodeError as error:
         what = f"is not UTF-8 text (byte {error.start})"
         raise RFTError(f"{place} {what}; give JSON lines or Parquet") from None
     except RecursionError:
-        raise RFTError(f"{place}: nested too deeply ({DEEPEST} levels are the most)") from None
+        raise RFTError(f"{place}: nested too deeply ({deepest} levels are the most)") from None
     except _Twice as error:
         raise RFTError(f"{place}: {clipped(str(error))} stands twice in an object") from None
     except ValueError as error:
         # Python reads no number of more digits.
         if "digits" in str(error):
             raise RFTError(f"{place}: a number of thousands of digits; write it as text") from None
-        row = None
-    if not isinstance(row, dict):
-        start = line[:40].decode(errors="replace")
-        raise RFTError(f"{place} is not a JSON object ({start!r}); give JSON lines or Parquet")
-    if _depth(row) > DEEPEST:
-        raise RFTError(f"{place}: nested too deeply ({DEEPEST} levels are the most)")
-    return row
+        return None
+    if isinstance(value, dict | list) and _depth(value, deepest) > deepest:
+        raise RFTError(f"{place}: nested too deeply ({deepest} levels are the most)")
+    return value
 
 
 class _Twice(Exception):
@@ -222,10 +243,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _decoder = json.JSONDecoder(object_pairs_hook=_once)
 
 
-def _depth(row: dict[str, Any]) -> int:
+def _depth(value: dict[str, Any] | list[Any], deepest: int) -> int:
     """Count the levels of a value, no more than are too many, and without recursion."""
-    level, here = 0, [row]
-    while here and level <= DEEPEST:
+    level, here = 0, [value]
+    while here and level <= deepest:
         level += 1
         below: list[Any] = []
         for each in here:
@@ -293,7 +314,7 @@ def _kind(value: Any) -> str:
 # Both ---------------------------------------------------------------------------------------------
 
 
-def _check_names(names: Iterable[str], name: str, place: str) -> None:
+def check_names(names: Iterable[str], name: str, place: str) -> None:
     """Refuse columns that are too many, or are called as no column is."""
     every = list(names)
     if len(every) > MOST_COLUMNS:

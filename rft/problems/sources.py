@@ -1,6 +1,7 @@
 """Problems from wherever they are: bundled, a JSONL or Parquet file, a URL, or a Hub data set."""
 
 import hashlib
+import io
 import json
 import math
 import re
@@ -10,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException, IncompleteRead
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.error import HTTPError, URLError
 
 import polars as pl
@@ -95,15 +96,21 @@ def read_source(source: Source, key: str = "prepare") -> pl.DataFrame:
 
 def _from_url(url: str) -> pl.DataFrame:
     """Download a table, within bounds."""
-    began = time.monotonic()
-    content = bytearray()
+    content = io.BytesIO()
+    download(url, content, "prepare: ")
+    return from_memory(content.getvalue(), url)
+
+
+def download(url: str, into: BinaryIO, place: str = "") -> None:
+    """Write what an address has into a file, within bounds."""
+    began, size = time.monotonic(), 0
     try:
         with _opener().open(url, timeout=60) as answer:
             while part := answer.read1(1 << 20):
-                content += part
-                if len(content) > MOST_BYTES or time.monotonic() - began > MOST_SECONDS:
+                size += into.write(part)
+                if size > MOST_BYTES or time.monotonic() - began > MOST_SECONDS:
                     raise RFTError(
-                        f"prepare: {url}: no end after {len(content) >> 20} MiB and "
+                        f"{place}{url}: no end after {size >> 20} MiB and "
                         f"{time.monotonic() - began:.0f} s; download it, and name the file"
                     )
             if answer.length:  # what `read1` passes over: the connection ended before the body
@@ -112,8 +119,7 @@ def _from_url(url: str) -> pl.DataFrame:
         reason = clipped(" ".join(str(error).split()), 200)
         if isinstance(error, HTTPError):
             error.close()
-        raise RFTError(f"prepare: {url}: cannot be read ({reason})") from None
-    return from_memory(bytes(content), url)
+        raise RFTError(f"{place}{url}: cannot be read ({reason})") from None
 
 
 def _opener() -> urllib.request.OpenerDirector:

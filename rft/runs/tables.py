@@ -3,7 +3,7 @@
 import errno
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +26,11 @@ ROW_GROUP_BYTES = 32 << 20
 ROUNDED = ("entropies", "logprobs")
 STEP = 2.0**14
 FLOATS = pa.large_list(pa.float32())
+WRITTEN: dict[str, Any] = {
+    "compression": "zstd",
+    "write_page_checksum": True,
+    "write_page_index": True,
+}
 
 
 def conform(frame: pl.DataFrame | pa.Table, name: str) -> pa.Table:
@@ -69,13 +74,18 @@ def write_file(path: Path, table: pa.Table, *, chunked: bool = False) -> None:
             table,
             file,
             row_group_size=rows,
-            compression="zstd",
             use_dictionary=[name for name in table.column_names if name not in rounded],
             column_encoding=leaves or None,
-            write_page_checksum=True,
-            write_page_index=True,
             use_content_defined_chunking=chunked,
+            **WRITTEN,
         )
+
+
+@contextmanager
+def growing_file(path: Path, schema: pa.Schema) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
+    """Open a Parquet file for rows as they come, a row group each call; whole or not at all."""
+    with whole_file(path) as file, pq.ParquetWriter(file, schema, **WRITTEN) as writer:
+        yield lambda rows: writer.write_table(pa.Table.from_pylist(rows, schema))
 
 
 def _round(column: pa.ChunkedArray) -> pa.ChunkedArray:
