@@ -198,7 +198,7 @@ def adopt(
     beside OUTPUT, into NAME.set_aside.parquet, each with the reason.
 
     \b
-    Examples:
+    Example:
       rft adopt logs/aime.eval --output rows.parquet
       rft adopt hf://datasets/my-org/runs --as verifiers --output rows.parquet
       rft adopt "s3://bucket/chats/*.jsonl.gz" --as openai --gold label --output rows.parquet
