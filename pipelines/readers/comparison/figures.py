@@ -59,15 +59,16 @@ def pass_curves(here: OnBenchmark) -> Any:
         for k in here.ks
         for row in here.rows(here.metric(f"pass@{k}"))
     ]
+    # More bands than a few hide each other; the differences have a figure of their own.
+    few = len(here.whole.arms) <= FEW
     return curve(
         pl.DataFrame(lines),
         Axis("k", "k, samples of a problem", "log2"),
         Axis("value", "problems solved by at least one of k", "share"),
         series=series_of(here.whole),
-        # More bands than a few hide each other; the differences have a figure of their own.
-        band=("low", "high") if len(here.whole.arms) <= FEW else None,
+        band=("low", "high") if few else None,
         title=f"Pass@k, {here.problems} problems x {here.samples} samples",
-        note=notes(here.whole)[-1],
+        note=notes(here.whole)[-1] if few else "means over seeds; intervals are in the tables",
     )
 
 
