@@ -79,7 +79,6 @@ def test_files_of_a_hub_data_set_are_read_at_their_address(tmp_path, monkeypatch
 
 @pytest.fixture
 def store(monkeypatch):
-    pytest.importorskip("s3fs")
     objects = {f"runs/{name}.jsonl": RAW for name in "abc"} | {"other.txt": b"x"}
     for name, value in {
         "AWS_ACCESS_KEY_ID": "key",
