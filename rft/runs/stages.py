@@ -125,9 +125,8 @@ class Job:
         """Write an output table as its rows come."""
         folder = self.work / "out" / table
         take_apart(folder)  # a part of an earlier attempt must not stay among the new ones
-        writer = tables.Writer(folder, table)
-        yield writer
-        writer.close()
+        with tables.Writer(folder, table) as writer:
+            yield writer
         self.outputs[table] = folder
 
 

@@ -4,10 +4,10 @@ import errno
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
 import pyarrow as pa
@@ -20,6 +20,8 @@ from rft.runs.schemas import TABLES
 
 SHARD_BYTES = 256 << 20
 ROW_GROUP_BYTES = 32 << 20
+# Rows that tell how large the others are.
+ENOUGH = 1000
 
 # Rounded to multiples of 2^-14, which their noise is far above, these columns shrink to 1.75 bytes
 # a value as a split byte stream; a dictionary of floats would only get in the way.
@@ -58,27 +60,40 @@ def write_file(path: Path, table: pa.Table, *, chunked: bool = False) -> None:
     rows, only the new ones are sent.
     """
     rows = max(1, int(ROW_GROUP_BYTES * table.num_rows / max(1, table.nbytes)))
-    # Somebody else's rows may have such names for other things.
-    rounded = [
-        column
-        for column in ROUNDED
-        if column in table.column_names and table.schema.field(column).type == FLOATS
-    ]
-    for column in rounded:
-        table = table.set_column(
-            table.schema.get_field_index(column), table.schema.field(column), _round(table[column])
-        )
-    leaves = {f"{column}.list.element": "BYTE_STREAM_SPLIT" for column in rounded}
-    with whole_file(path) as file:
-        pq.write_table(
-            table,
+    with opened(path, table.schema, chunked=chunked) as writer:
+        writer.write_table(rounded(table), row_group_size=rows)
+
+
+@contextmanager
+def opened(path: Path, schema: pa.Schema, *, chunked: bool = False) -> Iterator[pq.ParquetWriter]:
+    """Open a Parquet file to write; it is there whole or not at all."""
+    split = columns_to_round(schema)
+    leaves = {f"{column}.list.element": "BYTE_STREAM_SPLIT" for column in split}
+    with (
+        whole_file(path) as file,
+        pq.ParquetWriter(
             file,
-            row_group_size=rows,
-            use_dictionary=[name for name in table.column_names if name not in rounded],
+            schema,
+            use_dictionary=[name for name in schema.names if name not in split],
             column_encoding=leaves or None,
             use_content_defined_chunking=chunked,
             **WRITTEN,
-        )
+        ) as writer,
+    ):
+        yield writer
+
+
+def columns_to_round(schema: pa.Schema) -> list[str]:
+    """List the columns that are rounded: somebody else's may have such names for other things."""
+    return [name for name in ROUNDED if name in schema.names and schema.field(name).type == FLOATS]
+
+
+def rounded(table: pa.Table) -> pa.Table:
+    """Round the columns whose last bits are noise."""
+    for column in columns_to_round(table.schema):
+        place = table.schema.get_field_index(column)
+        table = table.set_column(place, table.schema.field(column), _round(table[column]))
+    return table
 
 
 @contextmanager
@@ -102,44 +117,79 @@ def _round(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([chunk(part) for part in column.chunks], type=column.type)
 
 
-def write(folder: Path, name: str, frame: pl.DataFrame | pa.Table) -> int:
+def write(folder: Path, name: str, frame: pl.DataFrame) -> int:
     """Write a frame as the named table's shards in `folder` and return its number of rows."""
-    table = conform(frame, name)
-    for index, shard in enumerate(shards(table)):
-        write_file(folder / f"part-{index:05d}.parquet", shard)
-    return int(table.num_rows)
+    with Writer(folder, name) as writer:
+        writer.add(frame)
+    return writer.rows
 
 
 class Writer:
-    """Writes a table of any size: rows as they come, of which a shard is in memory at once."""
+    """Writes a table of any size: rows as they come, of which a row group is in memory at once.
+
+    Files and row groups are the same however the rows came.
+    """
 
     def __init__(self, folder: Path, name: str, limit: int = SHARD_BYTES) -> None:
         """Begin a table in an empty folder."""
         self.folder, self.name, self.limit = folder, name, limit
-        self.waiting: list[pa.Table] = []
-        self.shards = self.rows = 0
+        self.rows = self.shards = self.held = self.bytes = 0
+        self._waiting: list[pa.Table] = []
+        self._size = 0
+        """How many rows the next group has; 0 while too few are seen to tell."""
+        self._file = ExitStack()
+        self._open: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            self.close()
+        self._file.__exit__(*error)
 
     def add(self, frame: pl.DataFrame) -> None:
         """Take more rows."""
-        self.waiting.append(conform(frame, self.name))
+        self._waiting.append(conform(frame, self.name))
         self.rows += len(frame)
-        if sum(table.nbytes for table in self.waiting) >= self.limit:
+        self.held += len(frame)
+        if not self._size and self.held >= ENOUGH:
+            self._size = self._rows_for(self._first(ENOUGH))
+        while self._size and self.held >= self._size:
             self._write()
 
     def close(self) -> None:
-        """Write what is left; a table of no rows has a shard too."""
-        if not self.shards and not self.waiting:
-            self.waiting.append(conform(empty(self.name), self.name))
-        if self.waiting:
+        """Write what is left; a table of no rows has a file too."""
+        self._size = self._size or self._rows_for(self._first(ENOUGH))
+        while self.held or not self.shards:
             self._write()
+        self._file.close()
+
+    def _first(self, rows: int) -> pa.Table:
+        """Take the first of the rows that wait, in one piece."""
+        nothing = pa.Table.from_batches([], TABLES[self.name])
+        return pa.concat_tables([nothing, *self._waiting]).slice(0, rows).combine_chunks()
 
     def _write(self) -> None:
-        # In one piece each, so that a table is the same however its rows came.
-        table = pa.concat_tables(self.waiting).combine_chunks()
-        for shard in shards(table, self.limit):
-            write_file(self.folder / f"part-{self.shards:05d}.parquet", shard)
+        """Write a row group, and end the file once that is long enough."""
+        group = self._first(self._size)
+        self._waiting = [pa.concat_tables(self._waiting).slice(self._size)] if self._waiting else []
+        self.held -= group.num_rows
+        if self._open is None:
+            path = self.folder / f"part-{self.shards:05d}.parquet"
+            self._open = self._file.enter_context(opened(path, group.schema))
             self.shards += 1
-        self.waiting = []
+        self._open.write_table(rounded(group), row_group_size=max(1, group.num_rows))
+        self.bytes += group.nbytes
+        self._size = self._rows_for(group)
+        if self.bytes >= self.limit:
+            self._file.close()
+            self._open, self.bytes = None, 0
+
+    def _rows_for(self, rows: pa.Table) -> int:
+        """Tell how many rows like these make a group: a power of two, so that no byte decides."""
+        many = min(ROW_GROUP_BYTES, self.limit) * max(1, rows.num_rows) / max(1, rows.nbytes)
+        return 1 << max(0, int(many).bit_length() - 1)
 
 
 def parts(folder: Path) -> list[Path]:

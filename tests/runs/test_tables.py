@@ -1,7 +1,9 @@
 """Tables are written whole or not at all, in the declared types, and damage is seen on reading."""
 
+import random
 import subprocess
 import sys
+from itertools import pairwise
 
 import polars as pl
 import pyarrow as pa
@@ -83,6 +85,42 @@ def test_shards_and_row_groups_close_by_bytes(tmp_path, monkeypatch):
     assert 4 <= groups <= 6
 
 
+def test_a_table_is_the_same_to_the_byte_however_its_rows_come(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ENOUGH", 100)
+    monkeypatch.setattr(tables, "ROW_GROUP_BYTES", 60_000)
+    frame = rollouts(3000, tokens=20)
+    source = random.Random(0)
+    made = []
+    for way in range(4):
+        edges = sorted(source.sample(range(3000), 40)) if way else []
+        with tables.Writer(tmp_path / str(way), "rollouts", 200_000) as writer:
+            for low, high in pairwise([0, *edges, 3000]):
+                writer.add(frame[low:high])
+        assert writer.rows == 3000
+        made.append([path.read_bytes() for path in tables.parts(tmp_path / str(way))])
+        assert tables.read(tmp_path / str(way), "rollouts")["rollout_id"].equals(
+            frame["rollout_id"]
+        )
+    assert len(made[0]) > 2
+    assert all(other == made[0] for other in made)
+    groups = pq.ParquetFile(tables.parts(tmp_path / "0")[0]).metadata.num_row_groups
+    assert groups > 1
+
+
+def test_a_table_that_fails_while_it_is_written_leaves_no_half_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ENOUGH", 10)
+    monkeypatch.setattr(tables, "ROW_GROUP_BYTES", 1_000)
+
+    def fail() -> None:
+        with tables.Writer(tmp_path, "rollouts") as writer:
+            writer.add(rollouts(100))
+            raise KeyError("stop")
+
+    with pytest.raises(KeyError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", list(TABLES))
 def test_an_empty_table_of_every_kind_keeps_its_columns(tmp_path, name):
     tables.write(tmp_path, name, tables.empty(name))
@@ -147,6 +185,8 @@ def test_tables_are_read_without_pandas(tmp_path):
     tables.write(tmp_path, "rollouts", rollouts(3))
     code = """
 import sys
+from itertools import pairwise
+from itertools import pairwise
 from pathlib import Path
 from rft.runs import tables
 assert len(tables.read(Path(sys.argv[1]), "rollouts")) == 3
