@@ -132,7 +132,8 @@ def rates_of(run: Run, round: int) -> dict[str, float]:
 def too_long(kept: pl.DataFrame, lengths: pl.DataFrame, limit: int) -> frozenset[str]:
     """Find the rollouts whose prompt, response and end do not fit SFT's limit."""
     length = pl.col("num_prompt_tokens") + pl.col("num_response_tokens") + 1
-    sized = kept.join(lengths, on="rollout_id", how="left", validate="1:1")
+    sized = kept.select("rollout_id", "num_response_tokens")
+    sized = sized.join(lengths, on="rollout_id", how="left", validate="1:1")
     return frozenset(sized.filter(length > limit)["rollout_id"])
 
 

@@ -81,7 +81,7 @@ def decide(
     the rows, of which there is what `narrow` takes.
     """
     rows = judge(kept, settings, too_long)
-    decided = [rows.filter(pl.col("reason").is_not_null())]
+    decided = [told(rows.filter(pl.col("reason").is_not_null()))]
     ranked, unranked = {}, 0
     for role, by in orders_of(settings).items():
         pool = rows.filter(pl.col("reason").is_null(), role=role)
@@ -89,6 +89,7 @@ def decide(
         pool = take_turns(pool, nulls, settings, texts(kept) if settings.diverse else None)
         ranked[role] = cap(pool, settings.per_problem)
         unranked += nulls
+    del rows, pool
     available = {role: pool["reason"].null_count() for role, pool in ranked.items()}
     refuse_nothing(kept, available["positive"], settings)
     wanted = split_budget(settings.budget, settings.noise)
@@ -98,10 +99,17 @@ def decide(
         ranked["positive"] = in_proportion(
             ranked["positive"], pass_rates, take["positive"], settings.per_problem
         )
-    decided += [spend(pool, take[role]) for role, pool in ranked.items()]
+    decided += [told(spend(ranked.pop(role), take[role])) for role in list(ranked)]
     by_row = pl.concat(decided, how="diagonal").sort("row")
     assert by_row["row"].equals(pl.int_range(len(kept), eager=True)), "not one decision for each"
     return Decision(by_row, wanted, unranked, shortfall(wanted, take, available, settings.noise))
+
+
+def told(rows: pl.DataFrame) -> pl.DataFrame:
+    """Keep of rows what is told of them, and which they are: there may be millions."""
+    names = ("row", *TABLES["selected"].names, *TABLES["passed_over"].names)
+    ours = [name for name in dict.fromkeys(names) if name not in TABLES["kept"].names]
+    return rows.select(name for name in ours if name in rows.columns)
 
 
 def orders_of(settings: Select) -> dict[str, str]:

@@ -31,15 +31,24 @@ def narrow(
         *(each for each in known if each in kept.columns),
         characters=text.str.len_chars().cast(pl.Int32),
         blank=text.fill_null("").str.strip_chars() == "" if name else pl.lit(None, pl.Boolean),
-        few_words=before_box(text).str.count_matches(r"\w+") <= FEW_WORDS,
         **({"text": text} if settings.diverse else {}),
     )
-    return made.with_columns(outside.alias("outside"))
+    said = kept[name].cast(pl.String) if name else pl.Series([None], dtype=pl.String)
+    few = few_words(said if name else said.new_from_index(0, len(kept)))
+    return made.with_columns(outside.alias("outside"), few.alias("few_words"))
 
 
-def before_box(text: pl.Expr) -> pl.Expr:
-    """Take what stands before the last box of a text, or all of it."""
-    return text.str.extract(r"(?s)^(.*)\\boxed").fill_null(text)
+def few_words(texts: pl.Series) -> pl.Series:
+    """Say of each text whether few words stand before its last box, or in it all without one."""
+    # Most have more before the first box already, which is soon seen.
+    first = texts.str.splitn(r"\boxed", 2).struct.field("field_0")
+    few = ~first.str.contains(rf"^\W*(?:\w+\W+){{{FEW_WORDS}}}\w")
+    others = few.arg_true()
+    rest = texts.gather(others)
+    before = rest.to_frame("text").select(
+        pl.col("text").str.extract(r"(?s)^(.*)\\boxed").fill_null(pl.col("text"))
+    )["text"]
+    return few.scatter(others, before.str.count_matches(r"\w+") <= FEW_WORDS)
 
 
 def lengths(rows: pl.DataFrame) -> tuple[pl.Series, str]:
