@@ -131,7 +131,7 @@ TABLE = as_parquet(ROWS[:3])
         ("a.jsonl.gz", gzip.compress(as_lines(ROWS))[:-20], "its gzip is damaged (Truncated"),
         ("a.jsonl.gz", b"\x1f\x8b" + b"x" * 50, "its gzip is damaged ("),
         ("a.jsonl.zst", b"\x28\xb5\x2f\xfd" + b"x" * 50, "its zstd is damaged ("),
-        ("a.jsonl.gz", gzip.compress(b""), "the file is empty"),
+        ("a.jsonl.gz", gzip.compress(b"", mtime=0), "the file is empty"),
     ],
 )
 def test_what_is_no_file_of_records_is_refused_in_one_line(tmp_path, name, content, line):
