@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rft.recipe import Recipe
 
 # What the numbers of a comparison end in, however they are called.
-NUMBERS = ".parquet"
+ENDING = ".parquet"
 
 
 @click.command()
@@ -95,7 +95,7 @@ def compare(
         raise click.UsageError("--plan runs and writes nothing: leave --json and --to away")
     if to is not None and not next(p for p in (to, *to.parents) if p.exists()).is_dir():
         raise RFTError(f"--to {to}: not a folder; name another")
-    if len(targets) > 1 or targets[0].endswith(NUMBERS):
+    if len(targets) > 1 or targets[0].endswith(ENDING):
         if out or overrides or update or plan_only or so_far or stop_after is not None or jobs > 1:
             raise click.UsageError("what is there is only read: give --to and --json alone")
         give_comparison(what_is_there(targets), to, as_json)
@@ -123,7 +123,7 @@ def what_is_there(targets: tuple[str, ...]) -> "SideBySide":
     from pipelines.readers.comparison.published import read_numbers
     from pipelines.readers.comparison.sources import of_runs
 
-    numbers = [Path(target) for target in targets if target.endswith(NUMBERS)]
+    numbers = [Path(target) for target in targets if target.endswith(ENDING)]
     if 0 < len(numbers) < len(targets):
         raise click.UsageError("give runs, or the numbers of comparisons, not both")
     return read_numbers(numbers) if numbers else of_runs(targets)

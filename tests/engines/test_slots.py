@@ -7,40 +7,23 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
-    Gemma3TextConfig,
     GPT2Config,
-    LlamaConfig,
     MambaConfig,
-    Qwen3Config,
 )
 
 from rft.engines.slots import ROWS, Slots, rows_for, suits
 from rft.engines.transformers import FEW
+from tests.engines.test_grouped_attention import KINDS
 from tests.engines.test_transformers import make, requests, run, sampling
 
-SIZES = {
-    "vocab_size": 40,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 8,
-    "head_dim": 6,
-    "max_position_embeddings": 64,
-}
 SUITED = {
-    "qwen3": lambda: Qwen3Config(**SIZES, num_key_value_heads=2),
-    "llama": lambda: LlamaConfig(**SIZES, num_key_value_heads=8),
+    "qwen3": lambda: KINDS["qwen3"](num_key_value_heads=2),
+    "llama": lambda: KINDS["llama"](num_key_value_heads=8),
     "gpt2": lambda: GPT2Config(vocab_size=40, n_embd=32, n_layer=2, n_head=4, n_positions=64),
     "bloom": lambda: BloomConfig(vocab_size=40, hidden_size=32, n_layer=2, n_head=4),
 }
 UNSUITED = {
-    # Two layers look at the last four tokens alone.
-    "gemma3": lambda: Gemma3TextConfig(
-        **SIZES,
-        num_key_value_heads=2,
-        sliding_window=4,
-        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-    ),
+    "gemma3": lambda: KINDS["gemma3"](num_key_value_heads=2),
     "mamba": lambda: MambaConfig(vocab_size=40, hidden_size=32, num_hidden_layers=2),
 }
 

@@ -36,5 +36,8 @@ def test_a_row_is_narrow_and_its_text_is_there_only_where_responses_are_compared
     assert not {"text", "response", "completion"} & set(rows.columns)
     compared = Select(by="random", budget=1, within="problem", diverse=True)
     assert narrow(frame, compared)["text"].to_list() == ["so \\boxed{7}", "  "]
-    held = narrow(frame, Select(by="random", budget=1, where="pass_rate < 0.5"), {"p0": 0.2})
-    assert held["outside"].dtype == pl.Boolean
+    seldom, often = ({name: rate for name in frame["problem_id"]} for rate in (0.2, 0.8))
+    where = Select(by="random", budget=1, where="pass_rate < 0.5")
+    assert narrow(frame, where, seldom)["outside"].to_list() == [False, False]
+    assert narrow(frame, where, often)["outside"].to_list() == [True, True]
+    assert narrow(frame, where, {})["outside"].to_list() == [True, True], "unknown is outside"

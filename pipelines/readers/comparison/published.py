@@ -19,6 +19,7 @@ from rft.errors import RFTError, clipped
 from rft.recipe.compare import Claim
 from rft.runs.leftovers import ABANDONED, remove_left_beside
 from rft.runs.tables import damage_told, read_file, write_file
+from rft.seeds import digest
 
 NUMBERS = "comparison.parquet"
 KEY = b"rft comparison"
@@ -71,7 +72,7 @@ def write_numbers(comparison: SideBySide, path: Path) -> None:
             places = {}
             for round, answers in way.items():
                 rows = _counted(answers)
-                content = rows.write_json()
+                content = digest(rows.write_json())
                 if content not in frames:
                     frames[content] = len(frames)
                     counted.append(rows.with_columns(frame=pl.lit(frames[content], pl.Int64)))
@@ -167,9 +168,8 @@ def _read(path: Path) -> tuple[_About, Mapping[int, pl.DataFrame]]:
             for (number,), each in rows.partition_by("frame", as_dict=True).items()
         }
         for told in about.runs:
-            if not {0, told.model} <= set(told.frames) or not set(told.frames.values()) <= set(
-                frames
-            ):
+            there = {round for round, number in told.frames.items() if number in frames}
+            if not {0, told.model} <= there or there != set(told.frames):
                 raise ValueError(f"answers of {told.arm}, seed {told.seed} are missing")
     except (ValidationError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
         reason = clipped((str(error).splitlines() or [""])[0])
