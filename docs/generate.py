@@ -25,6 +25,7 @@ from pipelines.perform import STAGES
 from rft.cli import cli
 from rft.exploration import PLUGINS
 from rft.glossary import TERMS
+from rft.grading.verifiers import VERIFIERS
 from rft.problems.benchmarks import BENCHMARKS
 from rft.recipe.engine import KINDS
 from rft.recipe.selection import ORDERS
@@ -162,9 +163,9 @@ def methods(title: str, about: str, kinds: dict[str, Any]) -> str:
     """Write every method of a kind: its docstring, its parameters, its source."""
     parts = [about]
     for name, kind in kinds.items():
-        paper = f"[arXiv {kind.arxiv}](https://arxiv.org/abs/{kind.arxiv})"
         parts += [f"## {name}", prose(text_of(kind))]
-        parts += [f"Source: {paper}."] if kind.arxiv else []
+        if number := getattr(kind, "arxiv", ""):
+            parts += [f"Source: [arXiv {number}](https://arxiv.org/abs/{number})."]
         parts += [keys(kind)] if kind.model_fields else []
     return page(title, *parts)
 
@@ -299,6 +300,12 @@ def generated() -> dict[str, str]:
             "What `sft.objective` may be: what fine-tuning minimises, per token y. How they "
             "compare: [Methods](methods.md#objectives-of-fine-tuning).",
             OBJECTIVES,
+        ),
+        "reference/verifiers.md": methods(
+            "Verifiers",
+            "What `grade.verifier` may be: who says whether an answer is right. How an answer is "
+            "found, and what a verdict means: [Verdicts](verdicts.md).",
+            VERIFIERS,
         ),
         "reference/plugins.md": methods(
             "Exploration plug-ins",

@@ -25,6 +25,7 @@ from rft.engines import refuse_missing
 from rft.errors import RFTError
 from rft.estimates.forecast import Forecast
 from rft.exploration.compose import plugins_of
+from rft.grading.verifiers import method_of
 from rft.processes.stopping import Stop
 from rft.recipe import Recipe
 from rft.runs import stages
@@ -196,7 +197,8 @@ def next_of(stage: Stage, run: Run) -> int:
 
 def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
     """Refuse what only the stages know to be wrong, and what an older run may still have."""
-    if recipe.grade.verifier == "given" and not of_rows:
+    method_of(recipe.grade)
+    if recipe.grade.judge == "given" and not of_rows:
         raise RFTError(
             "grade.verifier: given, but a run samples its answers, which bring no verdict; set "
             "math, exact or choice (`rft grade --input` takes given)"

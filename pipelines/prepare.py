@@ -28,6 +28,7 @@ from rft.problems.sources import at, problems, read_source, source_digest
 from rft.prompt import Prompter, open_prompter
 from rft.recipe import Prepare, Recipe, Source
 from rft.recipe.prepare import AGAINST
+from rft.recipe.section import shortest
 from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef, base_model
@@ -44,7 +45,7 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
         "seed": recipe.seed,
         "prepare": what_is_read(recipe.prepare),
         "prompt": recipe.prompt.model_dump(mode="json"),
-        "verifier": recipe.grade.verifier,
+        "verifier": shortest(recipe.grade.verifier),
         "longest_completion": longest_completion(recipe),
         "max_model_len": recipe.engine.max_model_len,
     }

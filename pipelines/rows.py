@@ -47,7 +47,7 @@ def grade_file(
     rows: pl.DataFrame, path: Path, grade_settings: Grade, say: Callable[[str], None]
 ) -> pl.DataFrame:
     """Grade anyone's rows; their other columns pass through."""
-    given = grade_settings.verifier == "given"
+    given = grade_settings.judge == "given"
     taken = {"verdict"} if given else set()
     ours = [name for name in TABLES["graded"].names if name not in (*GIVEN, *taken)]
     refuse_taken(rows, ours, "grade", path)

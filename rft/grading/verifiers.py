@@ -1,16 +1,19 @@
-"""The verifiers by the name that a recipe gives: as mathematics, as text, or as a letter."""
+"""The verifiers by the name that a recipe gives, each with its parameters."""
 
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
+from rft.errors import RFTError, suggestion
 from rft.grading.at_sight import at_first_sight
 from rft.grading.judgement import Judgement
 from rft.grading.known_verdicts import KnownVerdicts
 from rft.grading.spelling import canonical
 from rft.grading.verifier import MEMORY_GB, Verifier
 from rft.recipe import Grade
+from rft.recipe.parameters import read_parameters
+from rft.recipe.section import Section
 
 Say = Callable[[str], None]
 
@@ -103,22 +106,73 @@ def letter_of(text: str) -> str | None:
     return letter.upper() if others <= {letter} else None
 
 
-def open_verifier(settings: Grade, say: Say = lambda _line: None) -> Judges:
-    """Make the verifier of a recipe's `grade` section, which says what it knew before."""
-    return VERIFIERS[settings.verifier](settings, say)
+class Method(Section):
+    """A way to tell whether an answer is right, with its parameters."""
+
+    name: ClassVar[str]
+
+    def open(self, settings: Grade, say: Say) -> Judges:
+        """Make what judges by it."""
+        raise NotImplementedError
 
 
-def math_verifier(settings: Grade, say: Say) -> Verifier:
-    """Make the verifier that knows mathematics: the only one whose verdicts take time to find."""
-    known = None
-    if settings.verdicts is not None:
-        path = Path(settings.verdicts)
-        known = KnownVerdicts(path, deadline=settings.deadline, memory_gb=MEMORY_GB, say=say)
-    return Verifier(deadline=settings.deadline, known=known)
+class Math(Method):
+    r"""As mathematics: exact, then numeric, then symbolic. `\frac{1}{2}`, `0.5` and `50\%` are one.
+
+    What cannot be told at sight is read by math-verify, in processes that may be killed.
+    """
+
+    name = "math"
+
+    def open(self, settings: Grade, say: Say) -> Judges:
+        known = None
+        if settings.verdicts is not None:
+            path = Path(settings.verdicts)
+            known = KnownVerdicts(path, deadline=settings.deadline, memory_gb=MEMORY_GB, say=say)
+        return Verifier(deadline=settings.deadline, known=known)
 
 
-VERIFIERS: dict[str, Callable[[Grade, Say], Judges]] = {
-    "math": math_verifier,
-    "exact": lambda *_: PlainVerifier("exact", text_of),
-    "choice": lambda *_: PlainVerifier("choice", letter_of),
+class Exact(Method):
+    """As text in one spelling, spaces aside."""
+
+    name = "exact"
+
+    def open(self, _settings: Grade, _say: Say) -> Judges:
+        return PlainVerifier(self.name, text_of)
+
+
+class Choice(Method):
+    """By the letter that an answer chooses: `B`, `(B)`, `B. because`."""
+
+    name = "choice"
+
+    def open(self, _settings: Grade, _say: Say) -> Judges:
+        return PlainVerifier(self.name, letter_of)
+
+
+class Given(Method):
+    """By somebody else: rows of `--input` bring their column `verdict`."""
+
+    name = "given"
+
+
+VERIFIERS: dict[str, type[Method]] = {
+    "math": Math,
+    "exact": Exact,
+    "choice": Choice,
+    "given": Given,
 }
+
+
+def method_of(settings: Grade) -> Method:
+    """Make the verifier of a recipe's `grade` section, or say what is wrong with it."""
+    ((name, parameters),) = settings.verifier.items()
+    if name not in VERIFIERS:
+        advice = suggestion(name, VERIFIERS, otherwise=f"there are {', '.join(VERIFIERS)}")
+        raise RFTError(f'grade.verifier: there is no "{name}"; {advice}')
+    return read_parameters(VERIFIERS[name], parameters, f"grade.verifier.{name}")
+
+
+def open_verifier(settings: Grade, say: Say = lambda _line: None) -> Judges:
+    """Make what judges by a recipe's `grade` section, which says what it knew before."""
+    return method_of(settings).open(settings, say)

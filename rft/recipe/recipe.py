@@ -15,6 +15,7 @@ from rft.recipe.section import (
     Amount,
     Auto,
     Count,
+    Method,
     Name,
     Open,
     Section,
@@ -31,13 +32,17 @@ Rules = Annotated[dict[str, Open], BeforeValidator(empty_is_nothing)]
 class Grade(Section):
     """How answers are checked."""
 
-    verifier: Literal["math", "exact", "choice", "given"] = "math"
-    """math: exact, then numeric, then symbolic; exact: as text in one spelling; choice: by the
-    letter; given: rows of --input bring their column `verdict`."""
+    verifier: Method = {"math": {}}  # noqa: RUF012  pydantic copies it
+    """Who says what is right: math, exact, choice or given, as a word or as name -> parameters."""
     deadline: Amount = 5.0
     """Seconds for one (gold, answer) pair, after which its verdict is `timeout`."""
     verdicts: Name | None = None
     """A Parquet file in which runs share what `math` had to work out; it only saves time."""
+
+    @property
+    def judge(self) -> str:
+        """Name the verifier."""
+        return next(iter(self.verifier))
 
 
 class Score(Section):

@@ -3,7 +3,15 @@
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+)
 
 from rft.errors import clipped
 
@@ -94,3 +102,18 @@ def empty_is_nothing(given: Any) -> Any:
 def one_method(given: Any) -> Any:
     """Read `name` as `{name: {}}`, a method with its defaults."""
     return empty_is_nothing({given: None} if isinstance(given, str) else given)
+
+
+def shortest(method: dict[str, Any]) -> Any:
+    """Write a method with its defaults as its name alone."""
+    ((name, parameters),) = method.items()
+    return method if parameters else name
+
+
+# One method by name, with its parameters: `math`, or `{code: {memory_mb: 512}}`.
+Method = Annotated[
+    dict[Name, Open],
+    BeforeValidator(one_method),
+    Field(min_length=1, max_length=1),
+    PlainSerializer(shortest),
+]
