@@ -27,7 +27,7 @@ from rft.exploration import PLUGINS
 from rft.glossary import TERMS
 from rft.grading.verifiers import VERIFIERS
 from rft.problems.benchmarks import BENCHMARKS
-from rft.recipe.engine import KINDS
+from rft.recipe.engine import ENGINES
 from rft.recipe.selection import ORDERS
 from rft.runs.columns import ROWS, meaning
 from rft.runs.schemas import TABLES
@@ -199,7 +199,7 @@ def engines() -> str:
             f"`pip install 'rft-rounds[{kind.extra}]'`" if kind.extra else "nothing",
             ", ".join(f"`engine.{key}`" for key in kind.keys) or "none",
         ]
-        for name, kind in KINDS.items()
+        for name, kind in ENGINES.items()
     ]
     return page(
         "Engines",

@@ -23,6 +23,7 @@ from pipelines.readers.current import standing, whole
 from pipelines.sharing import keep_to_commits, take_over
 from rft.errors import Interrupted, RFTError, in_one_line, listed
 from rft.foreign_text import short
+from rft.parts.in_use import keep_copies
 from rft.processes.child import GLANCE, Child, fate
 from rft.processes.progress import draw, is_live, live_line
 from rft.processes.stopping import Stop
@@ -87,6 +88,8 @@ def arm_runs(folder: Path, whole: Recipe, arms: Mapping[str, Recipe]) -> list[Ar
 
 def note_recipes(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> None:
     """Write down what is compared: the whole first, by which the folder is known, and each arm."""
+    for recipe in (whole, *(each.run.recipe for each in runs)):
+        keep_copies(recipe.parts, folder)
     texts = {folder / RECIPE: dump(whole)}
     texts |= {recipe_of(each): dump(each.run.recipe) for each in runs}
     for path, text in texts.items():

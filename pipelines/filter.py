@@ -13,6 +13,9 @@ import polars as pl
 from filters import RULES
 from filters.grouped import Grouped, Rule, columns_of
 from rft.errors import RFTError, shown, suggestion
+from rft.parts.faults import told_in_one_line
+from rft.parts.in_use import is_own
+from rft.recipe.parts import contents
 from rft.runs.folder import Run
 from rft.runs.schemas import TABLES
 from rft.runs.stages import Job, Stage
@@ -23,7 +26,11 @@ KEPT = -1
 
 def settings(run: Run, _round: int) -> dict[str, Any]:
     """List the rules in order: a mapping alone would lose it."""
-    return {"filter": [[name, parameters] for name, parameters in run.recipe.filter.items()]}
+    rules = run.recipe.filter
+    return {
+        "filter": [[name, parameters] for name, parameters in rules.items()],
+        **contents(run.recipe.parts, "rules", rules),
+    }
 
 
 def inputs(run: Run, round: int) -> dict[str, str]:
@@ -82,10 +89,19 @@ def check_rules(rules: Mapping[str, Mapping[str, Any]]) -> None:
         for needed, parameter in known.items():
             if parameter.default is parameter.empty and needed not in parameters:
                 raise RFTError(f"filter.{name}: {needed} is missing; it has no default")
-        try:
-            RULES[name](**parameters)
-        except ValueError as error:
-            raise RFTError(f"filter.{name}: {error}") from None
+        try_rule(name, parameters)
+
+
+def try_rule(name: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters with which a rule cannot be made."""
+    try:
+        with told_in_one_line():
+            rule = RULES[name](**parameters)
+    except (RFTError, ValueError) as error:
+        raise RFTError(f"filter.{name}: {error}") from None
+    if not isinstance(rule, Rule):
+        kind = type(rule).__name__
+        raise RFTError(f"filter.{name}: it gives {kind}; a rule gives a polars expression")
 
 
 def apply_rules(
@@ -125,7 +141,8 @@ def found(batches: Iterable[pl.DataFrame], made: Sequence[tuple[str, Rule]]) -> 
             alive = (codes == KEPT) | (codes > place)
             own = {column: f"{name} {column}" for column in rule.narrow}
             left = rows.filter(alive).select(**{each: pl.col(own[each]) for each in own})
-            defect = left.select(defect=rule.defect.fill_null(True))["defect"]
+            with told_in_one_line(whose([(name, rule)])):
+                defect = left.select(defect=rule.defect.fill_null(True))["defect"]
             gone = pl.int_range(len(codes), eager=True).filter(alive).filter(defect)
             codes = codes.scatter(gone, place)
     return codes
@@ -146,10 +163,17 @@ def _looked_at(batch: pl.DataFrame, made: Sequence[tuple[str, Rule]]) -> pl.Data
             narrow |= {f"{name} {column}": each for column, each in rule.narrow.items()}
         else:
             first = pl.when(rule.fill_null(True)).then(pl.lit(place, pl.Int16)).otherwise(first)
-    number = batch.select(first=first) if batch.width else pl.DataFrame()
+    with told_in_one_line(whose(made)):
+        number = batch.select(first=first) if batch.width else pl.DataFrame()
     if number.height != batch.height:  # a literal alone has one row
         number = pl.select(first=pl.repeat(KEPT, batch.height, dtype=pl.Int16))
     return number.hstack(batch.select(**narrow)) if narrow else number
+
+
+def whose(made: Sequence[tuple[str, Rule]]) -> str:
+    """Name the rules of parts, which alone can be at fault where rules are computed."""
+    own = [name for name, _ in made if is_own("rules", name)]
+    return f"filter: {' or '.join(own)}" if own else ""
 
 
 def by_rule(rejected: pl.DataFrame) -> dict[str, int]:

@@ -14,6 +14,7 @@ from rft.grading.grade import grade, grading_settings, keys_of, verdict_rows
 from rft.grading.verifiers import Judges, open_verifier
 from rft.measuring.cut_answers import alarm, cut_at_limit
 from rft.prompt import open_prompter
+from rft.recipe.parts import contents
 from rft.runs.folder import Run
 from rft.runs.models import base_model
 from rft.runs.stages import Job, Stage
@@ -23,7 +24,7 @@ PLACEHOLDERS = (pl.col("num_placeholders") > 0).alias("placeholders")
 
 def settings(run: Run, _round: int) -> dict[str, Any]:
     """List what a verdict depends on."""
-    return grading_settings(run.recipe)
+    return grading_settings(run.recipe) | contents(run.recipe.parts, "statistics")
 
 
 def inputs(run: Run, round: int) -> dict[str, str]:

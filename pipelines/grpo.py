@@ -22,6 +22,7 @@ from rft.problems.order import problems_of_rounds
 from rft.processes.stopping import Stop
 from rft.prompt import Prompter, open_prompter
 from rft.recipe import Grpo, Recipe
+from rft.recipe.parts import contents
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef, base_model, new_model_folder
 from rft.runs.stages import Job, Stage
@@ -74,6 +75,7 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
         | {"plugins": [[each.name, each.model_dump(mode="json")] for each in plugins]}
         | by_micro_batch(grpo, plugins),
         "defaults": DEFAULTS | {"dtype": policy.training_dtype(grpo.lora)},
+        **contents(recipe.parts, "plugins", grpo.plugins),
     }
 
 

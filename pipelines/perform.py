@@ -26,6 +26,7 @@ from rft.errors import RFTError
 from rft.estimates.forecast import Forecast
 from rft.exploration.compose import plugins_of
 from rft.grading.verifiers import method_of
+from rft.parts import in_use as parts_in_use
 from rft.processes.stopping import Stop
 from rft.recipe import Recipe
 from rft.runs import stages
@@ -36,6 +37,7 @@ from rft.runs.stages import Accept, Job, Stage
 from rft.sampling import preflight
 from rft.sampling.plan import SamplingStage
 from rft.selection.condition import check_condition
+from rft.selection.ranking import check_orders
 from rft.training.arguments import check_trainer_arguments, refuse_lone_packing
 from rft.training.objectives.apply import objective_of
 
@@ -196,7 +198,11 @@ def next_of(stage: Stage, run: Run) -> int:
 
 
 def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
-    """Refuse what only the stages know to be wrong, and what an older run may still have."""
+    """Refuse what only the stages know to be wrong, and what an older run may still have.
+
+    What parts bring is run for it, if it may be: from here on the recipe is acted on.
+    """
+    parts_in_use.run(recipe.parts)
     method_of(recipe.grade)
     if recipe.grade.judge == "given" and not of_rows:
         raise RFTError(
@@ -206,6 +212,7 @@ def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
     filter.check_rules(recipe.filter)
     if not of_rows:  # anyone's rows have columns of their own
         check_condition(recipe.select.where)
+        check_orders(recipe.select)
     recipe.sft.refuse_other_packing()
     recipe.sft.refuse_other_losses()
     objective_of(recipe.sft)

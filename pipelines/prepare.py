@@ -6,6 +6,7 @@ what is measured on. That is done once, and under
 dev and test stay as they are, or models of different rounds could not be compared.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from rft.problems.contamination import (
 from rft.problems.sources import at, problems, read_source, source_digest
 from rft.prompt import Prompter, open_prompter
 from rft.recipe import Prepare, Recipe, Source
+from rft.recipe.parts import contents
 from rft.recipe.prepare import AGAINST
 from rft.recipe.section import shortest
 from rft.runs import tables
@@ -48,7 +50,16 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
         "verifier": shortest(recipe.grade.verifier),
         "longest_completion": longest_completion(recipe),
         "max_model_len": recipe.engine.max_model_len,
+        **contents(recipe.parts, "verifiers", [recipe.grade.judge]),
+        **contents_of_readers(recipe),
     }
+
+
+def contents_of_readers(recipe: Recipe) -> dict[str, Any]:
+    """Give the content of the parts whose gold readers the sources name."""
+    used = re.findall(r'"gold_reader": "(\w+)"', recipe.prepare.model_dump_json(indent=1))
+    told = contents(recipe.parts, "readers", used)
+    return {"readers": told["parts"]} if told else {}
 
 
 def what_is_read(prepare: Prepare) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import polars as pl
 from rft.grading.grade import grading_settings
 from rft.problems.order import Solved, adaptive_problems, problems_of_round
 from rft.prompt import Prompter, open_prompter
+from rft.recipe.parts import contents
 from rft.runs.folder import Run
 from rft.runs.models import model_before
 from rft.runs.stages import Job
@@ -42,6 +43,7 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
     # How many are drawn depends on which are accepted, and so on grading and rules.
     # The rules as a list: their order matters, and keys are sorted.
     accepts = [grading_settings(recipe), list(recipe.filter.items())]
+    accepts += contents(recipe.parts, "rules", recipe.filter).values()
     return wanted | {"n": None, "until": sample.until.model_dump(mode="json"), "accepts": accepts}
 
 

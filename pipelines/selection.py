@@ -4,11 +4,14 @@ Reads kept, scored where the walk has it, graded and rejected (for pass rates) a
 lengths); writes selected and passed_over, and in the manifest what sets the selected apart.
 """
 
+import re
 from typing import Any
 
 import polars as pl
 
 from rft.measuring.pass_rates import pass_rates, pass_rates_in_waves
+from rft.recipe import Select
+from rft.recipe.parts import contents
 from rft.recipe.section import dumped
 from rft.recipe.selection import LATER, statistics
 from rft.runs.folder import Run
@@ -17,7 +20,7 @@ from rft.seeds import derive
 from rft.selection.choice import decide, in_order, split
 from rft.selection.composition import composition, too_short
 from rft.selection.narrow import narrow
-from rft.selection.ranking import may_lack
+from rft.selection.ranking import may_lack, orders_in_use
 
 
 def settings(run: Run, _round: int) -> dict[str, Any]:
@@ -26,7 +29,14 @@ def settings(run: Run, _round: int) -> dict[str, Any]:
         "seed": run.recipe.seed,
         "select": dumped(run.recipe.select, LATER),
         "max_length": run.recipe.sft.max_length,
+        **contents(run.recipe.parts, "orders", orders_named(run.recipe.select)),
     }
+
+
+def orders_named(select: Select) -> set[str]:
+    """Name the orders that a selection ranks by, or may name in its condition."""
+    words = set(re.findall(r"\w+", select.where or ""))
+    return words | set(orders_in_use(select).values())
 
 
 def inputs(run: Run, round: int) -> dict[str, str]:

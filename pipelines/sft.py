@@ -18,6 +18,7 @@ from rft.model_folders.content import folder_digest, read_mark
 from rft.processes.stopping import Stop
 from rft.prompt import Prompter, open_prompter
 from rft.recipe import Blend, Sft
+from rft.recipe.parts import contents
 from rft.runs.folder import NotReady, Run
 from rft.runs.models import ModelRef, new_model_folder
 from rft.runs.stages import Job, Stage
@@ -63,6 +64,7 @@ def training_settings(run: Run, _round: int) -> dict[str, Any]:
         "end": recipe.prompt.end,
         "style": recipe.prompt.style,
         "sft": what_is_learnt(recipe.sft),
+        **contents(recipe.parts, "objectives", recipe.sft.objective),
         "defaults": DEFAULTS | {"dtype": policy.training_dtype(recipe.sft.lora)},
     }
 

@@ -5,15 +5,29 @@ import gc
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from rft.parts import in_use, trust
 from tests.command import ROOT, SMALL_UNITS, stage_here
 
 # Models of tests are so small that a second thread costs more than it brings, while a second
 # process (`-n 2` in the Makefile) brings a whole core. Before torch is imported, and for children.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_trusted(tmp_path_factory, monkeypatch) -> Iterator[None]:
+    """Begin each test with no parts among our rows, and with nobody's code trusted."""
+    home = tmp_path_factory.getbasetemp() / "state"
+    monkeypatch.setenv("XDG_STATE_HOME", str(home))
+    monkeypatch.setenv(trust.INHERITED, "")
+    yield
+    in_use.forget()
+    trust.forget()
+    (home / "rft" / "trusted-parts").unlink(missing_ok=True)
 
 
 def pytest_collection_finish() -> None:

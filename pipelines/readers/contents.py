@@ -36,6 +36,7 @@ from pipelines.run import walk
 from rft.errors import RFTError
 from rft.foreign_text import harmless
 from rft.model_folders.content import verify
+from rft.parts.in_use import keep_copies
 from rft.recipe import yaml12
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
@@ -154,6 +155,7 @@ def write_data(wanted: Wanted, folder: Path, *, opens: str, command: str, say: S
     # Not copied: an earlier version's recipe.yaml is read in a run folder only.
     recipe = yaml12.write(harmless(named_recipe(run.recipe)))
     atomic_text(folder / "run" / "recipe.yaml", recipe)
+    keep_copies(run.recipe.parts, folder / "run")
     stated = {"license": wanted.license_id} if wanted.license_id else {}
     facts = gather(run, kind, wanted.made, folder) | {
         "configs": config_table(rows, wanted.token_stats),

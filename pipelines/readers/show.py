@@ -26,31 +26,39 @@ from pipelines.readers.trail import of_rollout
 from pipelines.readers.trail_words import sources_words, taught_words
 from pipelines.readers.why import unrecorded, why
 from pipelines.selection import rates_of, scores_of, with_scores
-from rft.errors import RFTError, shown
+from rft.errors import RFTError, shown, suggestion
 from rft.foreign_text import one_line, visible
-from rft.recipe.selection import ORDERS, columns
+from rft.recipe.selection import ORDERS, columns, made_columns
 from rft.runs import tables
 from rft.runs.folder import Run
+from rft.runs.schemas import TABLES
 from rft.runs.where import rows_where
 from rft.selection.condition import names as names_of_statistics
 from rft.styled import PLAIN, Styled, with_verdict
 
-# How rows can be sorted, highest first.
-SORTS = {name: order.column for name, order in ORDERS.items() if order.column is not None}
-SORTS |= {"tokens": "num_tokens"}
 IDENTITY = ["rollout_id", "problem_id", "round", "sample_index", "finish_reason", "num_tokens"]
 GRADED = ["rollout_id", "num_response_tokens", "answer", "verdict", "verdict_path"]
 GRADED += ["num_boxed", "num_placeholders", "redundancy"]
-GRADED += [name for name in columns() if name not in GRADED]
-GRADED += ["stats_origin"]
 # Where a row was ranked, in the table that it is in after `select`.
 TURNS = ["stratum", "turn", "distance"]
 # Later stages of the same rollout: table -> stage and columns; each is joined where it is there.
 LATER = {
     "rejected": ("filter", ["rollout_id", "rejected_by"]),
-    "selected": ("select", ["rollout_id", "role", "rank", "ranked_by", *TURNS]),
-    "passed_over": ("select", ["rollout_id", "reason", "place", "share", *TURNS]),
+    "selected": ("select", ["rollout_id", "role", "rank", "ranked_by"]),
+    "passed_over": ("select", ["rollout_id", "reason", "place", "share"]),
 }
+
+
+def sorts() -> dict[str, str]:
+    """Give the column of each name that rows can be sorted by, highest first."""
+    named = {name: order.column for name, order in ORDERS.items() if order.column is not None}
+    return named | {"tokens": "num_tokens"}
+
+
+def graded_columns() -> list[str]:
+    """List the columns of a graded row that are shown."""
+    ranked = [name for name in columns() if name in TABLES["graded"].names]
+    return [*GRADED, *dict.fromkeys(ranked), "stats_origin"]
 
 
 def sampled_rounds(run: Run) -> list[int]:
@@ -88,20 +96,22 @@ def without_rollouts(run: Run) -> str:
 def of_round(run: Run, round: int) -> pl.DataFrame:
     """Gather the rows of a round."""
     rows = run.read("rollouts", round, IDENTITY)
-    graded = tables.empty("graded").select(GRADED)
+    graded = tables.empty("graded").select(graded_columns())
     if sound(run, "grade", round):
-        graded = run.read("graded", round, GRADED)
+        graded = run.read("graded", round, graded_columns())
         if sound(run, "score", round):
             graded = with_scores(graded, scores_of(run, round))
     rows = rows.join(graded, on="rollout_id", how="left", validate="1:1")
-    for name, (stage, names) in LATER.items():
+    chosen = [*TURNS, *made_columns()]
+    for name, (stage, own) in LATER.items():
+        names = own if stage == "filter" else [*own, *chosen]
         made = sound(run, stage, round)
         # Version 0.1 wrote no passed_over.
         there = made is not None and name in made["outputs"]
         later = run.read(name, round, names) if there else tables.empty(name).select(names)
         rows = rows.join(later, on="rollout_id", how="left", validate="1:1", suffix=" beside")
-    rows = rows.with_columns(pl.coalesce(name, f"{name} beside") for name in TURNS)
-    return rows.drop(f"{name} beside" for name in TURNS).rename({"reason": "left_out"})
+    rows = rows.with_columns(pl.coalesce(name, f"{name} beside") for name in chosen)
+    return rows.drop(f"{name} beside" for name in chosen).rename({"reason": "left_out"})
 
 
 # Choosing -----------------------------------------------------------------------------------------
@@ -141,7 +151,10 @@ def choose(
         if rows.is_empty():
             raise RFTError(f"{run.path}: no rollout for --where {shown(where)} among those left")
     if sort is not None:
-        return rows.sort(SORTS[sort], "rollout_id", descending=[True, False], nulls_last=True)
+        if sort not in sorts():
+            advice = suggestion(sort, sorts(), otherwise=f"there are {', '.join(sorts())}")
+            raise RFTError(f"--sort {shown(sort)}: rows are not sorted by that; {advice}")
+        return rows.sort(sorts()[sort], "rollout_id", descending=[True, False], nulls_last=True)
     return rows.sort(
         "round",
         pl.col("role").is_null(),
@@ -164,7 +177,7 @@ def with_names(run: Run, rows: pl.DataFrame) -> pl.DataFrame:
             rates |= {(round, name): rate for name, rate in rates_of(run, round).items()}
     keys = zip(rows["round"], rows["problem_id"], strict=True)
     pass_rate = pl.Series("pass_rate", [rates.get(key) for key in keys], pl.Float64)
-    return rows.with_columns(pass_rate, tokens=SORTS["tokens"], **names_of_statistics())
+    return rows.with_columns(pass_rate, tokens="num_tokens", **names_of_statistics())
 
 
 def of_problem(run: Run, rows: pl.DataFrame, name: str) -> pl.DataFrame:

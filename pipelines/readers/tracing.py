@@ -28,10 +28,14 @@ ANSWER = SAMPLE | {"split": str, "benchmark": str}
 # Which stage writes a column: where a row differs there, an older one may have been redone since.
 WRITERS = {"selected": "select", "rejected": "filter", "problems": "prepare", "graded": "grade"}
 WRITERS |= {"rollouts": "sample"}
-COLUMNS = {name: stage for table, stage in WRITERS.items() for name in TABLES[table].names}
-COLUMNS |= {"passed_over": "select"}
 # What fields of a row are in the run: a field of two tables may be as in either of them.
 Mine = list[dict[str, Any]]
+
+
+def writers() -> dict[str, str]:
+    """Give the stage that writes each column."""
+    named = {name: stage for table, stage in WRITERS.items() for name in TABLES[table].names}
+    return named | {"passed_over": "select"}
 
 
 def trace(run: Run, row: str) -> dict[str, Any]:
@@ -53,7 +57,7 @@ def trace(run: Run, row: str) -> dict[str, Any]:
         told["differences"] = differences(run, given, mine, measured(whole))
         told["not_compared"] = [each for each in given if not any(each in part for part in mine)]
         # A problem's row has none of the columns of answers.
-        answers = COLUMNS.keys() & set(told["not_compared"])
+        answers = writers().keys() & set(told["not_compared"])
         told["only_problem"] = whole["rollout"] is None and bool(answers)
     return whole | {"row": told, "digests": list(digests(run, whole["steps"]))}
 
@@ -172,7 +176,8 @@ def of_sample(run: Run, name: str) -> tuple[dict[str, Any], Mine]:
     mine.append(show.read_row(run, "rollouts", row))
     # What `score` computed stands in the row, what was graded before in the table.
     mine += [show.read_row(run, "graded", row)] if row["verdict"] else []
-    return whole, [{name: part[name] for name in part if name in COLUMNS} for part in mine]
+    known = writers()
+    return whole, [{name: part[name] for name in part if name in known} for part in mine]
 
 
 def id_of(run: Run, given: dict[str, Any]) -> str:
@@ -246,7 +251,7 @@ def differences(run: Run, given: dict[str, Any], mine: Mine, evaluated: bool) ->
             allowed = [part["response"] for part in mine if part.get("response")] + allowed
         if not allowed or any(same(value, each) for each in allowed):
             continue
-        stage = "evaluate" if evaluated else COLUMNS.get(name, "sample")
+        stage = "evaluate" if evaluated else writers().get(name, "sample")
         number = next((part["round"] for part in mine if "round" in part), None)
         redone = before(run, stage, None if stage == "prepare" else number)
         told.append(f"{one_line(name, 40)} differs{difference(value, allowed[0])}{redone}")

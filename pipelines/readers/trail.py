@@ -26,6 +26,7 @@ from pipelines.readers.current import sound
 from pipelines.readers.sources import model_licence, origins
 from pipelines.readers.why import defect
 from rft.recipe.loading import dump
+from rft.recipe.parts import brought
 from rft.runs.folder import Run
 from rft.runs.models import is_there
 
@@ -96,6 +97,10 @@ def _begun(run: Run, problem: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": VERSION,
         "run": {"path": str(run.path), "recipe": recipe, "seed": run.recipe.seed},
+        "parts": [
+            {"name": name, "version": part.version, "sha256": part.sha256, "brings": brought(part)}
+            for name, part in run.recipe.parts.items()
+        ],
         "problem": _some(problem, PROBLEM) | {"sources": origins(run, problem)},
     }
 

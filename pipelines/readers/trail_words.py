@@ -12,6 +12,8 @@ def text_trace(traced: dict[str, Any]) -> str:
     about = {"row": row_words(traced), **problem_words(traced)}
     if traced["rollout"] is not None:
         about |= answer_words(traced)
+    if traced["parts"]:
+        about |= {"parts": "; ".join(map(part_words, traced["parts"]))}
     about |= {"digests": digest_words(traced["digests"])}
     lines = [line for label, text in about.items() for line in entry(label, visible(text), 0, 12)]
     steps = [["step", "command", "finished", "digest of what it wrote"]]
@@ -78,6 +80,14 @@ def answer_words(traced: dict[str, Any]) -> dict[str, str]:
     if traced["selection"] is not None:
         told["learnt by"] = taught_words(traced["models"])
     return told
+
+
+def part_words(part: dict[str, Any]) -> str:
+    """Write which code of one's own there is, and what it brings."""
+    version = f" {part['version']}" if part["version"] else ""
+    return f"{part['name']}{version} (sha256 {short_digest(part['sha256'])}): " + ", ".join(
+        part["brings"]
+    )
 
 
 def model_words(model: dict[str, Any]) -> str:

@@ -2,13 +2,14 @@
 
 loop.py has the whole loop, stages.py each stage of a run, rows.py the stages that take anyone's
 rows as well, compare.py runs arms against each other, looking.py and runs.py read a run,
-schedule.py calls the loop again and again, upkeep.py looks after a run. They know nothing of each
+schedule.py calls the loop again and again, parts.py begins and tries what is one's own, upkeep.py
+looks after a run. They know nothing of each
 other: below them one_stage.py does one stage, and opening.py finds the run and settles its recipe.
 """
 
 import click
 
-from rft.cli import compare, looking, loop, rows, runs, schedule, stages, upkeep
+from rft.cli import compare, looking, loop, parts, rows, runs, schedule, stages, upkeep
 from rft.cli.terminal import Commands
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -39,6 +40,8 @@ COMMANDS = [
     runs.export,
     runs.recipes,
     runs.benchmarks,
+    parts.new,
+    parts.check,
     upkeep.doctor,
     upkeep.clean,
     upkeep.unlock,

@@ -13,7 +13,7 @@ from rft.cli.opening import (
     refuse_others,
     refuse_what_is_in_the_way,
 )
-from rft.cli.options import HERE, Duration, grace_option, set_option
+from rft.cli.options import HERE, Duration, grace_option, set_option, trust_option
 from rft.cli.planning import foreseen
 from rft.cli.terminal import give, give_json, say
 from rft.errors import Interrupted, RFTError, listed
@@ -43,6 +43,7 @@ ENDING = ".parquet"
 )
 @click.option("--so-far", is_flag=True, help="Run nothing: tell what the runs that are done say.")
 @click.option("--stop-after", type=Duration(), help="Wind down after this time, e.g. 3h.")
+@trust_option
 @grace_option
 @click.option("--to", type=HERE, help="Where tables and figures go; by default the folder.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")

@@ -62,8 +62,8 @@ def status(run_folder: Path, as_json: bool, watch: bool) -> None:
 @click.option("--where", metavar="C", help="Only these, e.g. '0.1 < pass_rate < 0.9'; see above.")
 @click.option(
     "--sort",
-    type=click.Choice(["entropy", "branching", "tokens", "perplexity"]),
-    help="Highest first; by default selected ones come first.",
+    metavar="ORDER",
+    help="Highest first: entropy, branching, perplexity, tokens; by default selected ones are.",
 )
 @click.option(
     "-n", "limit", type=click.IntRange(1, 10**9), default=20, show_default=True, help="Lines."

@@ -8,7 +8,17 @@ import click
 
 from rft.cli.one_stage import stage_command
 from rft.cli.opening import agree, begin, listening, opened, refuse_lacking
-from rft.cli.options import HERE, ROUND, Duration, as_override, grace_option, set_option
+from rft.cli.options import (
+    HERE,
+    ROUND,
+    Duration,
+    as_override,
+    grace_option,
+    parts_option,
+    set_option,
+    trust_option,
+    with_parts,
+)
 from rft.cli.planning import tell_plan
 from rft.cli.terminal import give, say
 from rft.errors import RFTError, suggestion
@@ -27,6 +37,7 @@ if TYPE_CHECKING:
     "--next", "one_more", is_flag=True, help="Finish the broken round, else make one more."
 )
 @set_option
+@parts_option
 @click.option("--update", is_flag=True, help="Redo what changed settings make out of date.")
 @click.option(
     "--plan",
@@ -35,6 +46,7 @@ if TYPE_CHECKING:
     help="Only say what would be done, and what it would take, by a few probes.",
 )
 @click.option("--stop-after", type=Duration(), help="Wind down after this time, e.g. 3h.")
+@trust_option
 @grace_option
 def run(
     recipe: str,
@@ -42,6 +54,7 @@ def run(
     rounds: int | None,
     one_more: bool,
     overrides: tuple[str, ...],
+    parts: tuple[str, ...],
     update: bool,
     plan_only: bool,
     stop_after: float | None,
@@ -65,6 +78,7 @@ def run(
         raise click.UsageError("--rounds is how many in all, --next is one more: give one of them")
     if rounds is not None:
         overrides = (*overrides, f"rounds={rounds}")
+    overrides = with_parts(overrides, parts)
     run, stored = begin(recipe, out, overrides)
     if run.recipe.grpo is not None:
         raise RFTError(f"{recipe}: it trains online (grpo); `rft grpo {recipe}` runs it")
@@ -84,10 +98,12 @@ def run(
 @click.option("--out", type=HERE, help="The run folder; runs/NAME of the recipe by default.")
 @click.option("--list", "list_plugins", is_flag=True, help="List the plug-ins, or describe one.")
 @set_option
+@parts_option
 @click.option("--update", is_flag=True, help="Redo what changed settings make out of date.")
 @click.option("--plan", "plan_only", is_flag=True, help="Only say what would be done.")
 @click.option("--stop-after", type=Duration(), help="Wind down after this time, e.g. 3h.")
 @click.option("--round", type=click.IntRange(1, 1), hidden=True, help="Only the training itself.")
+@trust_option
 @grace_option
 def grpo(
     recipe: str | None,
@@ -95,6 +111,7 @@ def grpo(
     out: Path | None,
     list_plugins: bool,
     overrides: tuple[str, ...],
+    parts: tuple[str, ...],
     update: bool,
     plan_only: bool,
     stop_after: float | None,
@@ -129,6 +146,7 @@ def grpo(
         return
     if model is not None:
         overrides = (as_override("model.path", model), *overrides)
+    overrides = with_parts(overrides, parts)
     run, stored = begin(recipe, out, overrides)
     if run.recipe.grpo is None:
         raise RFTError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rft.cli.opening import refuse_others
 from rft.cli.terminal import say
 from rft.errors import Interrupted, RFTError, in_one_line
+from rft.parts.faults import fault_in
 
 if TYPE_CHECKING:
     from rft.runs.folder import Run
@@ -61,6 +62,6 @@ def errors_noted(run: "Run", stage: str, round: int) -> Iterator[None]:
     except Interrupted:
         raise
     except Exception as error:
-        text = short(in_one_line(error)[1])
+        text = short(fault_in(error) or in_one_line(error)[1])
         run.last_event("error", stage=stage, round=round, text=text)
         raise

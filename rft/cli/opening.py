@@ -157,7 +157,11 @@ def make_folder(path: Path) -> None:
 def only_begun(path: Path) -> bool:
     """Say whether a folder is empty but for what another process begins a run with."""
     return all(
-        not child.is_symlink() and child.is_file() and any(child.match(name) for name in BEGINNING)
+        not child.is_symlink()
+        and (
+            (child.is_file() and any(child.match(name) for name in BEGINNING))
+            or (child.name == "parts" and all(copy.match("*.py*") for copy in child.iterdir()))
+        )
         for child in path.iterdir()
     )
 
@@ -166,6 +170,8 @@ def agree(
     run: "Run", stored: "Recipe | None", *, update: bool, plan_of: Callable[..., Any]
 ) -> "Run":
     """Put the recipe into force, unless finished work contradicts it and --update is not given."""
+    from rft.parts import in_use
+    from rft.parts.in_use import keep_copies
     from rft.runs.folder import save_recipe
 
     if stored is not None:
@@ -180,8 +186,10 @@ def agree(
         if stored != run.recipe:
             save_recipe(run)
             run.event("recipe", new=False)
+        keep_copies(run.recipe.parts, run.path)  # one may have been lost
     else:
         begin_anew(run)
+    in_use.run(run.recipe.parts)  # what was stored may have other ones, which are only read
     return run
 
 
@@ -216,6 +224,7 @@ def begin_anew(run: "Run") -> None:
     except RFTError:
         # Nothing was there before us. The recipe last: a kill leaves a run that has only begun.
         shutil.rmtree(run.path / "work", ignore_errors=True)
+        shutil.rmtree(run.path / "parts", ignore_errors=True)
         for name in ("hub.json", "events.jsonl", "recipe.yaml"):
             (run.path / name).unlink(missing_ok=True)
         raise

@@ -53,6 +53,40 @@ def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def parts_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --parts."""
+    return click.option(
+        "--parts",
+        multiple=True,
+        metavar="FILE.py|PACKAGE",
+        help="Rules, orders, verifiers ... of your own; in place of the recipe's `parts`.",
+    )(command)
+
+
+def with_parts(overrides: tuple[str, ...], parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Add what --parts names to the settings."""
+    return (*overrides, as_override("parts", parts)) if parts else overrides
+
+
+def trust_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --trust-parts, which holds for the whole command."""
+
+    def allowed(_ctx: click.Context, _option: click.Parameter, value: bool) -> None:
+        from rft.cli.terminal import say
+        from rft.parts import trust
+
+        if value:
+            trust.allow(say)
+
+    return click.option(
+        "--trust-parts",
+        is_flag=True,
+        expose_value=False,
+        callback=allowed,
+        help="Run the Python code that came with the folder, once you have read it.",
+    )(command)
+
+
 def grace_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --grace."""
     return click.option(

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rft.cli.one_stage import stage_command
-from rft.cli.options import HERE, grace_option, round_option, set_option
+from rft.cli.options import (
+    HERE,
+    grace_option,
+    parts_option,
+    round_option,
+    set_option,
+    trust_option,
+    with_parts,
+)
 from rft.cli.terminal import give, say
 from rft.errors import RFTError
 
@@ -65,6 +73,8 @@ def rows_stage(stage: str, *more: Callable[..., Any]) -> Callable[[OverRows], cl
             ),
             *more,
             set_option,
+            parts_option,
+            trust_option,
             grace_option,
         ]
 
@@ -117,6 +127,7 @@ def rows_of(
     recipe: str | None,
     columns: tuple[str, ...],
     overrides: tuple[str, ...],
+    parts: tuple[str, ...] = (),
     model: str | None = None,
     audit: int | None = None,
     **ranked: str | None,
@@ -138,7 +149,7 @@ def rows_of(
     if any(ranked.values()):
         # Together they are one choice: the recipe's, or the one that the options make.
         overrides += tuple(f"select.{name}={value or 'null'}" for name, value in ranked.items())
-    settings = load_recipe(recipe or "quickstart", overrides)
+    settings = load_recipe(recipe or "quickstart", with_parts(overrides, parts))
     check_recipe(settings, of_rows=True)
     return Rows(source, output, columns, settings, model, audit)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rft.cli.opening import begin, is_outdated, refuse_plan
-from rft.cli.options import HERE, grace_option, set_option
+from rft.cli.options import HERE, grace_option, set_option, trust_option
 from rft.cli.terminal import give, give_file, say
 from rft.errors import RFTError
 
@@ -45,6 +45,7 @@ MARGIN = 5.0
 )
 @click.option("--out", type=HERE, help="The run folder; runs/NAME of the recipe by default.")
 @set_option
+@trust_option
 @grace_option
 @click.option("--time-zone", metavar="ZONE", help="The zone of --cron, e.g. Europe/Berlin.")
 @click.option("--list", "list_times", is_flag=True, help="Only say when the next times are.")

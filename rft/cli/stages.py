@@ -10,7 +10,15 @@ import click
 
 from rft.cli.one_stage import errors_noted, stage_command
 from rft.cli.opening import agree, begin, opened, refuse_others
-from rft.cli.options import HERE, ROUND, as_override, grace_option, round_option, set_option
+from rft.cli.options import (
+    HERE,
+    ROUND,
+    as_override,
+    grace_option,
+    round_option,
+    set_option,
+    trust_option,
+)
 from rft.cli.terminal import give, say
 from rft.errors import RFTError, clipped
 
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=HERE, help="The run folder; runs/NAME of the recipe by default.")
 @set_option
 @round_option
+@trust_option
 @grace_option
 def prepare(
     recipe: str, out: Path | None, overrides: tuple[str, ...], round: int | None, grace: float
@@ -56,6 +65,7 @@ def prepare(
     metavar="I/N",
     help="Sample only the I-th of N shares of the problems (0-based), without the run's lock.",
 )
+@trust_option
 @grace_option
 def sample(run_folder: Path, round: int | None, share: str | None, grace: float) -> None:
     """Sample answers to a round's problems.
@@ -106,6 +116,7 @@ def plain_stage(name: str, does: str) -> click.Command:
     @click.command(name, help=f"{does}\n\n\b\nExample:\n  rft {name} runs/quickstart --round 1")
     @click.argument("run_folder", metavar="RUN", type=HERE)
     @round_option
+    @trust_option
     @grace_option
     def command(run_folder: Path, round: int | None, grace: float) -> None:
         stage_command(name, run_folder, round, grace)
@@ -134,6 +145,7 @@ gate = plain_stage("gate", "Decide whether a round's model is adopted.")
 @click.option("--samples", type=click.IntRange(1, 9_999), help="With --model: samples per problem.")
 @click.option("--output", type=HERE, help="With --model: the folder to write to.")
 @set_option
+@trust_option
 @grace_option
 def evaluate(
     run_folder: Path | None,
@@ -242,6 +254,7 @@ def say_sampling(recipe: "Recipe", problems: tuple[str, ...]) -> None:
 
 @click.command(hidden=True)
 @click.argument("run_folder", type=HERE)
+@trust_option
 @grace_option
 def preflight(run_folder: Path, grace: float) -> None:
     """Do a run's preflight and nothing else; `rft run --plan` starts this by itself."""
@@ -263,6 +276,7 @@ def preflight(run_folder: Path, grace: float) -> None:
 @click.option("--round", type=ROUND, required=True)
 @click.option("--slot", type=ROUND, required=True)
 @click.option("--of", "workers", type=ROUND, required=True)
+@trust_option
 @grace_option
 def worker(run_folder: Path, name: str, round: int, slot: int, workers: int, grace: float) -> None:
     """Be one of several engines of a sampling stage, which starts this by itself."""

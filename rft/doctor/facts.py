@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from rft.doctor.ask import MARK
 from rft.foreign_text import short
-from rft.recipe.engine import KINDS, EngineKind
+from rft.recipe.engine import ENGINES, EngineKind
 
 ASK = Path(__file__).with_name("ask.py")
 # Seconds for all of its answers; a first import from a network disk takes long.
@@ -26,7 +26,7 @@ LIMIT = 120.0
 NEEDED = {
     "transformers": ["AutoModelForCausalLM", "ProcessorMixin"],
     "trl": ["SFTTrainer"],
-    **{traits.package: list(traits.parts) for traits in KINDS.values() if traits.package},
+    **{traits.package: list(traits.parts) for traits in ENGINES.values() if traits.package},
 }
 # Ours, and what the numbers or the speed depend on.
 SHOWN = ["python", "rft-rounds", "torch", "transformers", "trl", "datasets", "polars", "pyarrow"]
@@ -83,7 +83,7 @@ class Facts:
 def look(engine: str, place: Path, limit: float = LIMIT) -> Facts:
     """Look the machine over for an engine and a run's place; never raises, never waits long."""
     versions = installed()
-    wanted = ["transformers", "trl", KINDS[engine].package]
+    wanted = ["transformers", "trl", ENGINES[engine].package]
     needed = {n: NEEDED[n] for n in wanted if n and {n, f"{n}-cpu"} & versions.keys()}
     said, why = ask(needed, limit) if "torch" in versions else ({}, "")
     torch = said.get("torch", {})

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from rft.errors import RFTError
 from rft.prompt import Prompter
 from rft.recipe import Recipe
-from rft.recipe.engine import KINDS
+from rft.recipe.engine import ENGINES
+from rft.recipe.parts import contents
 from rft.runs.folder import Run
 from rft.runs.models import ModelRef
 
@@ -152,7 +153,7 @@ class Fixed:
 
 def open_engine(demand: Demand, seed: int) -> Engine:
     """Load the recipe's engine with the model that is to be sampled."""
-    engine: Engine = _file_of(demand.run.recipe.engine.kind).open_for(demand, seed)
+    engine: Engine = file_of(demand.run.recipe.engine.kind).open_for(demand, seed)
     return engine
 
 
@@ -161,17 +162,18 @@ def engine_identity(recipe: Recipe) -> dict[str, Any]:
     engine, traits = recipe.engine, recipe.engine.traits
     own = {name: engine.args[name] for name in traits.identity_args if name in engine.args}
     if traits.identity_keys:
-        own |= _file_of(engine.kind).identity(recipe)
-    return {"kind": engine.kind, **own}
+        own |= file_of(engine.kind).identity(recipe)
+    return {"kind": engine.kind, **own, **contents(recipe.parts, "engines", [engine.kind])}
 
 
-def _file_of(kind: str) -> Any:
-    return import_module(f"rft.engines.{kind}")
+def file_of(kind: str) -> Any:
+    """Import the file of an engine."""
+    return import_module(ENGINES[kind].module or f"rft.engines.{kind}")
 
 
 def refuse_missing(kind: str, asked: str = "", otherwise: str = "") -> None:
     """Say at once that an engine's package is not installed, before anything is begun."""
-    traits = KINDS[kind]
+    traits = ENGINES[kind]
     if traits.package and find_spec(traits.package) is None:
         raise RFTError(
             f"{asked or f'engine.kind: {kind}'}, but {traits.package} is not installed here; "

@@ -20,8 +20,9 @@ from rft.foreign.records import Found, records_of
 from rft.foreign.values import json_text, mapping_in
 from rft.foreign_text import masked, short
 from rft.problems.foreign_rows import LONGEST_ID, SampleNames
+from rft.problems.gold import read_gold
 from rft.problems.reading import HALF
-from rft.problems.sources import LONGEST_GOLD, LONGEST_QUESTION, problem_id, read_gold
+from rft.problems.sources import LONGEST_GOLD, LONGEST_QUESTION, problem_id
 from rft.runs.leftovers import remove_left_beside
 from rft.runs.schemas import TEXT
 from rft.runs.tables import growing_file

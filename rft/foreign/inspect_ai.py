@@ -28,8 +28,8 @@ from rft.foreign.values import (
     text_in,
     usage_in,
 )
+from rft.problems.gold import read_gold
 from rft.problems.reading import json_object
-from rft.problems.sources import read_gold
 
 # A sample's events can be many; beyond so much it is not looked into.
 LONGEST_SAMPLE = 256 << 20

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rft.problems.sources import read_gold
+from rft.problems.gold import read_gold
 
 # The columns in which golds are, the surest name first.
 GOLDS = ("gold", "expected_answer", "ground_truth", "reference_answer", "answer", "target")

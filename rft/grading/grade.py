@@ -12,8 +12,10 @@ import polars as pl
 from rft.errors import RFTError
 from rft.grading.answers import NO_FORM, READING, Form, answer_of, read
 from rft.grading.judgement import AnswerKey, Judgement, judgement_of
+from rft.grading.response_statistics import RECORDED, statistics
 from rft.grading.verifiers import Judges
 from rft.recipe import Recipe
+from rft.recipe.parts import contents
 from rft.runs.schemas import TABLES
 
 # From token ids and completion to the number of tokens of the response and its text.
@@ -22,12 +24,6 @@ Trim = Callable[[list[int], str], tuple[int, str]]
 # The path to the verdict of a first box that, with those after it, would have been right.
 SEVERAL = "several_boxes"
 
-# Which recorded list each mean is taken of; nll is the logprob of the sampled token, negated.
-MEANS = {
-    "mean_entropy": ("entropies", 1.0),
-    "mean_branching": ("branching", 1.0),
-    "mean_nll": ("logprobs", -1.0),
-}
 _TEXT = {
     "response": pl.String,
     "num_response_tokens": pl.Int32,
@@ -86,7 +82,7 @@ def _graded(frame: pl.DataFrame, verdicts: Sequence[str], paths: Sequence[str]) 
     )
     frame = frame.with_columns(
         pl.Series("answer_class", _classes(frame), dtype=pl.Int32),
-        *(_mean(column, sign).alias(name) for name, (column, sign) in MEANS.items()),
+        *(each.alias(name) for name, each in statistics().items()),
     )
     return frame.select(TABLES["graded"].names)
 
@@ -113,7 +109,9 @@ def verdict_rows(
 def grading_settings(recipe: Recipe) -> dict[str, Any]:
     """List what a verdict depends on besides its rollout, for the key of whatever grades."""
     # The deadline is left in: what it cuts short is a verdict too. What is known only saves time.
-    return {"grade": recipe.grade.model_dump(mode="json", exclude={"verdicts"}), "reading": READING}
+    told = recipe.grade.model_dump(mode="json", exclude={"verdicts"})
+    told |= contents(recipe.parts, "verifiers", [recipe.grade.judge])
+    return {"grade": told, "reading": READING}
 
 
 def keys_of(problems: pl.DataFrame) -> dict[str, AnswerKey]:
@@ -160,7 +158,7 @@ def _texts(rollouts: pl.DataFrame, trim: Trim | None, form: Form) -> pl.DataFram
 
 def _check_lengths(frame: pl.DataFrame) -> None:
     """Refuse a statistic that is shorter than the response: its mean would be over other tokens."""
-    for column, _ in MEANS.values():
+    for column in RECORDED:
         # A list column of nothing but nulls may have lost its type.
         if not isinstance(frame.schema[column], pl.List):
             continue
@@ -171,15 +169,6 @@ def _check_lengths(frame: pl.DataFrame) -> None:
                 f"rollout {row['rollout_id']}: {len(row[column])} {column} for a response of "
                 f"{row['num_response_tokens']} tokens; the statistics do not belong to its tokens"
             )
-
-
-def _mean(column: str, sign: float) -> pl.Expr:
-    """Average a list over the response tokens; null where a value is missing or not finite."""
-    values = pl.col(column).cast(pl.List(pl.Float64)).list.head(pl.col("num_response_tokens")).list
-    mean = sign * values.sum() / pl.col("num_response_tokens")
-    # Sums skip nulls, so a list with a hole has no mean; ranking must not see nan or inf.
-    whole = (values.drop_nulls().list.len() == pl.col("num_response_tokens")) & mean.is_finite()
-    return pl.when(whole & (pl.col("num_response_tokens") > 0)).then(mean).cast(pl.Float32)
 
 
 def judge(

@@ -70,12 +70,23 @@ class Pool:
     """Keeps up to `workers` processes, started when there is work, each killed when it is late."""
 
     def __init__(
-        self, *, deadline: float, workers: int, memory_gb: float, script: Path = WORKER
+        self,
+        *,
+        deadline: float,
+        workers: int,
+        memory_gb: float,
+        script: Path = WORKER,
+        words: Sequence[str] = (),
+        called: str = "the math-verify worker",
+        needs: str = "`python -c 'import math_verify'`",
     ) -> None:
         self.deadline = deadline
         self.workers = workers
         self.memory_gb = memory_gb
         self.script = script
+        self.words = words
+        self.called = called
+        self.needs = needs
         # How many processes were ever started.
         self.started = 0
         self._staff: list[_Worker] = []
@@ -197,7 +208,10 @@ class Pool:
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
         child = Child(
             # -P: the folder of the script holds our modules, which must not shadow anybody's.
-            [sys.executable, "-P", str(self.script), str(self.deadline), str(self.memory_gb)],
+            [
+                *(sys.executable, "-P", str(self.script)),
+                *(str(self.deadline), str(self.memory_gb), *self.words),
+            ],
             env=environment,
             piped=True,
             silent=True,
@@ -210,8 +224,8 @@ class Pool:
         if final or self._failures == STARTS:
             self._failures = 0
             raise RFTError(
-                f"the math-verify worker does not start ({reason}): check that "
-                "`python -c 'import math_verify'` works here and that memory is free"
+                f"{self.called} does not start ({reason}): check that {self.needs} works here and "
+                "that memory is free"
             )
 
     def _dismiss(self, worker: _Worker) -> None:

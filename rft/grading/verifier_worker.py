@@ -202,10 +202,11 @@ def _start_clock(deadline: float) -> None:
     random.seed(0)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     spent = usage.ru_utime + usage.ru_stime
-    _lower(resource.RLIMIT_CPU, int(spent + deadline) + ORPHAN_SECONDS)
+    lower(resource.RLIMIT_CPU, int(spent + deadline) + ORPHAN_SECONDS)
 
 
-def _lower(limit: int, value: int) -> None:
+def lower(limit: int, value: int) -> None:
+    """Lower a limit of this process, as far as it may be."""
     _, hard = resource.getrlimit(limit)
     resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
@@ -230,10 +231,10 @@ def main(deadline: float, memory_gb: float) -> None:
     except (ImportError, AssertionError) as error:
         say(f"failed: {error!a}")
         return
-    _lower(resource.RLIMIT_CORE, 0)
+    lower(resource.RLIMIT_CORE, 0)
     # macOS takes this and ignores it, or refuses it: the deadline has to do there.
     with contextlib.suppress(ValueError, OSError):
-        _lower(resource.RLIMIT_AS, int(memory_gb * 2**30))
+        lower(resource.RLIMIT_AS, int(memory_gb * 2**30))
     try:
         # math-verify takes a MemoryError for an unreadable text: with too little room to work in,
         # every verdict would be wrong without a word.

@@ -9,8 +9,9 @@ from rft.errors import RFTError, clipped, did_you_mean, listed, nearest, shown
 from rft.grading.answers import answer_of, read
 from rft.grading.grade import redundancy
 from rft.grading.judgement import AnswerKey
+from rft.problems.gold import read_gold
 from rft.problems.reading import read_rows
-from rft.problems.sources import problem_id, read_gold
+from rft.problems.sources import problem_id
 from rft.runs.leftovers import remove_left_beside
 from rft.runs.schemas import TABLES
 from rft.runs.tables import empty, write_file

@@ -18,8 +18,8 @@ import polars as pl
 
 from rft.bundled import bundled
 from rft.errors import RFTError, clipped, listed, shown
-from rft.grading.answers import last_answer_of
 from rft.hub import reading
+from rft.problems.gold import read_gold
 from rft.problems.reading import from_memory, read_rows, refuse_no_file
 from rft.recipe.prepare import Source
 from rft.runs.tables import file_digest
@@ -226,29 +226,6 @@ def _reason(question: str, golds: list[str], source: Source) -> str | None:
     if any(len(gold) > LONGEST_GOLD for gold in golds):
         return f"gold longer than {LONGEST_GOLD:,} characters"
     return None
-
-
-def read_gold(value: Any, reader: str) -> list[str]:
-    """Read the accepted answers out of a source's gold column."""
-    values = value if isinstance(value, list | tuple) else [value]
-    golds = []
-    for text in (str(item).strip() for item in values if _is_there(item)):
-        if reader == "gsm8k":
-            gold = text.rpartition("####")[2].strip().replace(",", "") if "####" in text else None
-        elif reader == "boxed":
-            gold = last_answer_of(text)
-        else:
-            gold = text
-        if gold:
-            golds.append(gold)
-    return list(dict.fromkeys(golds))
-
-
-def _is_there(item: Any) -> bool:
-    """Say whether a gold is one: a text or a number; pandas writes NaN where there is none."""
-    if item is None or isinstance(item, dict | list | bytes):
-        return False
-    return not isinstance(item, float) or math.isfinite(item)
 
 
 def _number(value: Any) -> float | None:

@@ -18,6 +18,10 @@ Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Changes = dict[str, JsonValue]
 
 
+ARMS: dict[str, Changes] = {}
+"""Arms that parts bring: one of a recipe that has such a name and no settings has these."""
+
+
 class Claim(Section):
     """What a comparison is to show, written down before it is made."""
 
@@ -67,6 +71,7 @@ class Compare(Section):
     @field_validator("arms")
     @classmethod
     def _arms_can_be_made(cls, arms: dict[str, Changes]) -> dict[str, Changes]:
+        arms = {name: changes or ARMS.get(name, {}) for name, changes in arms.items()}
         for name, changes in arms.items():
             if not NAME_OF_ARM.fullmatch(name) or name == BASE:
                 raise ValueError(

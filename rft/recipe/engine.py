@@ -1,13 +1,13 @@
 """The recipe's `engine` section, and the table of engines: one row says all that others ask."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rft.errors import shown
-from rft.recipe.section import Auto, Few, Name, Open, Section, TokenCount
+from rft.recipe.section import Auto, Few, Name, Open, Section, TokenCount, a_row
 
 # Engine arguments that have a place of their own in the recipe.
 ENGINE_SETTINGS = {
@@ -56,12 +56,14 @@ class EngineKind:
     """Whether it needs an accelerator, unless its package is a build for the CPU."""
     claims: float | None = None
     """The share of a GPU's memory that it takes at start, if gpu_memory_utilization is not set."""
+    module: str = ""
+    """Where it is opened; empty is rft/engines/KIND.py."""
     halves: bool = False
     """Whether `dtype: auto` is bfloat16 on GPUs, float16 where one has none; there it refuses
     bfloat16 in place of emulating it."""
 
 
-KINDS: dict[str, EngineKind] = {
+ENGINES: dict[str, EngineKind] = {
     "transformers": EngineKind("transformers", "exact", local=True, together=True),
     "vllm": EngineKind(
         "vLLM",
@@ -99,10 +101,18 @@ KINDS: dict[str, EngineKind] = {
 }
 
 
+def an_engine(name: object) -> object:
+    """Refuse what is no row of the table of engines."""
+    return a_row("engine", name, ENGINES)
+
+
+NameOfEngine = Annotated[str, BeforeValidator(an_engine)]
+
+
 class EngineSettings(Section):
     """What samples, for `sample` and `evaluate` alike."""
 
-    kind: Literal["transformers", "vllm", "server", "replay"] = "transformers"
+    kind: NameOfEngine = "transformers"
     """In this process, vLLM, an OpenAI-compatible server, or recorded rollouts."""
     workers: Few | Auto = "auto"
     """How many engines; auto is one per GPU or tensor-parallel group."""
@@ -122,13 +132,13 @@ class EngineSettings(Section):
     @property
     def traits(self) -> EngineKind:
         """Give the kind's row of the table."""
-        return KINDS[self.kind]
+        return ENGINES[self.kind]
 
     @model_validator(mode="after")
     def _settings_are_this_kinds(self) -> Self:
-        for name in sorted({key for kind in KINDS.values() for key in kind.keys}):
+        for name in sorted({key for kind in ENGINES.values() for key in kind.keys}):
             value = getattr(self, name)
-            kinds = [kind for kind, traits in KINDS.items() if name in traits.keys]
+            kinds = [kind for kind, traits in ENGINES.items() if name in traits.keys]
             if value is not None and self.kind not in kinds:
                 raise ValueError(
                     f"{name} is {shown(value)}, for kind: {' or '.join(kinds)} only, and kind is "

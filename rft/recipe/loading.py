@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from rft.bundled import bundled
 from rft.errors import RFTError, clipped, did_you_mean, nearest, shown, suggestion
+from rft.parts.in_use import noted
 from rft.recipe import yaml12
 from rft.recipe.complaints import (
     WRITTEN_BY_0_1,
@@ -112,6 +113,14 @@ def _overridden(own: dict[str, Any], label: str, path: Path, changes: list[Overr
     settings = _laid_over(base, own, Recipe)
     for change in changes:
         settings = _changed(settings, change.key, change)
+    if "parts" in settings:
+        named = next((each for each in reversed(changes) if each.key == ("parts",)), None)
+        home = path if "parts" in own else _find(base_label, path.parent) if base else path
+        settings["parts"] = noted(
+            settings["parts"],
+            Path() if named else home.parent,
+            named.place if named else base_label if home != path else label,
+        )
     try:
         return Recipe.model_validate(settings)
     except ValidationError as error:
@@ -126,7 +135,7 @@ def dump(recipe: Recipe) -> str:
 
 def settings_differences(old: Recipe, new: Recipe) -> list[tuple[str, Any, Any]]:
     """List (dotted key, old value, new value) where two recipes differ; None where it is absent."""
-    differences = list(_differences(old.model_dump(mode="json"), new.model_dump(mode="json")))
+    differences = list(_differences(_with_contents(old), _with_contents(new)))
     # Rules see each other's survivors, and plug-ins each other's advantages: their order is a
     # setting too.
     ordered = [("filter", old.filter, new.filter)]
@@ -136,6 +145,12 @@ def settings_differences(old: Recipe, new: Recipe) -> list[tuple[str, Any, Any]]
         if [name for name in before if name in after] != [name for name in after if name in before]:
             differences.append((key, list(before), list(after)))
     return differences
+
+
+def _with_contents(recipe: Recipe) -> dict[str, Any]:
+    """Dump a recipe with its parts by content alone: what they bring follows from it."""
+    told = recipe.model_dump(mode="json")
+    return told | {"parts": {name: part.sha256[:12] for name, part in recipe.parts.items()}}
 
 
 def rooted(recipe: Recipe) -> Recipe:

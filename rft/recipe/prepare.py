@@ -5,11 +5,20 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from rft.errors import nearest, shown, suggestion
 from rft.problems.benchmarks import BENCHMARKS
-from rft.recipe.section import Count, Name, Section
+from rft.problems.gold import READERS
+from rft.recipe.section import Count, Name, Section, a_row
 
 # What is read beside the splits, only to be looked into.
 AGAINST = "against"
@@ -18,6 +27,14 @@ BUNDLED_NAME = re.compile(r"bundled:[\w-]+")
 HUB_NAME = re.compile(r"hub:[\w.-]+(/[\w.-]+)?")
 FILES = (".jsonl", ".json", ".ndjson", ".parquet")
 BARE_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+
+def a_reader(name: object) -> object:
+    """Refuse what is no row of the table of gold readers."""
+    return a_row("gold reader", name, READERS)
+
+
+NameOfReader = Annotated[str, BeforeValidator(a_reader)]
 
 
 class Columns(Section):
@@ -44,7 +61,7 @@ class Source(Section):
     """Commit, tag or branch of a Hub data set."""
     columns: Columns = Columns()
     """Our names -> the source's names."""
-    gold_reader: Literal["plain", "gsm8k", "boxed"] = "plain"
+    gold_reader: NameOfReader = "plain"
     """How the gold column is read: as it is, after ####, or from the last box of a solution."""
     limit: Count | None = None
     """Use the first problems only."""

@@ -9,6 +9,7 @@ from rft.recipe.engine import EngineSettings
 from rft.recipe.evaluate import Evaluate, Gate
 from rft.recipe.grpo import Grpo
 from rft.recipe.limits import Limits
+from rft.recipe.parts import Parts
 from rft.recipe.prepare import Prepare
 from rft.recipe.sample import Model, Prompt, Sample
 from rft.recipe.section import (
@@ -68,6 +69,9 @@ class Recipe(Section):
     """The seed that all others derive from."""
     rounds: Annotated[int, Field(ge=0, le=9_999)] = 1
     """Rounds; 0 measures the base only."""
+    parts: Parts = Field(default_factory=dict)
+    """Code of one's own: a list of files beside the recipe (mine.py) and of packages that bring
+    rules, orders, statistics, verifiers, readers, templates, engines, plug-ins or objectives."""
     model: Model
     """Where the run starts."""
     prompt: Prompt = Prompt()

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rft.errors import shown
 from rft.recipe.section import (
@@ -43,6 +43,20 @@ class Example(Section):
     """The whole worked answer, as the model should write it."""
 
 
+TEMPLATES: dict[str, str] = {
+    "boxed": "{question}\nPut your final answer within \\boxed{{}}.",
+    "step_by_step": "{question}\nPlease reason step by step, and put your final answer within "
+    "\\boxed{{}}.",
+    "bare": "{question}",
+}
+"""Templates by name, which a recipe may give in the place of the text."""
+
+
+def a_template(given: object) -> object:
+    """Put the text of a template in the place of its name."""
+    return TEMPLATES.get(given, given) if isinstance(given, str) else given
+
+
 class Prompt(Section):
     """How a question becomes the text that the model continues."""
 
@@ -50,8 +64,8 @@ class Prompt(Section):
     """Use the model's chat template, or plain text (base models)."""
     system: Prose | None = None
     """The system message."""
-    template: Text = "{question}\nPut your final answer within \\boxed{{}}."
-    """The user's message: {question} once, and {{ }} for braces."""
+    template: Annotated[Text, BeforeValidator(a_template)] = TEMPLATES["boxed"]
+    """The user's message: {question} once, and {{ }} for braces; or boxed, step_by_step, bare."""
     few_shot: Annotated[tuple[Example, ...], Field(strict=False)] | None = None
     """Solved examples to show before the question."""
     stop: Texts = ()

@@ -12,6 +12,7 @@ from pydantic import (
     JsonValue,
     PlainSerializer,
 )
+from pydantic_core import PydanticCustomError
 
 from rft.errors import clipped
 
@@ -102,6 +103,16 @@ def empty_is_nothing(given: Any) -> Any:
 def one_method(given: Any) -> Any:
     """Read `name` as `{name: {}}`, a method with its defaults."""
     return empty_is_nothing({given: None} if isinstance(given, str) else given)
+
+
+def a_row(what: str, name: object, table: Collection[str]) -> object:
+    """Refuse what is no row of a table."""
+    if isinstance(name, str) and name in table:
+        return name
+    *most, last = (repr(each) for each in table)
+    raise PydanticCustomError(
+        "a_row", "Input should be {names}", {"what": what, "names": f"{', '.join(most)} or {last}"}
+    )
 
 
 def shortest(method: dict[str, Any]) -> Any:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
-from rft.recipe.section import Count, Name, Section, Share
+from rft.recipe.section import Count, Name, Section, Share, a_row
 
 
 def as_it_is(value: Any) -> Any:
@@ -18,16 +17,19 @@ def as_it_is(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Order:
-    """A way to rank samples: by chance, or by a column, whose highest value comes first."""
+    """A way to rank samples: by chance, or by a value of each, the highest first."""
 
     about: str
     """What it puts first, in a line."""
     column: str | None = None
-    """The column of the kept rows that it reads; None where chance draws."""
+    """The column that it reads; None where chance draws."""
     needs: Literal["entropy", "branching", "either"] | None = None
     """What sampling must have recorded for it, or else `score` computes; None is nothing."""
     shown: Callable[[Any], Any] = as_it_is
     """Makes of a value of the column the one that people are shown."""
+    expression: Any = None
+    """Or what its values are, as a polars expression over columns of the kept rows: they are
+    computed when it ranks, and stand in the column of its name."""
 
 
 ORDERS: dict[str, Order] = {
@@ -57,17 +59,25 @@ def columns() -> list[str]:
 
 def statistics() -> list[str]:
     """List the columns that orders read of recorded statistics, which `score` computes as well."""
-    return [order.column for order in ORDERS.values() if order.column and order.needs]
+    return [
+        order.column
+        for order in ORDERS.values()
+        if order.column and order.needs and order.expression is None
+    ]
+
+
+def made_columns() -> dict[str, Any]:
+    """Give the columns that orders make themselves, with their expressions."""
+    return {
+        order.column: order.expression
+        for order in ORDERS.values()
+        if order.column and order.expression is not None
+    }
 
 
 def an_order(name: object) -> object:
     """Refuse what is no row of the table of orders."""
-    if isinstance(name, str) and name in ORDERS:
-        return name
-    *most, last = (repr(each) for each in ORDERS)
-    raise PydanticCustomError(
-        "order", "Input should be {names}", {"names": f"{', '.join(most)} or {last}"}
-    )
+    return a_row("order", name, ORDERS)
 
 
 # Keys that runs of before them have not: at their default they are in no key of an output.

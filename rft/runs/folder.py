@@ -17,6 +17,7 @@ import polars as pl
 
 from rft.errors import RFTError, shown
 from rft.foreign_text import harmless, json_line
+from rft.parts.in_use import keep_copies
 from rft.recipe import Recipe
 from rft.recipe.loading import dump, load_stored
 from rft.runs import lock, tables
@@ -326,5 +327,6 @@ def begin_run(run: Run) -> None:
 
 
 def save_recipe(run: Run) -> None:
-    """Write the resolved recipe into the run folder."""
+    """Write the resolved recipe into the run folder, after copies of the parts that it names."""
+    keep_copies(run.recipe.parts, run.path)
     atomic_text(run.path / "recipe.yaml", dump(run.recipe))

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from rft.parts.faults import told_in_one_line
 from rft.recipe import Select
-from rft.recipe.selection import columns
+from rft.recipe.selection import columns, made_columns
 from rft.selection.condition import holds
 
 GIVEN = ("rollout_id", "problem_id", "verdict", "stats_origin", "num_response_tokens")
@@ -27,6 +28,14 @@ def narrow(
     if settings.where is not None:
         outside = ~holds(kept, settings.where, pass_rates or {}).alias("outside")
     known = dict.fromkeys((*GIVEN, *columns()))
+    own = {
+        name: values.cast(pl.Float32)
+        if set(values.meta.root_names()) <= set(kept.columns)
+        else pl.lit(None, pl.Float32)
+        for name, values in made_columns().items()
+    }
+    with told_in_one_line(f"select.by: {' or '.join(own)}" if own else ""):
+        kept = kept.with_columns(**own)
     made = kept.select(
         *(each for each in known if each in kept.columns),
         characters=text.str.len_chars().cast(pl.Int32),

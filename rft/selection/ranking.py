@@ -8,7 +8,7 @@ import polars as pl
 from rft.errors import RFTError
 from rft.recipe import Recipe, Select
 from rft.recipe.selection import ORDERS
-from rft.runs.schemas import VERDICTS
+from rft.runs.schemas import TABLES, VERDICTS
 from rft.seeds import derive
 from rft.selection.diversity import by_diversity
 
@@ -108,6 +108,20 @@ def refuse_mixed(ranked: pl.DataFrame, by: str, setting: str) -> None:
             f"{setting}: {by}: the statistics are of different origins ({origins}), which do "
             f"not rank together; keep rows of one origin, or set {setting}: random"
         )
+
+
+def check_orders(select: Select) -> None:
+    """Refuse orders that read what the kept samples of a run do not have."""
+    for setting, name in (("by", select.by), ("noise_by", select.noise_by)):
+        order = ORDERS[name]
+        made = order.expression is not None
+        read = order.expression.meta.root_names() if made else [order.column]
+        lacking = [each for each in read if each and each not in TABLES["kept"].names]
+        if lacking:
+            raise RFTError(
+                f"select.{setting}: {name} reads the column {lacking[0]}, which kept samples do "
+                "not have; name a column of theirs, or one of STATISTICS"
+            )
 
 
 def roles_of(verdicts: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from rft.cli import cli
 from rft.exploration import PLUGINS
 from rft.glossary import TERMS
 from rft.problems.benchmarks import BENCHMARKS
-from rft.recipe.engine import KINDS
+from rft.recipe.engine import ENGINES
 from rft.recipe.section import Count, Inside, Section
 from rft.recipe.selection import ORDERS
 from rft.runs.columns import COLUMNS, ROWS
@@ -45,7 +45,7 @@ def rows(page: str, under: str = "") -> dict[str, list[str]]:
         ("stages", STAGES),
         ("rules", RULES),
         ("orders", ORDERS),
-        ("engines", KINDS),
+        ("engines", ENGINES),
         ("schedulers", TARGETS),
         ("benchmarks", BENCHMARKS),
     ],

@@ -19,7 +19,7 @@ from pipelines.perform import STAGES
 from rft import engines
 from rft.processes.stopping import Stop
 from rft.recipe import EngineSettings
-from rft.recipe.engine import KINDS, EngineKind
+from rft.recipe.engine import ENGINES, EngineKind
 from rft.recipe.loading import load_recipe
 from rft.runs import stages
 from rft.runs.folder import Run, save_recipe
@@ -40,15 +40,15 @@ def kinds_with(function: str) -> set[str]:
 
 
 def test_every_row_has_its_file_and_every_engine_its_row():
-    assert kinds_with("open_for") == set(KINDS)
-    assert kinds_with("identity") == {name for name, kind in KINDS.items() if kind.identity_keys}
+    assert kinds_with("open_for") == set(ENGINES)
+    assert kinds_with("identity") == {name for name, kind in ENGINES.items() if kind.identity_keys}
 
 
 def test_a_recipe_may_name_every_kind_of_the_table_and_no_other():
-    assert get_args(EngineSettings.model_fields["kind"].annotation) == tuple(KINDS)
+    assert get_args(EngineSettings.model_fields["kind"].annotation) == tuple(ENGINES)
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("kind", ENGINES.values(), ids=ENGINES)
 def test_a_row_names_only_what_is_there(kind):
     fields = EngineSettings.model_fields.keys()
     assert set(kind.keys) <= fields
@@ -58,7 +58,7 @@ def test_a_row_names_only_what_is_there(kind):
     assert not kind.claims or kind.local, "only what computes here takes memory here"
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("kind", ENGINES.values(), ids=ENGINES)
 def test_an_extra_of_ours_brings_the_package(kind):
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     brought = extras["optional-dependencies"].get(kind.extra, [])
@@ -66,10 +66,10 @@ def test_an_extra_of_ours_brings_the_package(kind):
     assert kind.package in {None, *(Requirement(text).name for text in brought)}
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_the_reference_has_a_line_for_it(name):
     (line,) = re.findall(rf"(?m)^\| `{name}` \|.*$", generate.engines())
-    kind = KINDS[name]
+    kind = ENGINES[name]
     assert not kind.extra or f"pip install 'rft-rounds[{kind.extra}]'" in line
     assert {"exact": "exact", "estimated": "lower bounds", "recorded": "as recorded"}[
         kind.statistics
@@ -117,7 +117,7 @@ def echo(tmp_path, monkeypatch):
     """Add an engine for a while, as one adds it for good: a row and a file."""
     (tmp_path / "echo.py").write_text(ECHO)
     monkeypatch.setattr(engines, "__path__", [*engines.__path__, str(tmp_path)])
-    monkeypatch.setitem(KINDS, "echo", EngineKind("the echo", "exact", place="echo"))
+    monkeypatch.setitem(ENGINES, "echo", EngineKind("the echo", "exact", place="echo"))
     yield "echo"
     sys.modules.pop("rft.engines.echo", None)
 

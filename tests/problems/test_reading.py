@@ -14,8 +14,9 @@ import pytest
 
 from rft.errors import RFTError
 from rft.problems import reading, sources
+from rft.problems.gold import read_gold
 from rft.problems.reading import read_rows
-from rft.problems.sources import read_gold, read_source
+from rft.problems.sources import read_source
 from rft.recipe import Source
 
 

@@ -9,14 +9,9 @@ import polars as pl
 import pytest
 
 from rft.errors import RFTError
+from rft.problems.gold import read_gold
 from rft.problems.reading import read_rows
-from rft.problems.sources import (
-    problem_id,
-    problems,
-    read_gold,
-    read_source,
-    source_digest,
-)
+from rft.problems.sources import problem_id, problems, read_source, source_digest
 from rft.recipe import Columns, Source
 
 

@@ -22,6 +22,7 @@ from rft.measuring.gain import gain_of, in_words
 from rft.measuring.pass_at_k import pass_interval, solved
 from rft.model_folders.content import read_mark
 from rft.prompt import open_prompter
+from rft.recipe.parts import Parts, brought
 from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.models import base_model
@@ -129,7 +130,7 @@ most {max_tokens} tokens. {decided}
 {lineage}
 
 The digests are shortened. What each stage read, wrote and counted is in `run/manifest`, with its \
-seeds; made with {versions}.
+seeds; made with {versions}.{parts}
 
 ## Recipe
 
@@ -236,12 +237,13 @@ def gather(run: Run, kind: Kind, made: Manifests, folder: Path) -> dict[str, Any
         if recipe.gate
         else "Nothing was decided on these figures.",
         "versions": ", ".join(f"{each} {' and '.join(sorted(v))}" for each, v in packages.items()),
+        "parts": parts_words(recipe.parts),
         "recipe": markdown(
             "section, settings",
             [
                 [section, code(flow(settings))]
                 for section, settings in named_recipe(recipe, exclude_none=True).items()
-                if section not in kind.untold
+                if section not in kind.untold and section != "parts"
             ],
         ),
     }
@@ -261,6 +263,16 @@ def end_token(run: Run, made: Manifests) -> str:
         return open_prompter(base, run.recipe.prompt).end
     except RFTError:
         return run.recipe.prompt.end
+
+
+def parts_words(parts: Parts) -> str:
+    """Name the code that is not of this project, by content, with what it brought."""
+    told = [
+        f"{code(name)}{f' {plain(part.version)}' if part.version else ''} (sha256 "
+        f"{code(part.sha256[:12])}: {', '.join(code(each) for each in brought(part))})"
+        for name, part in parts.items()
+    ]
+    return f" Code of its own, in `run/parts`: {', '.join(told)}." if told else ""
 
 
 def license_words(license_id: str | None) -> str:
