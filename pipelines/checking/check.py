@@ -13,7 +13,6 @@ from typing import Any
 from filters import RULES
 from pipelines.checking import judging, learning, ranking, rules
 from pipelines.children import QUIET
-from pipelines.filter import check_rules
 from rft.errors import RFTError
 from rft.grading.verifiers import VERIFIERS, method_of
 from rft.parts.faults import fault_in
@@ -80,9 +79,7 @@ def checks_of(kind: KindOfPart, name: str) -> Iterator[tuple[str, str | None]]:
     assert source is not None, "a thing of a part"
     examples = getattr(source.run(), "EXAMPLES", {}).get(name)
     if kind == "rules":
-        parameters = parameters_of(RULES[name], 0)
-        check_rules({name: parameters})
-        yield from rules.rule(name, parameters)
+        yield from rules.rule(name, parameters_of(RULES[name], 0))
     elif kind == "statistics":
         yield from ranking.statistic(name)
     elif kind == "orders":

@@ -183,7 +183,9 @@ def order_stand_in(_name: str, told: Told) -> Any:
 
 def engine_told(_name: str, row: Any) -> Told:
     """Tell of an engine all that others ask about it."""
-    return Told(about=row.called, traits=asdict(row))
+    traits = asdict(row).items()
+    plain = {name: list(each) if isinstance(each, tuple) else each for name, each in traits}
+    return Told(about=row.called, traits=plain)
 
 
 def engine_stand_in(name: str, told: Told) -> Any:
