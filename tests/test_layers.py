@@ -150,7 +150,17 @@ def test_stages_do_not_know_each_other():
 
 
 def test_modules_of_commands_do_not_know_each_other():
-    modules = ("loop", "stages", "rows", "compare", "looking", "runs", "schedule", "upkeep")
+    modules = (
+        "loop",
+        "stages",
+        "rows",
+        "compare",
+        "looking",
+        "runs",
+        "schedule",
+        "parts",
+        "upkeep",
+    )
     names = {f"rft.cli.{name}" for name in modules}
     listed = {each.name for each in imports_of(ROOT / "rft" / "cli" / "__init__.py")}
     assert names == {name for name in listed if name.count(".") == 2}

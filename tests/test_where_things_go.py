@@ -20,9 +20,11 @@ from pipelines.readers.status import status
 from pipelines.readers.why import why
 from rft.exploration import PLUGINS
 from rft.exploration.plugin import Plugin
-from rft.grading import grade
+from rft.grading.response_statistics import STATISTICS, mean
+from rft.grading.verifiers import VERIFIERS, Method, PlainVerifier, open_verifier
 from rft.processes.stopping import Stop
 from rft.prompt import load_tokenizer, prompter
+from rft.recipe import Grade
 from rft.recipe.loading import load_recipe
 from rft.recipe.selection import ORDERS, Order
 from rft.runs.models import base_model
@@ -70,7 +72,7 @@ def test_a_rule_is_a_function_and_a_row(tmp_path, monkeypatch):
 
 
 def test_a_statistic_is_a_row_and_a_column(tmp_path, monkeypatch):
-    monkeypatch.setitem(grade.MEANS, "mean_token_id", ("token_ids", 1.0))
+    monkeypatch.setitem(STATISTICS, "mean_token_id", lambda: mean("token_ids"))
     add_column(monkeypatch, "mean_nll", pa.field("mean_token_id", pa.float32()))
     monkeypatch.setitem(ORDERS, "rare", Order("the rarest tokens", "mean_token_id"))
     run = new_run(tmp_path / "run", "select.by=rare", "select.budget=1", "select.noise=0")
@@ -92,6 +94,25 @@ def test_a_statistic_is_a_row_and_a_column(tmp_path, monkeypatch):
     assert means[0] == means[2] != means[1], "what follows the box does not count"
     (chosen,) = run.read("selected", 1)["sample_index"]
     assert means[chosen] == max(means)
+
+
+def test_a_verifier_is_a_class_and_a_row(monkeypatch):
+    class Parity(Method):
+        """By whether both are even or odd."""
+
+        name: ClassVar[str] = "parity"
+        base: int = 2
+
+        def open(self, _settings, _say):
+            return PlainVerifier(self.name, lambda text: str(int(text) % self.base))
+
+    monkeypatch.setitem(VERIFIERS, "parity", Parity)
+    perform.check_recipe(load_recipe("smoke", ["grade.verifier={parity: {base: 3}}"]))
+    with open_verifier(Grade(verifier={"parity": {"base": 3}})) as verifier:
+        judged = verifier.verdicts([("7", "10"), ("7", "9")])
+    assert [judged["7", each].verdict for each in ("10", "9")] == ["correct", "wrong"]
+    with pytest.raises(Exception, match=r"grade.verifier: there is no .parities.; did you mean"):
+        perform.check_recipe(load_recipe("smoke", ["grade.verifier=parities"]))
 
 
 def test_an_exploration_method_is_a_class_and_a_row(tmp_path, monkeypatch):
@@ -186,7 +207,8 @@ def test_what_the_page_refers_to_is_there(shown):
 def test_the_page_has_each_of_them_with_its_proof_in_few_lines():
     sections = re.split(r"(?m)^## ", PAGE)[1:]
     assert [section.splitlines()[0] for section in sections] == [
-        *("A rule", "A selection order", "An engine", "A statistic", "An exploration method"),
+        *("A rule", "A selection order", "An engine", "A statistic", "A verifier"),
+        "An exploration method",
         *("A stage", "A table column", "A benchmark by name", "A scheduler to write for"),
         "A hostile input",
     ]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from rft.cli.opening import refuse_others
 from rft.cli.terminal import say
 from rft.errors import Interrupted, RFTError, in_one_line
-from rft.parts.faults import fault_in
 
 if TYPE_CHECKING:
     from rft.runs.folder import Run
@@ -56,6 +55,7 @@ def stage_command(name: str, folder: Path, round: int | None, grace: float) -> N
 def errors_noted(run: "Run", stage: str, round: int) -> Iterator[None]:
     """Note in the run's event log why a stage fails: its driver hears no more than an exit code."""
     from rft.foreign_text import short
+    from rft.parts.faults import fault_in
 
     try:
         yield

@@ -48,8 +48,8 @@ def new(kind: str, name: str, into: Path) -> None:
     refuse_name_of_ours(KINDS_TO_BEGIN[kind], name, f"NAME {name}")
     begun = Path(__file__).parents[1] / "parts" / "begun"
     texts = {
-        into / f"{name}.py": begun / f"{kind}.py",
-        into / f"{name}_test.py": begun / f"{kind}_test.py",
+        into / f"{name}.py": begun / f"{kind}.py.txt",
+        into / f"{name}_test.py": begun / f"{kind}_test.py.txt",
     }
     for path in texts:
         if path.exists():
@@ -57,7 +57,7 @@ def new(kind: str, name: str, into: Path) -> None:
     if not into.is_dir():
         raise RFTError(f"--into {into}: no such folder; make it, or name another")
     for path, source in texts.items():
-        text = source.read_text().replace("  # noqa: N802", "").replace("NAME", name)
+        text = source.read_text().replace("NAME", name)
         atomic_text(path, text)
         say(f"wrote {path}")
     say(f"try it: rft check {into / f'{name}.py'}")

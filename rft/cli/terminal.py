@@ -21,7 +21,6 @@ import click
 
 from rft.errors import Interrupted, RFTError, explained
 from rft.foreign_text import json_line, masked, one_line, unbroken, visible
-from rft.parts.faults import fault_in
 
 if TYPE_CHECKING:
     from rft.styled import Styled
@@ -90,6 +89,8 @@ class Commands(click.Group):
         except KeyboardInterrupt:  # commands that only read, and listen to nothing
             message, code = "Stopped: by SIGINT.", 75
         except Exception as error:
+            from rft.parts.faults import fault_in
+
             reason = fault_in(error) or explained(error)
             if reason is None:
                 raise

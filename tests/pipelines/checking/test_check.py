@@ -170,7 +170,7 @@ def test_what_leaves_is_told(tmp_path):
     text = "import os\ndef odd():\n    os._exit(7)\nSTATISTICS = {'odd': odd}\n"
     path = write(tmp_path, "mine.py", text)
     (fault,) = checked(str(path), Stop())
-    assert fault.fault == "it ended with exit code 7"
+    assert fault.fault == "it ended with 7"
 
 
 @pytest.mark.slow
