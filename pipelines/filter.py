@@ -94,11 +94,11 @@ def check_rules(rules: Mapping[str, Mapping[str, Any]]) -> None:
 
 def try_rule(name: str, parameters: Mapping[str, Any]) -> None:
     """Refuse parameters with which a rule cannot be made."""
-    try:
-        with told_in_one_line():
+    with told_in_one_line():
+        try:
             rule = RULES[name](**parameters)
-    except (RFTError, ValueError) as error:
-        raise RFTError(f"filter.{name}: {error}") from None
+        except ValueError as error:  # how a rule refuses a parameter
+            raise RFTError(f"filter.{name}: {error}") from None
     if not isinstance(rule, Rule):
         kind = type(rule).__name__
         raise RFTError(f"filter.{name}: it gives {kind}; a rule gives a polars expression")

@@ -16,6 +16,7 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from tests.command import ROOT
@@ -98,6 +99,22 @@ def test_the_wheel_holds_the_tree_file_for_file(wheels, origin):
         assert f"pipelines/readers/page/{name}" in found
 
 
+OWN = """
+extends: smoke
+parts: [language.py, early_entropy.py, chemistry.py]
+filter: {no_box: {}, wrong_language: {language: en}}
+select: {by: early_share, noise: 0.0}
+grade: {verifier: {chemistry: {within: 0.001}}}
+"""
+ONLINE = """
+extends: smoke
+parts: [dr_grpo.py]
+grpo:
+  {steps: 2, problems: 2, n: 4, max_tokens: 32, learning_rate: 1.0e-4, micro_batch: 4,
+   plugins: {dr_grpo: {longest: 32}}}
+"""
+
+
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -121,10 +138,30 @@ def test_the_installed_command_runs_the_whole_loop_anywhere(installed, tmp_path)
     listed = {line.split()[0] for line in command(rft, "recipes", folder=tmp_path).splitlines()}
     assert listed == shipped
     assert command(rft, "--version", folder=tmp_path).startswith("rft, version ")
-    report = command(rft, "run", "smoke", folder=tmp_path, seconds=900)
+    # With parts of one's own, by a recipe beside them.
+    for name in ("language", "early_entropy", "chemistry", "dr_grpo"):
+        text = (ROOT / "docs" / "examples" / f"{name}.py").read_text()
+        (tmp_path / f"{name}.py").write_text(text)
+    (tmp_path / "own.yaml").write_text(OWN)
+    report = command(rft, "run", "own.yaml", folder=tmp_path, seconds=900)
     assert report.strip()
-    run = tmp_path / "runs" / "smoke"
+    run = tmp_path / "runs" / "own"
+    kept = pl.read_parquet(run / "kept" / "round-0001")
+    assert kept["early_entropy"].null_count() == 0
+    judged = pl.read_parquet(run / "verdicts" / "round-0001")["verifier"].unique()
+    assert judged.str.starts_with("chemistry ").all()
     assert json.loads((run / "models" / "model-0001" / "rft.json").read_text())["round"] == 1
     assert (run / "manifest" / "round-0001" / "evaluate.json").exists()
     exported = command(rft, "export", run, "--to", tmp_path / "out", folder=tmp_path)
     assert exported.strip() == str(tmp_path / "out")
+
+
+def test_a_plug_in_of_ones_own_trains_online_anywhere(installed, tmp_path):
+    rft = installed / "bin" / "rft"
+    text = (ROOT / "docs" / "examples" / "dr_grpo.py").read_text()
+    (tmp_path / "dr_grpo.py").write_text(text)
+    (tmp_path / "online.yaml").write_text(ONLINE)
+    command(rft, "grpo", "online.yaml", folder=tmp_path, seconds=900)
+    dynamics = pl.read_parquet(tmp_path / "runs" / "online" / "dynamics" / "round-0001")
+    touched = [each["plugin"] for row in dynamics["touched"] for each in row]
+    assert touched == ["dr_grpo", "dr_grpo"]

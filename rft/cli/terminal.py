@@ -89,9 +89,8 @@ class Commands(click.Group):
         except KeyboardInterrupt:  # commands that only read, and listen to nothing
             message, code = "Stopped: by SIGINT.", 75
         except Exception as error:
-            from rft.parts.faults import fault_in
-
-            reason = fault_in(error) or explained(error)
+            faults = sys.modules.get("rft.parts.faults")  # there wherever a part may have been run
+            reason = (faults and faults.fault_in(error)) or explained(error)
             if reason is None:
                 raise
             message, code = f"Error: {reason}", 2
