@@ -170,7 +170,6 @@ def agree(
     run: "Run", stored: "Recipe | None", *, update: bool, plan_of: Callable[..., Any]
 ) -> "Run":
     """Put the recipe into force, unless finished work contradicts it and --update is not given."""
-    from rft.parts import in_use
     from rft.parts.in_use import keep_copies
     from rft.runs.folder import save_recipe
 
@@ -189,7 +188,6 @@ def agree(
         keep_copies(run.recipe.parts, run.path)  # one may have been lost
     else:
         begin_anew(run)
-    in_use.run(run.recipe.parts)  # what was stored may have other ones, which are only read
     return run
 
 

@@ -40,6 +40,8 @@ _COLUMNS: dict[tuple[KindOfPart, str], tuple[str, ...]] = {}
 # Where the code of a content is, as far as this process has met it.
 _SOURCES: dict[str, Source] = {}
 _FOLDERS: dict[str, Path] = {}
+# The contents that are acted on; once there are any, all others are met in reading only.
+_ACTED_ON: set[str] | None = None
 
 
 # Read from a recipe ------------------------------------------------------------------------------
@@ -114,10 +116,9 @@ def run(parts: Parts) -> None:
 
     Called before anything of the recipe is done.
     """
-    wanted = {part.sha256 for part in parts.values()}
-    for (kind, own), row in list(_PUT.items()):
-        if row.sha256 not in wanted:
-            _take_out(kind, own)
+    global _ACTED_ON
+    _ACTED_ON = {part.sha256 for part in parts.values()}
+    settle()
     for name, part in parts.items():
         rows = [_PUT.get((kind, own)) for kind in part.defines for own in part.defines[kind]]
         if all(row is not None and row.is_run for row in rows):
@@ -133,6 +134,18 @@ def run(parts: Parts) -> None:
                 "give the recipe again, which names the file itself"
             )
         _SOURCES[part.sha256] = source
+
+
+def settle() -> None:
+    """Take out what is not acted on, once anything is.
+
+    The recipe of another run, of the one that `model.path` names or of this one as it was before,
+    is read on the way: it is checked with stand-ins, which must not stay among rows that are used.
+    """
+    if _ACTED_ON is not None:
+        for (kind, own), row in list(_PUT.items()):
+            if row.sha256 not in _ACTED_ON:
+                _take_out(kind, own)
 
 
 def keep_copies(parts: Parts, folder: Path) -> None:
@@ -158,6 +171,8 @@ def is_own(kind: KindOfPart, name: str) -> bool:
 
 def forget() -> None:
     """Take all parts out of our tables."""
+    global _ACTED_ON
+    _ACTED_ON = None
     for kind, name in list(_PUT):
         _take_out(kind, name)
     for source in _SOURCES.values():

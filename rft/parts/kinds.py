@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -11,6 +11,8 @@ from rft.recipe.parts import KindOfPart, Told
 
 # What a parameter in a recipe can be.
 SIMPLE = (int, float, str, bool)
+# What readers of a run ask about its engine.
+TRAITS: dict[str, type] = {"statistics": str, "local": bool, "together": bool, "draws": bool}
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,15 @@ class Kind:
         return rows
 
 
-def about(thing: Any) -> str:
+def about(thing: Any) -> str | None:
     """Give the first paragraph of what a thing says of itself, on one line."""
-    text = inspect.getdoc(thing) or ""
-    return " ".join(text.split("\n\n")[0].split())[:500]
+    return words((inspect.getdoc(thing) or "").split("\n\n")[0])
+
+
+def words(text: str) -> str | None:
+    """Write what somebody says of a thing of theirs on one line of bounded length."""
+    line = " ".join(str(text).split())
+    return "".join(letter for letter in line if letter.isprintable())[:500] or None
 
 
 def only_about(_name: str, row: Any) -> Told:
@@ -136,6 +143,8 @@ def engine_fault(_name: str, row: Any) -> str | None:
 
     if not isinstance(row, EngineKind):
         return f"it is {shown(row)}; write an EngineKind of rft.recipe.engine"
+    if row.keys or row.needs or row.identity_keys:
+        return "keys of the section are for engines of ours; what it needs stands in engine.args"
     return None
 
 
@@ -163,7 +172,7 @@ def arm_fault(_name: str, row: Any) -> str | None:
 
 def order_told(_name: str, row: Any) -> Told:
     """Tell of an order what it puts first, and by which column."""
-    return Told(about=row.about, column=row.column or _name, made=row.expression is not None)
+    return Told(about=words(row.about), column=row.column or _name, made=row.expression is not None)
 
 
 def order_row(name: str, row: Any, _source: Any) -> Any:
@@ -178,27 +187,27 @@ def order_stand_in(_name: str, told: Told) -> Any:
     from rft.recipe.selection import Order
 
     made = pl.lit(None, pl.Float32) if told.made else None
-    return Order(told.about, told.column, expression=made)
+    return Order(told.about or "", told.column, expression=made)
 
 
 def engine_told(_name: str, row: Any) -> Told:
-    """Tell of an engine all that others ask about it."""
-    traits = asdict(row).items()
-    plain = {name: list(each) if isinstance(each, tuple) else each for name, each in traits}
-    return Told(about=row.called, traits=plain)
+    """Tell of an engine what readers ask about it."""
+    return Told(about=words(row.called), traits={name: getattr(row, name) for name in TRAITS})
 
 
 def engine_stand_in(name: str, told: Told) -> Any:
-    """Make the description of an engine from what was noted of it."""
+    """Make the description of an engine from what was noted of it, as far as that can be."""
     from rft.recipe.engine import EngineKind
 
-    known = {field.name for field in fields(EngineKind)}
-    given: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in told.traits.items()
-        if key in known
+    traits: dict[str, Any] = {
+        trait: told.traits[trait]
+        for trait, kind in TRAITS.items()
+        if isinstance(told.traits.get(trait), kind)
     }
-    return EngineKind(**({"called": name, "statistics": "recorded"} | given))
+    statistics = traits.pop("statistics", "recorded")
+    if statistics not in ("exact", "estimated"):
+        statistics = "recorded"
+    return EngineKind(told.about or name, statistics, **traits)
 
 
 def engine_row(_name: str, row: Any, source: Any) -> Any:
@@ -254,8 +263,8 @@ KINDS: dict[KindOfPart, Kind] = {
         "TEMPLATES",
         "rft.recipe.sample",
         template_fault,
-        lambda _name, row: Told(about=row),
-        lambda _name, told: told.about,
+        lambda _name, _row: Told(),  # a recipe that names one has its text
+        lambda _name, _told: "",
     ),
     "engines": Kind(
         "ENGINES", "rft.recipe.engine", engine_fault, engine_told, engine_stand_in, engine_row

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ValidationError
 
 from rft.bundled import bundled
 from rft.errors import RFTError, clipped, did_you_mean, nearest, shown, suggestion
-from rft.parts.in_use import noted
 from rft.recipe import yaml12
 from rft.recipe.complaints import (
     WRITTEN_BY_0_1,
@@ -113,18 +112,25 @@ def _overridden(own: dict[str, Any], label: str, path: Path, changes: list[Overr
     settings = _laid_over(base, own, Recipe)
     for change in changes:
         settings = _changed(settings, change.key, change)
-    if "parts" in settings:
-        named = next((each for each in reversed(changes) if each.key == ("parts",)), None)
-        home = path if "parts" in own else _find(base_label, path.parent) if base else path
-        settings["parts"] = noted(
-            settings["parts"],
-            Path() if named else home.parent,
-            named.place if named else base_label if home != path else label,
-        )
+    origin = Origin(label, own, base_label, base, changes)
+    if not settings.get("parts"):
+        return _recipe_of({**settings, "parts": {}}, origin)
+    from rft.parts.in_use import noted, settle
+
+    named = next((each for each in reversed(changes) if each.key == ("parts",)), None)
+    home = path if "parts" in own or not base else _find(base_label, path.parent)
+    place = named.place if named else origin.place(("parts",))
+    try:
+        parts = noted(settings["parts"], Path() if named else home.parent, place)
+        return _recipe_of({**settings, "parts": parts}, origin)
+    finally:
+        settle()
+
+
+def _recipe_of(settings: dict[str, Any], origin: Origin) -> Recipe:
     try:
         return Recipe.model_validate(settings)
     except ValidationError as error:
-        origin = Origin(label, own, base_label, base, changes)
         raise RFTError(complaint(error, settings, origin)) from None
 
 

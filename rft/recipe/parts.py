@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from rft.recipe.section import Name, Open, Prose, Section
+from rft.recipe.section import Name, Open, Section
 
 KindOfPart = Literal[
     "rules",
@@ -42,7 +42,7 @@ OwnName = Annotated[str, AfterValidator(an_own_name)]
 class Told(Section):
     """What is known of something in a part without running it."""
 
-    about: Prose = ""
+    about: Name | None = None
     """What it says of itself."""
     column: Name | None = None
     """The column that an order reads."""

@@ -196,3 +196,57 @@ def test_without_a_home_trust_holds_for_the_command(tmp_path, monkeypatch):
     monkeypatch.setenv(trust.INHERITED, "")
     assert not trust.is_trusted("0" * 64)
     assert ROOT.is_dir()
+
+
+def test_a_run_that_is_only_read_on_the_way_leaves_nothing_among_our_rows(theirs, tmp_path):
+    """As one that `model.path` names: its statistics would be columns of ours."""
+    from filters import RULES
+    from pipelines.perform import check_recipe
+    from rft.recipe.loading import load_recipe
+    from rft.runs.folder import open_run
+    from rft.runs.schemas import TABLES
+    from tests.part_files import ORDER
+
+    write(tmp_path / "odd", "odd.py", ORDER)
+    other = Run(tmp_path / "other", load_recipe(str(recipe(tmp_path / "odd", "parts: [odd.py]\n"))))
+    other.path.mkdir()
+    save_recipe(other)
+    in_use.forget()
+    check_recipe(load_recipe("smoke"))
+    ours, before = TABLES["graded"].names, dict(RULES)
+    for folder in (theirs, other.path):
+        assert open_run(folder).recipe.parts
+    assert TABLES["graded"].names == ours
+    assert before == RULES
+
+
+@pytest.mark.parametrize(
+    "noted",
+    [
+        "engines: {odd: {about: x, traits: {keys: [zzz], identity_args: 3, local: yes}}}",
+        "engines: {odd: {about: x, traits: {place: '{url.__class__}', package: antigravity}}}",
+        "engines: {odd: {about: '', traits: {statistics: 7}}}",
+        "rules: {no_box: {about: x}}",
+        "statistics: {verdict: {about: x}}",
+        "statistics: {'../x': {about: x}}",
+        "orders: {random: {about: x, column: y}}",
+        "orders: {odd: {about: x, column: 3}}",
+        "surprises: {odd: {about: x}}",
+        "templates: {odd: {about: no question}}",
+        "plugins: {odd: {about: x, traits: {a: {b: {c: 1}}}}}",
+        "verifiers: {__class__: {about: x}}",
+    ],
+)
+def test_whatever_a_foreign_recipe_notes_of_its_parts_reading_it_ends_well(theirs, noted):
+    path = theirs / "recipe.yaml"
+    sha = "1" * 64
+    text = path.read_text()
+    before, _, after = text.partition("parts:\n")
+    _, _, rest = after.partition("\nmodel:")
+    part = f"parts:\n  odd.py: {{sha256: '{sha}', version: null, defines: {{{noted}}}}}\nmodel:"
+    rules = rest.replace("never: {}", "too_short: {min_tokens: 1}")
+    path.write_text(before + part + rules)
+    for words in (["status", theirs], ["report", theirs], ["show", theirs], ["run", theirs]):
+        told = invoke(*words)
+        assert told.exit_code in ((2,) if words[0] == "run" else (0, 2))
+        assert told.exception is None or isinstance(told.exception, SystemExit), told.output

@@ -70,7 +70,11 @@ def taken(kind: TypeAdapter, value: Any) -> bool:
 
 def is_open(key: str) -> bool:
     """Say whether what stands there is an open mapping, which YAML's bounds alone hold."""
-    return key in ("filter", "grpo.plugins") or key.rpartition(".")[2] in ("args", "chat_kwargs")
+    return key in ("filter", "grpo.plugins") or key.rpartition(".")[2] in (
+        "args",
+        "chat_kwargs",
+        "traits",
+    )
 
 
 @pytest.mark.parametrize(("key", "kind"), SETTINGS, ids=[key for key, _ in SETTINGS])

@@ -35,6 +35,7 @@ PAPER = "qwen2.5-32b-still3"
 QUICKSTART = {
     "seed": 0,
     "rounds": 2,
+    "parts": {},
     "model": {
         "path": "bundled:tiny",
         "revision": None,
