@@ -88,8 +88,9 @@ def arm_runs(folder: Path, whole: Recipe, arms: Mapping[str, Recipe]) -> list[Ar
 
 def note_recipes(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> None:
     """Write down what is compared: the whole first, by which the folder is known, and each arm."""
-    for recipe in (whole, *(each.run.recipe for each in runs)):
-        keep_copies(recipe.parts, folder)
+    keep_copies(whole.parts, folder)
+    for each in runs:
+        keep_copies(each.run.recipe.parts, recipe_of(each).parent)
     texts = {folder / RECIPE: dump(whole)}
     texts |= {recipe_of(each): dump(each.run.recipe) for each in runs}
     for path, text in texts.items():
