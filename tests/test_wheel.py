@@ -101,10 +101,28 @@ def test_the_wheel_holds_the_tree_file_for_file(wheels, origin):
 
 OWN = """
 extends: smoke
-parts: [language.py, early_entropy.py, chemistry.py]
+parts: [language.py, early_entropy.py, chemistry.py, others.py]
+engine: {kind: same}
+prompt: {template: curt}
+sft: {objective: twice}
+prepare: {train: {source: "bundled:arithmetic", split: train, limit: 16, gold_reader: as_it_is}}
 filter: {no_box: {}, wrong_language: {language: en}}
 select: {by: early_share, noise: 0.0}
 grade: {verifier: {chemistry: {within: 0.001}}}
+"""
+OTHERS = r"""
+from rft.engines.transformers import open_for
+from rft.recipe.engine import EngineKind
+from rft.training.objectives.objective import Objective
+
+class Twice(Objective):
+    def loss(self, logps, entropies):
+        return -2 * logps
+
+ENGINES = {"same": EngineKind("the same again", "exact", local=True)}
+OBJECTIVES = {"twice": Twice}
+READERS = {"as_it_is": lambda text: text}
+TEMPLATES = {"curt": "{question}\nPut your final answer within \\boxed{{}}."}
 """
 ONLINE = """
 extends: smoke
@@ -142,12 +160,15 @@ def test_the_installed_command_runs_the_whole_loop_anywhere(installed, tmp_path)
     for name in ("language", "early_entropy", "chemistry", "dr_grpo"):
         text = (ROOT / "docs" / "examples" / f"{name}.py").read_text()
         (tmp_path / f"{name}.py").write_text(text)
+    (tmp_path / "others.py").write_text(OTHERS)
     (tmp_path / "own.yaml").write_text(OWN)
     report = command(rft, "run", "own.yaml", folder=tmp_path, seconds=900)
     assert report.strip()
     run = tmp_path / "runs" / "own"
     kept = pl.read_parquet(run / "kept" / "round-0001")
     assert kept["early_entropy"].null_count() == 0
+    rollouts = pl.read_parquet(run / "rollouts" / "round-0001")
+    assert json.loads(rollouts["sampling"][0])["engine"]["kind"] == "same"
     judged = pl.read_parquet(run / "verdicts" / "round-0001")["verifier"].unique()
     assert judged.str.starts_with("chemistry ").all()
     assert json.loads((run / "models" / "model-0001" / "rft.json").read_text())["round"] == 1

@@ -98,4 +98,5 @@ def check(part: str, as_json: bool, grace: float) -> None:
             give(f"{mark} {found.kind} {found.name}: {found.check}{told}")
     if faults:
         raise RFTError(f"{part}: {faults} of {checks} checks fail, as listed above; mend them")
-    say(f"{part}: all {checks} checks of {len(things)} things hold")
+    what = ", ".join(name for _, name in sorted(things))
+    say(f"{part}: all {checks} checks of {what} hold")

@@ -226,7 +226,7 @@ def test_the_command_lists_each_check_and_ends_with_2_if_one_fails(tmp_path):
     good = write(tmp_path, "good.py", RULE)
     told = invoke("check", good)
     assert (told.exit_code, told.stdout.count("ok    rules shouting: ")) == (0, 10)
-    assert "all 10 checks of 1 things hold" in told.stderr
+    assert "all 10 checks of shouting hold" in told.stderr
     bad = write(tmp_path, "bad.py", RULE_OF.format(f"{TEXT}.is_duplicated()"))
     told = invoke("check", bad)
     assert told.exit_code == 2
