@@ -10,6 +10,7 @@ import polars as pl
 
 from pipelines import grpo
 from rft.engines import file_of
+from rft.errors import nearest
 from rft.exploration import PLUGINS
 from rft.exploration.plugin import Plugin
 from rft.grading.judgement import AnswerKey
@@ -62,8 +63,6 @@ def plugin(name: str, parameters: dict[str, Any]) -> Checks:
 
 def misnamed(kind: type[Plugin]) -> str | None:
     """Find a method that looks like a hook and is none."""
-    import difflib
-
     own = [
         name
         for each in kind.__mro__[: kind.__mro__.index(Plugin)]
@@ -72,9 +71,9 @@ def misnamed(kind: type[Plugin]) -> str | None:
     ]
     for name in own:
         if name not in (*HOOKS, *OTHERS):
-            near = difflib.get_close_matches(name, HOOKS, 1, 0.8)
-            if near:
-                return f"it has a method {name}, which nobody calls; did you mean {near[0]}?"
+            near = nearest(name, HOOKS)
+            if near is not None:
+                return f"it has a method {name}, which nobody calls; did you mean {near}?"
     return None
 
 

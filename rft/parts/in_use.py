@@ -1,6 +1,5 @@
 """The parts that this process knows: read, put among our rows, run where they may be, kept."""
 
-import difflib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
-from rft.errors import RFTError, listed, shown
+from rft.errors import RFTError, listed, nearest, shown
 from rft.parts.kinds import KINDS
 from rft.parts.sources import Source, as_noted, from_file, from_package, keep_copy
 from rft.parts.trust import refuse_untrusted, trust
@@ -83,10 +82,10 @@ def _found(entry: Any, folder: Path | None, label: str) -> Source:
     except ValueError as error:
         raise RFTError(f"{label}: parts: {shown(entry)}: {error}") from None
     if not path.is_file():
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], 1)
-        advice = f"did you mean {path.with_name(near[0])}?" if near else "name a file of yours"
+        near = nearest(path.name, (each.name for each in path.parent.glob("*.py")))
+        advice = f"did you mean {path.with_name(near)}?" if near else "name a file of yours"
         raise RFTError(f"{label}: parts: {path}: no such file; {advice}")
-    return from_file(path, str(path))
+    return from_file(path.resolve(), path.name, str(path))
 
 
 def _stood_for(given: Mapping[str, Any], folder: Path, label: str) -> dict[str, Any]:

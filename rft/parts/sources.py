@@ -77,15 +77,15 @@ class Source:
             return import_module(self.package)
 
 
-def from_file(path: Path, label: str) -> Source:
-    """Read a file with parts."""
+def from_file(path: Path, name: str, label: str) -> Source:
+    """Read a file with parts, which is no link."""
     if path.suffix != ".py":
         raise RFTError(f"{label}: no part; a file with parts ends in .py, a package has no /")
     try:
         text = read_small(path)
     except OSError as error:
         raise RFTError(f"{label}: {error.strerror or error}; name a file with parts") from None
-    return Source(path.name, label, hashlib.sha256(text).hexdigest(), text, path.absolute())
+    return Source(name, label, hashlib.sha256(text).hexdigest(), text, path.absolute())
 
 
 def from_package(name: str) -> Source:
@@ -151,13 +151,13 @@ def from_copy(folder: Path, name: str, sha256: str) -> Source:
             f"{path}: the copy of {name} is not there; give the recipe again (`rft run RECIPE "
             f"--out {folder}`), which names the file itself"
         )
-    source = from_file(path, str(path))
+    source = from_file(path, name, str(path))
     if source.sha256 != sha256:
         raise RFTError(
             f"{path}: not what recipe.yaml says (sha256 {source.sha256[:12]}, noted "
             f"{sha256[:12]}); move it away, and give the recipe again"
         )
-    return Source(name, source.label, sha256, source.text, source.path)
+    return source
 
 
 def as_noted(folder: Path, name: str, sha256: str, version: str | None) -> Source:

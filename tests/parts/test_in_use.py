@@ -219,3 +219,10 @@ def test_the_parts_of_a_recipe_that_is_extended_lie_beside_that(tmp_path):
     (tmp_path / "base" / "base.yaml").write_text(whole)
     (tmp_path / "own.yaml").write_text("extends: base/base.yaml\nfilter: {shouting: {}}\n")
     assert list(load_recipe(str(tmp_path / "own.yaml")).parts) == ["mine.py"]
+
+
+def test_a_link_to_a_file_of_ones_own_is_followed(tmp_path):
+    write(tmp_path / "elsewhere", "mine.py", RULE)
+    (tmp_path / "linked.py").symlink_to(tmp_path / "elsewhere" / "mine.py")
+    made = load_recipe(str(recipe(tmp_path, "parts: [linked.py]\n")))
+    assert list(made.parts) == ["linked.py"]
