@@ -57,6 +57,10 @@ def told(
     say: Callable[[str], None],
 ) -> None:
     """Audit, write the audited rows, and say how many verdicts differ."""
+    if recipe.grade.judge == "code":
+        raise RFTError(
+            "--audit judges answers in mathematics again, and grade.verifier is code; leave it out"
+        )
     seed = derive(recipe.seed, "audit")
     deadline = recipe.grade.deadline
     audited = audit(graded, completions, keys, number=number, seed=seed, deadline=deadline)

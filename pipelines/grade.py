@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 
 from rft.grading.grade import grade, grading_settings, keys_of, verdict_rows
-from rft.grading.verifiers import Judges, open_verifier
+from rft.grading.method import Judges
+from rft.grading.verifiers import finds, open_verifier
 from rft.measuring.cut_answers import alarm, cut_at_limit
 from rft.prompt import open_prompter
 from rft.runs.folder import Run
@@ -42,7 +43,7 @@ def grading(
     keys = keys_of(run.problems(["problem_id", "gold", "question"]))
     # The base's tokenizer is that of every round's model, and is never removed.
     model = base_model(run)
-    prompts = open_prompter(model, run.recipe.prompt)
+    prompts = open_prompter(model, run.recipe.prompt, finds(run.recipe.grade))
     with open_verifier(run.recipe.grade, say) as verifier:
         yield (
             lambda rollouts: grade(

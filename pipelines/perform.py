@@ -201,7 +201,7 @@ def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
     if recipe.grade.judge == "given" and not of_rows:
         raise RFTError(
             "grade.verifier: given, but a run samples its answers, which bring no verdict; set "
-            "math, exact or choice (`rft grade --input` takes given)"
+            "math, exact, choice or code (`rft grade --input` takes given)"
         )
     filter.check_rules(recipe.filter)
     if not of_rows:  # anyone's rows have columns of their own

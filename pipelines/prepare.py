@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from rft.errors import RFTError
-from rft.grading.verifiers import Judges, open_verifier
+from rft.grading.method import Judges
+from rft.grading.verifiers import open_verifier
 from rft.licences import licence_of, model_front, stated
 from rft.model_folders.loading import load_config, longest_text
 from rft.problems.contamination import (

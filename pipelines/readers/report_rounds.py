@@ -15,6 +15,7 @@ from pipelines.selection import rates_of, scores_of, with_scores
 from rft.errors import RFTError
 from rft.foreign_text import short, visible
 from rft.grading.answers import Form, answer_box
+from rft.grading.verifiers import finds
 from rft.prompt import prompt_form
 from rft.recipe.selection import statistics as recorded_statistics
 from rft.runs import tables
@@ -66,7 +67,7 @@ def _readings(graded: dict[str, Any]) -> list[Block]:
     paths = graded.get("paths", {})
     told = [f"{paths[path]:,} {about}" for path, about in _APART.items() if paths.get(path)]
     if repeats := graded.get("placeholders"):
-        told.append(f"the form in a box (`\\boxed{{}}`), passed over in {repeats:,} samples")
+        told.append(f"the form alone (such as `\\boxed{{}}`), passed over in {repeats:,} samples")
     return entry("note", "; ".join(told), 4) if told else []
 
 
@@ -152,7 +153,7 @@ def evaluation_endings(run: Run, model: int) -> pl.DataFrame:
     """
     names = ["split", "benchmark", "answer", "completion", "finish_reason"]
     counts = ["num_tokens", "num_response_tokens"]
-    form = prompt_form(run.recipe.prompt)
+    form = prompt_form(run.recipe.prompt, finds(run.recipe.grade))
     parts = []
     for path in run.parts("evaluations", model):
         frame = tables.read_file(path, [*names, *counts])

@@ -12,7 +12,7 @@ import polars as pl
 from rft.errors import RFTError
 from rft.grading.answers import NO_FORM, READING, Form, answer_of, read
 from rft.grading.judgement import AnswerKey, Judgement, judgement_of
-from rft.grading.verifiers import Judges
+from rft.grading.method import Judges
 from rft.recipe import Recipe
 from rft.runs.schemas import TABLES
 

@@ -3,19 +3,19 @@
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, Self
 
 from rft.errors import RFTError, suggestion
+from rft.grading.answers import Finds
 from rft.grading.at_sight import at_first_sight
 from rft.grading.judgement import Judgement
 from rft.grading.known_verdicts import KnownVerdicts
+from rft.grading.method import Judges, Method, Say
+from rft.grading.programs.judging import Code
 from rft.grading.spelling import canonical
 from rft.grading.verifier import MEMORY_GB, Verifier
 from rft.recipe import Grade
 from rft.recipe.parameters import read_parameters
-from rft.recipe.section import Section
-
-Say = Callable[[str], None]
 
 # `B`, `(B)`, `B. because`, `\text{B}`, `option B`, in either case: a letter by itself, or first.
 _CHOICE = re.compile(
@@ -25,26 +25,6 @@ _CHOICE = re.compile(
 )
 # Another one after it: `A, B`, `A) 5, B) 6`. Whoever lists several has chosen none.
 _OTHER = re.compile(r"[\s,;/&({\[]([A-Ja-j])(?=\s*(?:[)\]}.:,;]|$))")
-
-
-class Judges(Protocol):
-    """What judges (gold, answer) pairs, each distinct one once."""
-
-    judged: dict[tuple[str, str], Judgement]
-
-    @property
-    def name(self) -> str:
-        """Name the verifier, and its version, as the table of verdicts records it."""
-
-    def verdicts(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Judgement]:
-        """Judge each distinct pair."""
-
-    def bad_golds(self, golds: Iterable[str]) -> dict[str, Judgement]:
-        """Find the golds that no answer could match."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *_: Any) -> None: ...
 
 
 class PlainVerifier:
@@ -106,16 +86,6 @@ def letter_of(text: str) -> str | None:
     return letter.upper() if others <= {letter} else None
 
 
-class Method(Section):
-    """A way to tell whether an answer is right, with its parameters."""
-
-    name: ClassVar[str]
-
-    def open(self, settings: Grade, say: Say) -> Judges:
-        """Make what judges by it."""
-        raise NotImplementedError
-
-
 class Math(Method):
     r"""As mathematics: exact, then numeric, then symbolic. `\frac{1}{2}`, `0.5` and `50\%` are one.
 
@@ -160,6 +130,7 @@ VERIFIERS: dict[str, type[Method]] = {
     "math": Math,
     "exact": Exact,
     "choice": Choice,
+    "code": Code,
     "given": Given,
 }
 
@@ -171,6 +142,11 @@ def method_of(settings: Grade) -> Method:
         advice = suggestion(name, VERIFIERS, otherwise=f"there are {', '.join(VERIFIERS)}")
         raise RFTError(f'grade.verifier: there is no "{name}"; {advice}')
     return read_parameters(VERIFIERS[name], parameters, f"grade.verifier.{name}")
+
+
+def finds(settings: Grade) -> Finds:
+    """Say where a recipe's `grade` section looks for the answer in a completion."""
+    return method_of(settings).finds
 
 
 def open_verifier(settings: Grade, say: Say = lambda _line: None) -> Judges:

@@ -29,7 +29,7 @@ MOST_BYTES = 2 << 30
 MOST_SECONDS = 1800
 # Longer ones are no problem that a model reads, and tokenising them takes minutes.
 LONGEST_QUESTION = 100_000
-LONGEST_GOLD = 10_000
+LONGEST_GOLD, LONGEST_TESTS = 10_000, 1_000_000
 
 
 def problem_id(question: str, golds: list[str]) -> str:
@@ -223,13 +223,16 @@ def _reason(question: str, golds: list[str], source: Source) -> str | None:
         return f"question longer than {LONGEST_QUESTION:,} characters"
     if not golds:
         return f"no gold that the {source.gold_reader} reader can read"
-    if any(len(gold) > LONGEST_GOLD for gold in golds):
-        return f"gold longer than {LONGEST_GOLD:,} characters"
+    longest = LONGEST_TESTS if source.gold_reader == "tests" else LONGEST_GOLD
+    if any(len(gold) > longest for gold in golds):
+        return f"gold longer than {longest:,} characters"
     return None
 
 
 def read_gold(value: Any, reader: str) -> list[str]:
     """Read the accepted answers out of a source's gold column."""
+    if reader == "tests":
+        return _tests(value)
     values = value if isinstance(value, list | tuple) else [value]
     golds = []
     for text in (str(item).strip() for item in values if _is_there(item)):
@@ -242,6 +245,14 @@ def read_gold(value: Any, reader: str) -> list[str]:
         if gold:
             golds.append(gold)
     return list(dict.fromkeys(golds))
+
+
+def _tests(value: Any) -> list[str]:
+    """Read tests, which make one gold however many there are: a text, JSON, or lines of Python."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        value = "\n".join(value)
+    text = json.dumps(value) if isinstance(value, dict) else value
+    return [text.strip()] if isinstance(text, str) and text.strip() else []
 
 
 def _is_there(item: Any) -> bool:

@@ -44,8 +44,8 @@ class Source(Section):
     """Commit, tag or branch of a Hub data set."""
     columns: Columns = Columns()
     """Our names -> the source's names."""
-    gold_reader: Literal["plain", "gsm8k", "boxed"] = "plain"
-    """How the gold column is read: as it is, after ####, or from the last box of a solution."""
+    gold_reader: Literal["plain", "gsm8k", "boxed", "tests"] = "plain"
+    """How the gold column is read: as it is, after ####, from a solution's last box, or tests."""
     limit: Count | None = None
     """Use the first problems only."""
     license: Name | None = None
