@@ -57,9 +57,10 @@ def told(
     say: Callable[[str], None],
 ) -> None:
     """Audit, write the audited rows, and say how many verdicts differ."""
-    if recipe.grade.judge == "code":
+    if (judge := recipe.grade.judge) in ("code", "majority"):
         raise RFTError(
-            "--audit judges answers in mathematics again, and grade.verifier is code; leave it out"
+            f"--audit judges answers by golds in mathematics, and grade.verifier is {judge}; "
+            "leave it out"
         )
     seed = derive(recipe.seed, "audit")
     deadline = recipe.grade.deadline

@@ -13,7 +13,7 @@ from pipelines.score import IDS, MEANS, score_row
 from rft.errors import RFTError, listed
 from rft.grading.answers import Form, answer_box
 from rft.grading.grade import grade, grade_as_given
-from rft.grading.verifiers import finds, open_verifier
+from rft.grading.verifiers import finds, judging, needs_golds, open_verifier
 from rft.measuring.pass_rates import pass_rates
 from rft.problems.foreign_rows import (
     IDENTITY,
@@ -57,7 +57,14 @@ def grade_file(
         if looks_for == "code block" and isinstance(rows.schema.get("gold"), pl.List):
             # Several asserts are one set of tests, not sets of which one will do.
             rows = rows.with_columns(pl.col("gold").list.join("\n"))
-        rollouts, keys = rollouts_of(rows, path)
+        needs_gold = needs_golds(grade_settings)
+        rollouts, keys = rollouts_of(rows, path, needs_gold=needs_gold)
+        if not needs_gold and rollouts["problem_id"].n_unique() == len(rollouts):
+            raise RFTError(
+                f"{path}: each row is the only answer to its problem, and by grade.verifier: "
+                "majority every answer would be right; problems are told apart by a column "
+                "problem_id, or by question"
+            )
     # Without the tokenizer their token ids cannot be trimmed, nor statistics be averaged over them.
     plain = pad(rollouts.select(name for name in rollouts.columns if name in GIVEN), "rollouts")
     if given:
@@ -65,7 +72,8 @@ def grade_file(
     else:
         with open_verifier(grade_settings, say) as verifier:
             form = Form(finds=looks_for)
-            graded = grade(plain, keys, verifier=verifier, trim=None, form=form)
+            by = judging(grade_settings)
+            graded = grade(plain, keys, verifier=verifier, trim=None, form=form, by=by)
     beside = rollouts.select(name for name in rollouts.columns if name not in graded.columns)
     return pl.concat([graded, beside], how="horizontal")
 

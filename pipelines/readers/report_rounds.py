@@ -59,6 +59,8 @@ _APART = {
     "unit_ignored": "right but for a unit that one side lacks",
     "unit": "wrong for another unit, or one that the question does not ask for",
     "shape": "wrong as a list, a point or a set, though of equal content",
+    "majority": "judged by the majority of their problem's own answers: pseudo-labels, no gold",
+    "no_majority": "of problems whose answers have no majority, and so no label",
     "several_boxes": "not right by the first box, but by all of them together",
 }
 
@@ -66,6 +68,12 @@ _APART = {
 def _readings(graded: dict[str, Any]) -> list[Block]:
     paths = graded.get("paths", {})
     told = [f"{paths[path]:,} {about}" for path, about in _APART.items() if paths.get(path)]
+    if labels := graded.get("majority"):
+        told.append(
+            f"of {labels['problems']:,} problems {labels['labelled']:,} have such a label"
+            + f", and {labels['agree']:,} of {labels['with_gold']:,} agree with a known gold"
+            * bool(labels["with_gold"])
+        )
     if repeats := graded.get("placeholders"):
         told.append(f"the form alone (such as `\\boxed{{}}`), passed over in {repeats:,} samples")
     return entry("note", "; ".join(told), 4) if told else []

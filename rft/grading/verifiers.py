@@ -2,14 +2,19 @@
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from pydantic import Field
 
 from rft.errors import RFTError, suggestion
 from rft.grading.answers import Finds
 from rft.grading.at_sight import at_first_sight
+from rft.grading.grade import Judging, judge
 from rft.grading.judgement import Judgement
 from rft.grading.known_verdicts import KnownVerdicts
+from rft.grading.majority import by_majority
 from rft.grading.method import Judges, Method, Say
 from rft.grading.programs.judging import Code
 from rft.grading.spelling import canonical
@@ -120,6 +125,23 @@ class Choice(Method):
         return PlainVerifier(self.name, letter_of)
 
 
+class Majority(Method):
+    """By the answer that most of a problem's own rollouts agree on, where no gold is known.
+
+    Answers are one as `math` has it. What is measured (dev, test) is judged by its golds, as `math`
+    does. Pseudo-labels: a model that is mostly wrong learns its own mistake
+    ([TTRL](https://arxiv.org/abs/2504.16084)).
+    """
+
+    name = "majority"
+
+    at_least: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The share of a problem's rollouts that has to agree; else the problem has no label."""
+
+    def open(self, settings: Grade, say: Say) -> Judges:
+        return Math().open(settings, say)
+
+
 class Given(Method):
     """By somebody else: rows of `--input` bring their column `verdict`."""
 
@@ -131,6 +153,7 @@ VERIFIERS: dict[str, type[Method]] = {
     "exact": Exact,
     "choice": Choice,
     "code": Code,
+    "majority": Majority,
     "given": Given,
 }
 
@@ -147,6 +170,19 @@ def method_of(settings: Grade) -> Method:
 def finds(settings: Grade) -> Finds:
     """Say where a recipe's `grade` section looks for the answer in a completion."""
     return method_of(settings).finds
+
+
+def judging(settings: Grade) -> Judging:
+    """Say how what is learnt from is judged: by golds, or by labels of its own."""
+    method = method_of(settings)
+    if isinstance(method, Majority):
+        return partial(by_majority, at_least=method.at_least)
+    return judge
+
+
+def needs_golds(settings: Grade) -> bool:
+    """Say whether a problem to learn from is of no use without a gold."""
+    return settings.judge != Majority.name
 
 
 def open_verifier(settings: Grade, say: Say = lambda _line: None) -> Judges:

@@ -33,7 +33,7 @@ class Grade(Section):
     """How answers are checked."""
 
     verifier: Method = {"math": {}}  # noqa: RUF012  pydantic copies it
-    """Who says what is right: math, exact, choice, code or given; a word or name -> parameters."""
+    """Who says what is right: math, exact, choice, code, majority or given; a word or mapping."""
     deadline: Amount = 5.0
     """Seconds for one (gold, answer) pair, or one test of `code`; the verdict is then `timeout`."""
     verdicts: Name | None = None
