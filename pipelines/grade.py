@@ -10,12 +10,14 @@ from typing import Any
 
 import polars as pl
 
+from rft.grading.agreement import agreement
 from rft.grading.grade import grade, grading_settings, judge, keys_of, verdict_rows
 from rft.grading.method import Judges
 from rft.grading.verifiers import finds, judging, needs_golds, open_verifier
 from rft.measuring.cut_answers import alarm, cut_at_limit
 from rft.measuring.shares import share_of
 from rft.prompt import open_prompter
+from rft.recipe import Grade
 from rft.runs.folder import Run
 from rft.runs.models import base_model
 from rft.runs.stages import Job, Stage
@@ -75,6 +77,8 @@ def work(job: Job) -> None:
             job.stop.check()
         if not needs_golds(run.recipe.grade):
             tell_of_labels(job, pl.concat(labels), looked_at, verifier)
+        if run.recipe.grade.judge == "judge":
+            tell_of_agreement(job, verifier)
         judged = verdict_rows(verifier.judged, verifier_name=verifier.name)
     assert table.rows == seen, "rollouts != graded"
     job.write("verdicts", judged)
@@ -119,6 +123,23 @@ def tell_of_labels(
         )
     job.notes["majority"] = told
     job.say(line)
+
+
+def tell_of_agreement(job: Job, verifier: Judges) -> None:
+    """Note and say how far a model that judges agrees with `math`, on what it was asked about."""
+    asked = {pair: each for pair, each in verifier.judged.items() if each.path == "judge"}
+    with open_verifier(Grade(deadline=job.run.recipe.grade.deadline)) as other:
+        found = agreement(asked, other.verdicts(asked))
+    job.notes["agreement"] = found
+    if found is None:
+        job.say("  judge: none of what it was asked could be decided by math as well")
+        return
+    share, kappa = found["agree"] / found["pairs"], found["kappa"]
+    job.say(
+        f"  judge: on {found['pairs']:,} pairs that math decides too it agrees in "
+        f"{100 * share:.1f}% [{100 * found['low']:.1f}, {100 * found['high']:.1f}], kappa "
+        f"{'undefined, as there is one verdict only' if kappa is None else f'{kappa:.2f}'}"
+    )
 
 
 def whole_problems(batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

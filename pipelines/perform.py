@@ -201,7 +201,7 @@ def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
     if recipe.grade.judge == "given" and not of_rows:
         raise RFTError(
             "grade.verifier: given, but a run samples its answers, which bring no verdict; set "
-            "math, exact, choice, code or majority (`rft grade --input` takes given)"
+            "math, exact, choice, code, judge or majority (`rft grade --input` takes given)"
         )
     refuse_labels(recipe)
     filter.check_rules(recipe.filter)

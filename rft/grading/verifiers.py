@@ -12,8 +12,9 @@ from rft.errors import RFTError, suggestion
 from rft.grading.answers import Finds
 from rft.grading.at_sight import at_first_sight
 from rft.grading.grade import Judging, judge
+from rft.grading.judge import Judge
 from rft.grading.judgement import Judgement
-from rft.grading.known_verdicts import KnownVerdicts
+from rft.grading.known_verdicts import KnownVerdicts, name_of
 from rft.grading.majority import by_majority
 from rft.grading.method import Judges, Method, Say
 from rft.grading.programs.judging import Code
@@ -103,7 +104,8 @@ class Math(Method):
         known = None
         if settings.verdicts is not None:
             path = Path(settings.verdicts)
-            known = KnownVerdicts(path, deadline=settings.deadline, memory_gb=MEMORY_GB, say=say)
+            name = name_of(settings.deadline, MEMORY_GB)
+            known = KnownVerdicts(path, verifier=name, whom="math-verify", say=say)
         return Verifier(deadline=settings.deadline, known=known)
 
 
@@ -153,6 +155,7 @@ VERIFIERS: dict[str, type[Method]] = {
     "exact": Exact,
     "choice": Choice,
     "code": Code,
+    "judge": Judge,
     "majority": Majority,
     "given": Given,
 }
