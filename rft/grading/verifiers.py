@@ -131,7 +131,7 @@ class Majority(Method):
     """By the answer that most of a problem's own rollouts agree on, where no gold is known.
 
     Answers are one as `math` has it. What is measured (dev, test) is judged by its golds, as `math`
-    does. Pseudo-labels (TTRL, arXiv 2504.16084): a model that is mostly wrong learns its own mistake.
+    does. Pseudo-labels (TTRL, arXiv 2504.16084): a model that is mostly wrong learns its mistake.
     """
 
     name = "majority"
