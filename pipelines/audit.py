@@ -57,6 +57,11 @@ def told(
     say: Callable[[str], None],
 ) -> None:
     """Audit, write the audited rows, and say how many verdicts differ."""
+    if (judge := recipe.grade.judge) in ("code", "majority"):
+        raise RFTError(
+            f"--audit judges answers by golds in mathematics, and grade.verifier is {judge}; "
+            "leave it out"
+        )
     seed = derive(recipe.seed, "audit")
     deadline = recipe.grade.deadline
     audited = audit(graded, completions, keys, number=number, seed=seed, deadline=deadline)

@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from rft.grading.grade import grade, grading_settings, keys_of
-from rft.grading.verifiers import Judges, open_verifier
+from rft.grading.method import Judges
+from rft.grading.verifiers import finds, open_verifier
 from rft.measuring.pass_at_k import Interval, pass_interval
 from rft.model_folders.content import read_mark
 from rft.processes.devices import visible_gpus
@@ -66,7 +67,7 @@ def plan(run: Run, round: int) -> Plan:
     if mark is None:
         raise NotReady(f"{run.path}: round {round} has no candidate to measure; run `blend`")
     model = trained_at(run, folder, mark["digest"])
-    prompts = open_prompter(model, recipe.prompt)
+    prompts = open_prompter(model, recipe.prompt, finds(recipe.grade))
     key = sampling_key(recipe, recipe.evaluate, model)
     rows = run.read("problems", 0).filter(split="dev").sort("problem_id").to_dicts()
     asked = [ask(run, round, row, prompts, key, mark["delta"]) for row in rows]

@@ -14,7 +14,8 @@ from rft.grading.answers import Form, last_answer_of
 from rft.grading.grade import grade, grading_settings, judge, keys_of
 from rft.grading.judgement import AnswerKey
 from rft.grading.lenient import lenient_verdicts
-from rft.grading.verifiers import Judges, open_verifier
+from rft.grading.method import Judges
+from rft.grading.verifiers import finds, open_verifier
 from rft.prompt import Prompter, open_prompter
 from rft.runs import tables
 from rft.runs.folder import Run
@@ -94,7 +95,7 @@ def plan(run: Run, round: int) -> Plan:
     recipe, model = run.recipe, made_model(run, round)
     # The base's tokenizer trims as that of a model does that `keep.models` has removed.
     teller = model if is_there(run, round) else base_model(run)
-    prompts = open_prompter(teller, recipe.prompt)
+    prompts = open_prompter(teller, recipe.prompt, finds(recipe.grade))
     key = sampling_key(recipe, recipe.evaluate, model)
     problems = run.read("problems", 0)
     measured = splits(run, round)

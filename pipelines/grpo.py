@@ -17,7 +17,8 @@ from rft.exploration.compose import options_of, plugins_of
 from rft.exploration.plugin import Plugin
 from rft.grading.grade import grading_settings, keys_of
 from rft.grading.judgement import AnswerKey
-from rft.grading.verifiers import Judges, open_verifier
+from rft.grading.method import Judges
+from rft.grading.verifiers import finds, open_verifier
 from rft.problems.order import problems_of_rounds
 from rft.processes.stopping import Stop
 from rft.prompt import Prompter, open_prompter
@@ -103,7 +104,7 @@ def work(job: Job) -> None:
     """Train model 1, going on from the last whole checkpoint if there is one."""
     run, model = job.run, base_model(job.run)
     policy.first_device()
-    prompts = open_prompter(model, run.recipe.prompt)
+    prompts = open_prompter(model, run.recipe.prompt, finds(run.recipe.grade))
     problems = run.read("problems", 0).filter(pl.col("split") == "train")
     seed = derive(run.recipe.seed, "grpo", job.round) % 2**31
     job.claim()

@@ -25,7 +25,7 @@ from rft.engines import refuse_missing
 from rft.errors import RFTError
 from rft.estimates.forecast import Forecast
 from rft.exploration.compose import plugins_of
-from rft.grading.verifiers import method_of
+from rft.grading.verifiers import method_of, needs_golds
 from rft.parts import in_use as parts_in_use
 from rft.processes.stopping import Stop
 from rft.recipe import Recipe
@@ -207,8 +207,9 @@ def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
     if recipe.grade.judge == "given" and not of_rows:
         raise RFTError(
             "grade.verifier: given, but a run samples its answers, which bring no verdict; set "
-            "math, exact or choice (`rft grade --input` takes given)"
+            "math, exact, choice, code, judge or majority (`rft grade --input` takes given)"
         )
+    refuse_labels(recipe)
     filter.check_rules(recipe.filter)
     if not of_rows:  # anyone's rows have columns of their own
         check_condition(recipe.select.where)
@@ -220,6 +221,24 @@ def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
     if recipe.grpo is not None:
         plugins_of(recipe.grpo)
         recipe.grpo.refuse_cut_distributions()
+
+
+def refuse_labels(recipe: Recipe) -> None:
+    """Refuse labels by majority where not all answers to a problem are seen at once."""
+    if needs_golds(recipe.grade):
+        return
+    where = None
+    if recipe.grpo is not None:
+        where = "grpo", "online training judges answers as they come"
+    elif recipe.sample.until is not None:
+        where = "sample.until", "answers are judged before all of their problem are there"
+    elif recipe.sample.n == 1:
+        where = "sample.n 1", "every answer would be right"
+    if where is not None:
+        raise RFTError(
+            f"grade.verifier: majority, and with {where[0]} {where[1]}; change that, or set "
+            "grade.verifier: math"
+        )
 
 
 def refuse_absent(stage: Stage, run: Run) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import polars as pl
 
 from rft.errors import RFTError
-from rft.grading.verifiers import Judges, open_verifier
+from rft.grading.method import Judges
+from rft.grading.verifiers import needs_golds, open_verifier
 from rft.licences import licence_of, model_front, stated
 from rft.model_folders.loading import load_config, longest_text
 from rft.problems.contamination import (
@@ -137,7 +138,11 @@ def work(job: Job) -> None:
     # Test first, then dev: what is measured keeps a problem that is in train as well.
     given = [each for each in sources(job) if each[0] != AGAINST]
     given.sort(key=lambda each: SPLITS.index(each[0]), reverse=True)
-    rows = [row for split, name, source in given for row in read_benchmark(source, split, name)]
+    rows = [
+        row
+        for split, name, source in given
+        for row in read_benchmark(source, split, name, needs_gold=golds_needed(job, split))
+    ]
     mark_repeated(rows)
     check(job, rows)
     measured = [row for row in rows if row["split"] != "train"]
@@ -165,7 +170,7 @@ def look_again(job: Job) -> None:
         if split == AGAINST:
             continue
         try:
-            rows += read_benchmark(source, split, name)
+            rows += read_benchmark(source, split, name, needs_gold=golds_needed(job, split))
         except RFTError as error:
             unread[f"{split}/{name}"] = str(error)
             job.say(f"warning: {error}; the round goes on with the problems that there are")
@@ -259,11 +264,20 @@ def sources(job: Job) -> Iterator[tuple[str, str, Source]]:
         yield split, name, at(source, job.inputs[f"{split}/{name}"])
 
 
-def read_benchmark(source: Source, split: str, name: str) -> list[dict[str, Any]]:
+def golds_needed(job: Job, split: str) -> bool:
+    """Say whether a split needs golds: what is learnt from may be labelled instead."""
+    return split != "train" or needs_golds(job.run.recipe.grade)
+
+
+def read_benchmark(
+    source: Source, split: str, name: str, *, needs_gold: bool = True
+) -> list[dict[str, Any]]:
     """Read a source."""
     place = {"split": split, "benchmark": name}
     key = f"prepare.{split}" if name == split else f"prepare.{split}.{name}"
-    return [row | place for row in problems(read_source(source, key), source)]
+    return [
+        row | place for row in problems(read_source(source, key), source, needs_gold=needs_gold)
+    ]
 
 
 def licences(job: Job) -> dict[str, str | None]:
@@ -313,12 +327,12 @@ def mark_bad_golds(rows: list[dict[str, Any]], verifier: Judges) -> None:
     usable = [row for row in rows if row["reason"] is None]
     bad = verifier.bad_golds(gold for row in usable for gold in row["gold"])
     for row in usable:
-        if all(gold in bad for gold in row["gold"]):
+        if row["gold"] and all(gold in bad for gold in row["gold"]):
             row["reason"] = "gold cannot be read"
 
 
 def hold_out(rows: list[dict[str, Any]], recipe: Recipe) -> None:
-    """Take the dev split out of the usable training problems, by seed."""
+    """Take the dev split out of the usable training problems that have a gold, by seed."""
     wanted = recipe.prepare.holdout
     if wanted is None:
         return
@@ -327,6 +341,12 @@ def hold_out(rows: list[dict[str, Any]], recipe: Recipe) -> None:
         raise RFTError(
             f"prepare.dev.holdout: {wanted} of {len(usable)} usable training problems would leave "
             "none to train on; hold out fewer"
+        )
+    usable = [row for row in usable if row["gold"]]
+    if len(usable) < wanted:
+        raise RFTError(
+            f"prepare.dev.holdout: {wanted} problems are to be measured on, and of the training "
+            f"problems {len(usable)} have a gold; hold out fewer, or give dev a source of its own"
         )
     usable.sort(key=lambda row: derive(recipe.seed, "holdout", row["problem_id"]))
     for row in usable[:wanted]:

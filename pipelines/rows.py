@@ -11,9 +11,9 @@ from filters.grouped import columns_of
 from pipelines.filter import apply_rules
 from pipelines.score import IDS, MEANS, score_row
 from rft.errors import RFTError, listed
-from rft.grading.answers import answer_box
+from rft.grading.answers import Form, answer_box
 from rft.grading.grade import grade, grade_as_given
-from rft.grading.verifiers import open_verifier
+from rft.grading.verifiers import finds, judging, needs_golds, open_verifier
 from rft.measuring.pass_rates import pass_rates
 from rft.problems.foreign_rows import (
     IDENTITY,
@@ -47,21 +47,33 @@ def grade_file(
     rows: pl.DataFrame, path: Path, grade_settings: Grade, say: Callable[[str], None]
 ) -> pl.DataFrame:
     """Grade anyone's rows; their other columns pass through."""
-    given = grade_settings.judge == "given"
+    given, looks_for = grade_settings.judge == "given", finds(grade_settings)
     taken = {"verdict"} if given else set()
     ours = [name for name in TABLES["graded"].names if name not in (*GIVEN, *taken)]
     refuse_taken(rows, ours, "grade", path)
     if given:
         rollouts, verdicts = with_given_verdicts(rows, path)
     else:
-        rollouts, keys = rollouts_of(rows, path)
+        if looks_for == "code block" and isinstance(rows.schema.get("gold"), pl.List):
+            # Several asserts are one set of tests, not sets of which one will do.
+            rows = rows.with_columns(pl.col("gold").list.join("\n"))
+        needs_gold = needs_golds(grade_settings)
+        rollouts, keys = rollouts_of(rows, path, needs_gold=needs_gold)
+        if not needs_gold and rollouts["problem_id"].n_unique() == len(rollouts):
+            raise RFTError(
+                f"{path}: each row is the only answer to its problem, and by grade.verifier: "
+                "majority every answer would be right; problems are told apart by a column "
+                "problem_id, or by question"
+            )
     # Without the tokenizer their token ids cannot be trimmed, nor statistics be averaged over them.
     plain = pad(rollouts.select(name for name in rollouts.columns if name in GIVEN), "rollouts")
     if given:
         graded = grade_as_given(plain, verdicts)
     else:
         with open_verifier(grade_settings, say) as verifier:
-            graded = grade(plain, keys, verifier=verifier, trim=None)
+            form = Form(finds=looks_for)
+            by = judging(grade_settings)
+            graded = grade(plain, keys, verifier=verifier, trim=None, form=form, by=by)
     beside = rollouts.select(name for name in rollouts.columns if name not in graded.columns)
     return pl.concat([graded, beside], how="horizontal")
 
@@ -95,7 +107,7 @@ def score_file(
     if text_column(rows) is None:
         need(rows, ["completion"], path)
     rows = identify(rows, path)
-    prompts = open_prompter(model, recipe.prompt)
+    prompts = open_prompter(model, recipe.prompt, finds(recipe.grade))
     before = prompts_of(rows, path, prompts)
     after = responses_of(rows, path, prompts)
     limit = longest(model)
@@ -200,7 +212,7 @@ def tokens_as(
             count, text = prompts.trim(ids, spelled)
             if not cut or text == said:
                 return ids[:count]
-    box = None if cut else answer_box(said)
+    box = None if cut else answer_box(said, Form(finds=prompts.finds))
     return prompts.encode(said if box is None else said[: box.end])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from rft.grading.grade import grading_settings
+from rft.grading.verifiers import finds
 from rft.problems.order import Solved, adaptive_problems, problems_of_round
 from rft.prompt import Prompter, open_prompter
 from rft.recipe.parts import contents
@@ -62,7 +63,7 @@ def inputs(run: Run, round: int) -> dict[str, str]:
 def plan(run: Run, round: int) -> Plan:
     """Ask each problem of the round, every answer with a name and a seed of its own."""
     recipe, model = run.recipe, model_before(run, round)
-    prompts = open_prompter(model, recipe.prompt)
+    prompts = open_prompter(model, recipe.prompt, finds(recipe.grade))
     key = sampling_key(recipe, recipe.sample, model)
     problems = run.problems(["problem_id", "question", "split", "benchmark"], upto=round)
     train = problems.filter(pl.col("split") == "train")

@@ -14,6 +14,7 @@ import polars as pl
 
 from rft.errors import Interrupted, RFTError
 from rft.grading.answers import answer_box
+from rft.grading.verifiers import finds
 from rft.model_folders.content import folder_digest, read_mark
 from rft.processes.stopping import Stop
 from rft.prompt import Prompter, open_prompter
@@ -147,7 +148,7 @@ def fine_tune(job: Job, made: Path) -> None:
     """Train a model, going on from the last whole checkpoint if there is one."""
     run, model = job.run, parent(job.run, job.round)
     policy.first_device()
-    prompts = open_prompter(model, run.recipe.prompt)
+    prompts = open_prompter(model, run.recipe.prompt, finds(run.recipe.grade))
     rows = pl.concat([samples(run, number) for number in data_rounds(run, job.round)])
     targets = [target(prompts, row) for row in rows.iter_rows(named=True)]
     rows, targets, dropped = without_long(rows, targets, run.recipe.sft.max_length)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rft.errors import RFTError, explained
-from rft.grading.answers import Form, answer_box, form_of
+from rft.grading.answers import Finds, Form, answer_box, answer_of, form_of
 from rft.model_folders.inspection import read_config
 from rft.model_folders.loading import reason
 from rft.model_folders.trial import try_out
@@ -28,11 +28,13 @@ class Prompter:
     settings: Prompt
     end: str
     end_id: int
+    finds: Finds = "box"
+    """Where in a completion the answer is, which the verifier says."""
 
     @cached_property
     def form(self) -> Form:
         """Read what the prompt shows in boxes."""
-        return prompt_form(self.settings)
+        return prompt_form(self.settings, self.finds)
 
     def render(self, question: str) -> str:
         """Render a question as the text that the model continues."""
@@ -91,7 +93,7 @@ class Prompter:
         """Cut after the token in which the answer's box closes: (number of tokens, text).
 
         The brace often shares its token with punctuation, which then stays. Without a closed box
-        the response is the whole completion.
+        the response is the whole completion. So too with a code block.
         """
         box = answer_box(completion, self.form)
         if box is None:
@@ -101,11 +103,15 @@ class Prompter:
             middle = (low + high) // 2
             closed = answer_box(self.decode(token_ids[:middle]), self.form)
             # A box inside it, or an example that the prompt gives, may close before it does.
-            if closed is None or closed.start != box.start:
+            if closed is None or closed.start != box.start or closed.end < box.end:
                 low = middle + 1
             else:
                 high = middle
-        return low, self.decode(token_ids[:low])
+        text = self.decode(token_ids[:low])
+        if self.finds == "code block" and answer_of(text, self.form) != box.content.strip():
+            # Cut in the middle of a line, a fence may look like one that closes.
+            return len(token_ids), completion
+        return low, text
 
     def target(
         self, prompt_ids: Sequence[int], response_ids: Sequence[int], *, ended: bool = True
@@ -118,9 +124,9 @@ class Prompter:
         }
 
 
-def prompt_form(settings: Prompt) -> Form:
+def prompt_form(settings: Prompt, finds: Finds = "box") -> Form:
     """Read what a prompt section shows in boxes; the shots show answers, and those are answers."""
-    return form_of(_braces(settings.template), settings.system or "")
+    return form_of(_braces(settings.template), settings.system or "", finds=finds)
 
 
 def _fill(template: str, question: str) -> str:
@@ -157,10 +163,10 @@ def _apply(
     return str(text)
 
 
-def open_prompter(model: "ModelRef", settings: Prompt) -> Prompter:
+def open_prompter(model: "ModelRef", settings: Prompt, finds: Finds = "box") -> Prompter:
     """Load a model's tokenizer for the prompt section; a stranger's is tried elsewhere first."""
     try_out(model, settings)
-    prompts = prompter(load_tokenizer(model.path, **model.options), settings)
+    prompts = prompter(load_tokenizer(model.path, **model.options), settings, finds)
     refuse_unknown_tokens(model, prompts)
     return prompts
 
@@ -199,7 +205,7 @@ def load_tokenizer(path: Path | str, **options: Any) -> Any:
         raise RFTError(f"{path}: no usable tokenizer in this model folder ({why})") from error
 
 
-def prompter(tokenizer: Any, settings: Prompt) -> Prompter:
+def prompter(tokenizer: Any, settings: Prompt, finds: Finds = "box") -> Prompter:
     """Join a tokenizer and the prompt section, having found the token that ends an answer."""
     if settings.style == "chat" and not tokenizer.chat_template:
         raise RFTError(
@@ -210,7 +216,7 @@ def prompter(tokenizer: Any, settings: Prompt) -> Prompter:
     end_id = tokenizer.convert_tokens_to_ids(end)
     if end_id is None or end_id == tokenizer.unk_token_id or tokenizer.decode([end_id]) != end:
         raise RFTError(f"prompt.end: {end!r} is not one token of this model; name one that is")
-    return Prompter(tokenizer, settings, end, int(end_id))
+    return Prompter(tokenizer, settings, end, int(end_id), finds)
 
 
 def _closing_token(tokenizer: Any, settings: Prompt) -> str:

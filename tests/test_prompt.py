@@ -1,5 +1,6 @@
 """One prompt, one end, one target: rendered once, ended once, trimmed at the token of the brace."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from rft.bundled import bundled
 from rft.errors import RFTError
-from rft.grading.answers import answer_box
+from rft.grading.answers import answer_box, answer_of
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Prompt
 
@@ -82,6 +83,36 @@ def test_the_response_ends_with_the_token_in_which_the_answer_box_closes(bpe, co
     if answer_box(completion):
         before = answer_box(prompts.decode(ids[: count - 1]))
         assert before is None or before.start != answer_box(completion).start
+
+
+@pytest.mark.parametrize(
+    ("completion", "response"),
+    [
+        ("so:\n```python\nprint(4)\n```\nThat is it.", "so:\n```python\nprint(4)\n```"),
+        ("```\na\n```\nor\n```python\nb\n```\nend", "```\na\n```\nor\n```python\nb\n```"),
+        ("```python\na\n```\nso\n```python\nnever", "```python\na\n```"),
+        ("\\boxed{4} and no code", "\\boxed{4} and no code"),
+        ("```python\nnever closed", "```python\nnever closed"),
+    ],
+)
+def test_a_program_is_trimmed_after_the_fence_that_closes_it(bpe, completion, response):
+    prompts = prompter(bpe, Prompt(), "code block")
+    ids = prompts.encode(completion)
+    count, text = prompts.trim(ids, completion)
+    assert text == prompts.decode(ids[:count])
+    # A token may hold the line's end as well.
+    assert text.rstrip() == response
+
+
+def test_trimming_never_loses_the_program(tiny):
+    prompts = prompter(tiny, Prompt(), "code block")
+    pieces = ["```python\n", "```\n", "```", "a = 1\n", "```py\nb\n```\n", "so\n", "# c\n"]
+    for number in range(400):
+        completion = "".join(random.Random(number).choices(pieces, k=8))
+        ids = prompts.encode(completion)
+        text = prompts.trim(ids, completion)[1]
+        assert completion.startswith(text)
+        assert answer_of(text, prompts.form) == answer_of(completion, prompts.form)
 
 
 def test_what_the_prompt_shows_in_a_box_is_passed_over_in_trimming(bpe):

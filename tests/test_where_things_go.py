@@ -20,8 +20,9 @@ from pipelines.readers.status import status
 from pipelines.readers.why import why
 from rft.exploration import PLUGINS
 from rft.exploration.plugin import Plugin
+from rft.grading.method import Method
 from rft.grading.response_statistics import STATISTICS, mean
-from rft.grading.verifiers import VERIFIERS, Method, PlainVerifier, open_verifier
+from rft.grading.verifiers import VERIFIERS, PlainVerifier, open_verifier
 from rft.processes.stopping import Stop
 from rft.prompt import load_tokenizer, prompter
 from rft.recipe import Grade

@@ -18,6 +18,7 @@ from pipelines.readers.tokens import DESCRIBES, token_texts
 from rft.errors import RFTError
 from rft.foreign_text import MASK, masked, one_line, visible
 from rft.grading.answers import answer_box
+from rft.grading.verifiers import finds
 from rft.prompt import prompt_form
 from rft.runs import tables
 from rft.runs.folder import Run
@@ -124,7 +125,8 @@ def _texts(run: Run, ids: Sequence[int], notes: dict[str, str]) -> tuple[list[st
         notes["texts"] = f"tokens are shown by their numbers, for they have no text here: {error}"
         return [f"#{token}" for token in ids], range(0)
     texts = [text or spelt.decode([token]) for token, text in zip(ids, spelt.of(ids), strict=True)]
-    box = answer_box(spelt.decode(ids), prompt_form(run.recipe.prompt))
+    form = prompt_form(run.recipe.prompt, finds(run.recipe.grade))
+    box = answer_box(spelt.decode(ids), form)
     if box is None:
         notes["box"] = "none that holds an answer"
         return texts, range(0)

@@ -15,6 +15,7 @@ from pipelines.selection import rates_of, scores_of, with_scores
 from rft.errors import RFTError
 from rft.foreign_text import short, visible
 from rft.grading.answers import Form, answer_box
+from rft.grading.verifiers import finds
 from rft.prompt import prompt_form
 from rft.recipe.selection import statistics as recorded_statistics
 from rft.runs import tables
@@ -58,6 +59,8 @@ _APART = {
     "unit_ignored": "right but for a unit that one side lacks",
     "unit": "wrong for another unit, or one that the question does not ask for",
     "shape": "wrong as a list, a point or a set, though of equal content",
+    "majority": "judged by the majority of their problem's own answers: pseudo-labels, no gold",
+    "no_majority": "of problems whose answers have no majority, and so no label",
     "several_boxes": "not right by the first box, but by all of them together",
 }
 
@@ -65,8 +68,14 @@ _APART = {
 def _readings(graded: dict[str, Any]) -> list[Block]:
     paths = graded.get("paths", {})
     told = [f"{paths[path]:,} {about}" for path, about in _APART.items() if paths.get(path)]
+    if labels := graded.get("majority"):
+        told.append(
+            f"of {labels['problems']:,} problems {labels['labelled']:,} have such a label"
+            + f", and {labels['agree']:,} of {labels['with_gold']:,} agree with a known gold"
+            * bool(labels["with_gold"])
+        )
     if repeats := graded.get("placeholders"):
-        told.append(f"the form in a box (`\\boxed{{}}`), passed over in {repeats:,} samples")
+        told.append(f"the form alone (such as `\\boxed{{}}`), passed over in {repeats:,} samples")
     return entry("note", "; ".join(told), 4) if told else []
 
 
@@ -152,7 +161,7 @@ def evaluation_endings(run: Run, model: int) -> pl.DataFrame:
     """
     names = ["split", "benchmark", "answer", "completion", "finish_reason"]
     counts = ["num_tokens", "num_response_tokens"]
-    form = prompt_form(run.recipe.prompt)
+    form = prompt_form(run.recipe.prompt, finds(run.recipe.grade))
     parts = []
     for path in run.parts("evaluations", model):
         frame = tables.read_file(path, [*names, *counts])

@@ -23,7 +23,7 @@ from pipelines.readers.layout import (
 )
 from pipelines.readers.sources import find_problem
 from pipelines.readers.trail import of_rollout
-from pipelines.readers.trail_words import sources_words, taught_words
+from pipelines.readers.trail_words import path_words, sources_words, taught_words
 from pipelines.readers.why import unrecorded, why
 from pipelines.selection import rates_of, scores_of, with_scores
 from rft.errors import RFTError, shown, suggestion
@@ -326,7 +326,7 @@ def text_whole(run: Run, row: dict[str, Any]) -> Styled:
     """Write a rollout in full: nothing is shortened, the part that was cut off is marked."""
     seed = NOTHING if row["seed"] is None else row["seed"]
     place = f"round {row['round']}, sample {row['sample_index']} of problem {row['problem_id']}"
-    path = f" ({row['verdict_path']})" if row["verdict_path"] else ""
+    path = path_words(row["verdict_path"])
     verdict = f"{row['verdict']}{path}; {_siblings(row)}" if row["verdict"] else "not graded yet"
     trail = trail_of(run, row)
     about = {

@@ -5,6 +5,7 @@ from typing import Any
 from pipelines.readers.layout import NOTHING, entry, short_digest, table
 from pipelines.readers.sources import UNSTATED, source_words
 from rft.foreign_text import one_line, visible
+from rft.grading.majority import MAJORITY
 
 
 def text_trace(traced: dict[str, Any]) -> str:
@@ -73,7 +74,7 @@ def answer_words(traced: dict[str, Any]) -> dict[str, str]:
         "verdict": NOTHING
         if verdict is None
         else verdict["verdict"]
-        + (f" ({verdict['verdict_path']})" if verdict["verdict_path"] else "")
+        + path_words(verdict["verdict_path"])
         + f", by the verifier {verdict['verifier']}",
         "why": traced["why"],
     }
@@ -88,6 +89,13 @@ def part_words(part: dict[str, Any]) -> str:
     return f"{part['name']}{version} (sha256 {short_digest(part['sha256'])}): " + ", ".join(
         part["brings"]
     )
+
+
+def path_words(path: str | None) -> str:
+    """Write how a verdict was reached."""
+    if path == MAJORITY:
+        return " (majority: a pseudo-label, no gold)"
+    return f" ({path})" if path else ""
 
 
 def model_words(model: dict[str, Any]) -> str:

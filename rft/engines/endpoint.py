@@ -22,7 +22,6 @@ T = TypeVar("T")
 LONGEST_WAIT, SHORTEST_WAIT = 300.0, 1.0
 # No honest refusal has more bytes to say; of its words these many are shown.
 LONGEST_REFUSAL, SHOWN = 1 << 16, 200
-UP_TO_V1 = "mend engine.url, which goes up to and with /v1"
 
 
 class Refused(Exception):
@@ -64,9 +63,10 @@ class Endpoint:
         patience: float,
         api_key_env: str | None,
         sleep: Callable[[float], Awaitable[None]],
+        place: str = "engine.url",
     ):
-        self.url = url.rstrip("/")
-        self.where = f"engine.url: {self.url}"
+        self.url, self.place = url.rstrip("/"), place
+        self.where = f"{place}: {self.url}"
         self.timeout, self.most_retries, self.patience = timeout, retries, patience
         self.key, self.key_name = key(api_key_env), api_key_env or "OPENAI_API_KEY"
         self.sleep = sleep
@@ -78,7 +78,7 @@ class Endpoint:
             from openai import AsyncOpenAI, DefaultAsyncHttpxClient
         except ImportError:
             raise RFTError(
-                "engine.kind: server needs the openai package; pip install 'rft-rounds[server]'"
+                f"{self.place} needs the openai package; pip install 'rft-rounds[server]'"
             ) from None
         wire = DefaultAsyncHttpxClient(
             # It would carry the prompts, or the key, to whatever place the server names.
@@ -185,7 +185,7 @@ class Endpoint:
             place = short(headers.get("location", "nowhere"), SHOWN)
             return RFTError(
                 f"{self.where}: {kind} leads to {place}, and is not followed, since that may be "
-                "anywhere; set engine.url to the address that answers"
+                f"anywhere; set {self.place} to the address that answers"
             )
         if code in (401, 402, 403):
             return RFTError(
@@ -193,11 +193,16 @@ class Endpoint:
                 f"variable {self.key_name}"
             )
         if code == 404:
-            return RFTError(f"{self.where}: {kind}: {words}; {UP_TO_V1}")
+            return RFTError(f"{self.where}: {kind}: {words}; {up_to_v1(self.place)}")
         if code in (408, 409, 425, 429) or code >= 500:
             wait = retry_after(headers.get("retry-after"))
             return Failed(kind, words, busy=code in (429, 503), wait=wait)
         return Refused(kind, words)
+
+
+def up_to_v1(place: str) -> str:
+    """Say how an address is written, at its place in the recipe."""
+    return f"mend {place}, which goes up to and with /v1"
 
 
 def key(named: str | None) -> str:

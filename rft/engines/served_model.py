@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rft.engines.endpoint import SHOWN, UP_TO_V1, Endpoint, Failed, Refused
+from rft.engines.endpoint import SHOWN, Endpoint, Failed, Refused, up_to_v1
 from rft.errors import Interrupted, RFTError
 from rft.foreign_text import short
 from rft.model_folders.content import MARK
@@ -69,11 +69,13 @@ async def models_of(endpoint: Endpoint, client: Any) -> dict[str, Served]:
             retries=min(2, endpoint.most_retries),
         )
     except Refused as trouble:
-        raise RFTError(f"{where}: {trouble}; {UP_TO_V1}") from None
+        raise RFTError(f"{where}: {trouble}; {up_to_v1(endpoint.place)}") from None
     except Failed as trouble:
         if trouble.busy:
             raise Interrupted(f"{where}: {trouble}; run again later") from None
-        raise RFTError(f"{where}: {trouble}; start the server, or {UP_TO_V1}") from None
+        raise RFTError(
+            f"{where}: {trouble}; start the server, or {up_to_v1(endpoint.place)}"
+        ) from None
 
 
 def served_models(answer: Any) -> dict[str, Served]:

@@ -1,18 +1,25 @@
 r"""Finds the answer in text: the first closed `\boxed{...}` that holds one, for every stage.
 
-One pass, linear on hostile input.
+Where answers are programs it is the last closed code block (fences.py) instead; whoever reads is
+told by the form. One pass, linear on hostile input.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Literal
 
+from rft.grading.fences import Block
+from rft.grading.fences import blocks as code_blocks
 from rft.grading.placeholders import LONGEST, bare, is_placeholder, names_a_kind, never_answers
 
 # Part of the key of all that was read: of which box is the answer, and of what is right. Raise it
 # with each change of either, so that no run holds numbers of two kinds.
 READING = 3
+
+# Where the answer is.
+Finds = Literal["box", "code block"]
 
 # More boxes than this are no list of answers.
 MOST_TOGETHER = 8
@@ -46,12 +53,13 @@ class Box:
 
 @dataclass(frozen=True)
 class Form:
-    """What the prompt itself shows in boxes, which is no answer where a model repeats it."""
+    """Where answers stand, and what the prompt itself shows there, which is no answer again."""
 
     never: frozenset[str] = frozenset()
     """Never an answer: words and small letters."""
     maybe: frozenset[str] = frozenset()
     """No answer if another box holds one: an example could be the answer as well."""
+    finds: Finds = "box"
 
 
 NO_FORM = Form()
@@ -59,36 +67,43 @@ NO_FORM = Form()
 
 @dataclass(frozen=True)
 class Reading:
-    """The boxes of a text, each in one of two lists, by where they start."""
+    """The boxes or blocks of a text, each in one of two lists, by where they start."""
 
-    answers: list[Box]
-    placeholders: list[Box]
+    answers: Sequence[Box | Block]
+    placeholders: Sequence[Box | Block]
+    decides: int = 0
+    """Which of several is the answer."""
 
     @property
-    def box(self) -> Box | None:
-        """Give the box that is the answer."""
-        return self.answers[0] if self.answers else None
+    def box(self) -> Box | Block | None:
+        """Give the one that is the answer."""
+        return self.answers[self.decides] if self.answers else None
 
     @property
     def answer(self) -> str | None:
         """Give the answer, stripped."""
-        return self.answers[0].content.strip() if self.answers else None
+        return self.box.content.strip() if self.box else None
 
     @property
     def together(self) -> str | None:
         """Give the answers of several boxes as one list; None where there is one box, or too much.
 
-        Boxes within boxes are no several answers.
+        Boxes within boxes are no several answers, nor are code blocks.
         """
         boxes = self.answers
+        if any(isinstance(box, Block) for box in boxes):
+            return None
         apart = all(one.end <= other.start for one, other in pairwise(boxes))
         if not 1 < len(boxes) <= MOST_TOGETHER or not apart:
             return None
         return ", ".join(dict.fromkeys(box.content.strip() for box in boxes))
 
 
-def form_of(*shown: str) -> Form:
+def form_of(*shown: str, finds: Finds = "box") -> Form:
     """Read what a prompt shows in boxes: its template and its system message, without the shots."""
+    if finds == "code block":
+        codes = {block.content.strip() for text in shown for block in code_blocks(text)}
+        return Form(frozenset(codes), finds=finds)
     contents = {box.content for text in shown for box in boxes(text) if box.is_short}
     never = {bare(content) for content in contents if never_answers(content)}
     return Form(frozenset(never), frozenset(bare(content) for content in contents) - never)
@@ -96,6 +111,8 @@ def form_of(*shown: str) -> Form:
 
 def read(text: str, form: Form = NO_FORM) -> Reading:
     """Part the boxes that hold an answer from those that repeat the form."""
+    if form.finds == "code block":
+        return _read_code(text, form)
     answers, examples, placeholders = [], [], []
     for box in boxes(text):
         if not box.is_short:
@@ -111,13 +128,25 @@ def read(text: str, form: Form = NO_FORM) -> Reading:
     return Reading(answers, sorted(examples + placeholders, key=lambda box: box.start))
 
 
+def _read_code(text: str, form: Form) -> Reading:
+    """Part the blocks that hold a program; the last one counts, since a draft may come first."""
+    found = code_blocks(text)
+    no_code = [block.is_empty or block.content.strip() in form.never for block in found]
+    given = list(zip(found, no_code, strict=True))
+    return Reading(
+        [block for block, is_none in given if not is_none],
+        [block for block, is_none in given if is_none],
+        decides=-1,
+    )
+
+
 def boxes(text: str) -> list[Box]:
     """List every balanced box, nested ones too, by where it starts; an unclosed box is no box."""
     return sorted(_closed(text), key=lambda box: box.start)
 
 
-def answer_box(text: str, form: Form = NO_FORM) -> Box | None:
-    """Find the balanced box with the earliest start that holds an answer."""
+def answer_box(text: str, form: Form = NO_FORM) -> Box | Block | None:
+    """Find the box, or the code block, that holds the answer."""
     return read(text, form).box
 
 

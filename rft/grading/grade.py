@@ -12,8 +12,8 @@ import polars as pl
 from rft.errors import RFTError
 from rft.grading.answers import NO_FORM, READING, Form, answer_of, read
 from rft.grading.judgement import AnswerKey, Judgement, judgement_of
+from rft.grading.method import Judges
 from rft.grading.response_statistics import RECORDED, statistics
-from rft.grading.verifiers import Judges
 from rft.recipe import Recipe
 from rft.recipe.parts import contents
 from rft.runs.schemas import TABLES
@@ -23,6 +23,11 @@ Trim = Callable[[list[int], str], tuple[int, str]]
 
 # The path to the verdict of a first box that, with those after it, would have been right.
 SEVERAL = "several_boxes"
+
+# From problems, answers and keys to judgements, by asking a verifier.
+Judging = Callable[
+    [Sequence[str], Sequence[str | None], Mapping[str, AnswerKey], Judges], list[Judgement]
+]
 
 _TEXT = {
     "response": pl.String,
@@ -35,6 +40,24 @@ _TEXT = {
 }
 
 
+def judge(
+    problems: Sequence[str],
+    answers: Sequence[str | None],
+    keys: Mapping[str, AnswerKey],
+    verifier: Judges,
+) -> list[Judgement]:
+    """Judge each answer by the key of its problem."""
+    rows = list(zip(problems, answers, strict=True))
+    pairs = {
+        (gold, answer): None
+        for name, answer in rows
+        if answer is not None
+        for gold in keys[name].golds
+    }
+    judged = verifier.verdicts(pairs)
+    return [judgement_of(keys[name], answer, judged) for name, answer in rows]
+
+
 def grade(
     rollouts: pl.DataFrame,
     keys: Mapping[str, AnswerKey],
@@ -42,17 +65,22 @@ def grade(
     verifier: Judges,
     trim: Trim | None,
     form: Form = NO_FORM,
+    by: Judging = judge,
 ) -> pl.DataFrame:
     """Make the graded row of every rollout, in the same order.
 
     `trim` cuts a rollout that has token ids (none may have any when it is None); the others are cut
     at the closing brace of the answer's box, and their number of response tokens stays unknown.
-    `form` is what the prompt shows in boxes.
+    `form` is what the prompt shows in boxes. `by` may find labels where there are no golds.
     """
-    _check_keys(rollouts, keys)
+    if by is judge:
+        _check_keys(rollouts, keys)
     frame = _measured(rollouts, trim, form)
     problems = list(frame["problem_id"])
-    judgements = judge(problems, list(frame["answer"]), keys, verifier)
+    judgements = by(problems, list(frame["answer"]), keys, verifier)
+    if by is not judge:  # what several boxes come to is a question to a gold
+        paths = [each.path for each in judgements]
+        return _graded(frame, [each.verdict for each in judgements], paths)
     together = judge(problems, list(frame["together"]), keys, verifier)
     paths = [
         SEVERAL if all_of.verdict == "correct" != first.verdict else first.path
@@ -169,24 +197,6 @@ def _check_lengths(frame: pl.DataFrame) -> None:
                 f"rollout {row['rollout_id']}: {len(row[column])} {column} for a response of "
                 f"{row['num_response_tokens']} tokens; the statistics do not belong to its tokens"
             )
-
-
-def judge(
-    problems: Sequence[str],
-    answers: Sequence[str | None],
-    keys: Mapping[str, AnswerKey],
-    verifier: Judges,
-) -> list[Judgement]:
-    """Judge each answer by the key of its problem."""
-    rows = list(zip(problems, answers, strict=True))
-    pairs = {
-        (gold, answer): None
-        for name, answer in rows
-        if answer is not None
-        for gold in keys[name].golds
-    }
-    judged = verifier.verdicts(pairs)
-    return [judgement_of(keys[name], answer, judged) for name, answer in rows]
 
 
 def _classes(frame: pl.DataFrame) -> list[int | None]:

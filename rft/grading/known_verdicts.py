@@ -1,9 +1,10 @@
 """Verdicts that gradings before came to, in a file for all runs that name it: it saves time only.
 
-A row is a pair of texts in one spelling that math-verify had to compare, under the name of what
-compared it: versions, limits and READING. No other verdict is ever taken. What a limit of time or
-memory decided is not kept: it may come out otherwise. A file that is damaged, changed by hand or
-somebody else's is neither believed nor written to, and what it would have told is found out again.
+A row is a pair of texts that math-verify (in one spelling) or a model as judge had to compare,
+under the name of what compared it: versions, limits and READING, or the judge's. No other verdict
+is ever taken. What a limit of time or memory decided is not kept: it may come out otherwise. A file
+that is damaged, changed by hand or somebody else's is neither believed nor written to, and what it
+would have told is found out again.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ from rft.runs.tables import damage_told, write_file
 PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy")
 # What is kept; `timeout`, and paths by which a worker was lost, are not among it.
 VERDICTS = ("correct", "wrong", "unparseable", "bad_gold")
-PATHS = ("math_verify", "shape", "text")
+PATHS = ("math_verify", "shape", "text", "judge")
 SCHEMA = pa.schema(
     [(name, pa.large_string()) for name in ("verifier", "gold", "answer", "verdict", "path")]
 )
@@ -42,11 +43,9 @@ MOST = 5_000_000
 class KnownVerdicts:
     """The verdicts of a file, read when the first one is asked for, and those that are new."""
 
-    def __init__(
-        self, path: Path, *, deadline: float, memory_gb: float, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, path: Path, *, verifier: str, whom: str, say: Callable[[str], None]) -> None:
         self.path, self.say = path, say
-        self.verifier = name_of(deadline, memory_gb)
+        self.verifier, self.whom = verifier, whom
         self.asked = self.found = 0
         self._known: dict[tuple[str, str], Judgement] | None = None
         self._new: dict[tuple[str, str], Judgement] = {}
@@ -76,7 +75,7 @@ class KnownVerdicts:
                 self._tell(error)
         if self.asked:
             self.say(
-                f"  verdicts: of {self.asked:,} pairs for math-verify {self.found:,} were known, "
+                f"  verdicts: of {self.asked:,} pairs for {self.whom} {self.found:,} were known, "
                 f"{added:,} are added ({self.path})"
             )
         self._new = {}

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from rft.grading.answers import NO_FORM, Form, read
 from rft.grading.grade import judge
 from rft.grading.judgement import PRECEDENCE, AnswerKey
-from rft.grading.verifiers import Judges
+from rft.grading.method import Judges
 
 # The end of a completion is where the answer is; a search of no more stays cheap.
 LAST = 2_000
@@ -37,6 +37,8 @@ def lenient_answers(completion: str, form: Form = NO_FORM) -> list[str]:
     number.
     """
     reading = read(completion, form)
+    if form.finds == "code block":
+        return [reading.answer] if reading.answer else []
     if reading.answers:
         last = reading.answers[-1].content.strip()
         each = [reading.answer, last, reading.together]

@@ -13,9 +13,9 @@ from pydantic import create_model
 from rft.errors import RFTError
 from rft.grading.at_sight import gold_fault
 from rft.grading.judgement import Judgement
+from rft.grading.method import Judges, Method, Say
 from rft.grading.verifier import JOB_ANSWERS, MAX_WORKERS, MEMORY_GB
 from rft.grading.verifier_pool import Comparison, Pool
-from rft.grading.verifiers import Judges, Method, Say
 from rft.parts.sources import Source
 from rft.recipe import Grade
 

@@ -117,7 +117,7 @@ class Verifier:
         self._known = known
         self._pool = Pool(
             deadline=deadline,
-            workers=workers or min(MAX_WORKERS, _cores()),
+            workers=workers or min(MAX_WORKERS, cores()),
             memory_gb=memory_gb,
         )
 
@@ -261,7 +261,8 @@ def _jobs(hard: Mapping[str, list[str]]) -> Iterator[Comparison]:
         yield Comparison(gold, job)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Count the cores that we may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -2,20 +2,26 @@
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, Self
+
+from pydantic import Field
 
 from rft.errors import RFTError, suggestion
+from rft.grading.answers import Finds
 from rft.grading.at_sight import at_first_sight
+from rft.grading.grade import Judging, judge
+from rft.grading.judge import Judge
 from rft.grading.judgement import Judgement
-from rft.grading.known_verdicts import KnownVerdicts
+from rft.grading.known_verdicts import KnownVerdicts, name_of
+from rft.grading.majority import by_majority
+from rft.grading.method import Judges, Method, Say
+from rft.grading.programs.judging import Code
 from rft.grading.spelling import canonical
 from rft.grading.verifier import MEMORY_GB, Verifier
 from rft.recipe import Grade
 from rft.recipe.parameters import read_parameters
-from rft.recipe.section import Section
-
-Say = Callable[[str], None]
 
 # `B`, `(B)`, `B. because`, `\text{B}`, `option B`, in either case: a letter by itself, or first.
 _CHOICE = re.compile(
@@ -25,26 +31,6 @@ _CHOICE = re.compile(
 )
 # Another one after it: `A, B`, `A) 5, B) 6`. Whoever lists several has chosen none.
 _OTHER = re.compile(r"[\s,;/&({\[]([A-Ja-j])(?=\s*(?:[)\]}.:,;]|$))")
-
-
-class Judges(Protocol):
-    """What judges (gold, answer) pairs, each distinct one once."""
-
-    judged: dict[tuple[str, str], Judgement]
-
-    @property
-    def name(self) -> str:
-        """Name the verifier, and its version, as the table of verdicts records it."""
-
-    def verdicts(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Judgement]:
-        """Judge each distinct pair."""
-
-    def bad_golds(self, golds: Iterable[str]) -> dict[str, Judgement]:
-        """Find the golds that no answer could match."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *_: Any) -> None: ...
 
 
 class PlainVerifier:
@@ -106,16 +92,6 @@ def letter_of(text: str) -> str | None:
     return letter.upper() if others <= {letter} else None
 
 
-class Method(Section):
-    """A way to tell whether an answer is right, with its parameters."""
-
-    name: ClassVar[str]
-
-    def open(self, settings: Grade, say: Say) -> Judges:
-        """Make what judges by it."""
-        raise NotImplementedError
-
-
 class Math(Method):
     r"""As mathematics: exact, then numeric, then symbolic. `\frac{1}{2}`, `0.5` and `50\%` are one.
 
@@ -128,7 +104,8 @@ class Math(Method):
         known = None
         if settings.verdicts is not None:
             path = Path(settings.verdicts)
-            known = KnownVerdicts(path, deadline=settings.deadline, memory_gb=MEMORY_GB, say=say)
+            name = name_of(settings.deadline, MEMORY_GB)
+            known = KnownVerdicts(path, verifier=name, whom="math-verify", say=say)
         return Verifier(deadline=settings.deadline, known=known)
 
 
@@ -150,6 +127,22 @@ class Choice(Method):
         return PlainVerifier(self.name, letter_of)
 
 
+class Majority(Method):
+    """By the answer that most of a problem's own rollouts agree on, where no gold is known.
+
+    Answers are one as `math` has it. What is measured (dev, test) is judged by its golds, as `math`
+    does. Pseudo-labels (TTRL, arXiv 2504.16084): a model that is mostly wrong learns its mistake.
+    """
+
+    name = "majority"
+
+    at_least: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The share of a problem's rollouts that has to agree; else the problem has no label."""
+
+    def open(self, settings: Grade, say: Say) -> Judges:
+        return Math().open(settings, say)
+
+
 class Given(Method):
     """By somebody else: rows of `--input` bring their column `verdict`."""
 
@@ -160,6 +153,9 @@ VERIFIERS: dict[str, type[Method]] = {
     "math": Math,
     "exact": Exact,
     "choice": Choice,
+    "code": Code,
+    "judge": Judge,
+    "majority": Majority,
     "given": Given,
 }
 
@@ -171,6 +167,26 @@ def method_of(settings: Grade) -> Method:
         advice = suggestion(name, VERIFIERS, otherwise=f"there are {', '.join(VERIFIERS)}")
         raise RFTError(f'grade.verifier: there is no "{name}"; {advice}')
     return read_parameters(VERIFIERS[name], parameters, f"grade.verifier.{name}")
+
+
+def finds(settings: Grade) -> Finds:
+    """Say where a recipe's `grade` section looks for the answer in a completion."""
+    # Of a run that is only read, whose own verifier is not run: its parameters are not known.
+    method = VERIFIERS.get(settings.judge)
+    return method.finds if method else method_of(settings).finds
+
+
+def judging(settings: Grade) -> Judging:
+    """Say how what is learnt from is judged: by golds, or by labels of its own."""
+    method = method_of(settings)
+    if isinstance(method, Majority):
+        return partial(by_majority, at_least=method.at_least)
+    return judge
+
+
+def needs_golds(settings: Grade) -> bool:
+    """Say whether a problem to learn from is of no use without a gold."""
+    return settings.judge != Majority.name
 
 
 def open_verifier(settings: Grade, say: Say = lambda _line: None) -> Judges:

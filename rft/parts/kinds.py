@@ -240,7 +240,7 @@ def verifier_row(name: str, row: Any, source: Any) -> Any:
 
 PLUGIN = ("rft.exploration.plugin", "Plugin")
 OBJECTIVE = ("rft.training.objectives.objective", "Objective")
-VERIFIER = ("rft.grading.verifiers", "Method")
+VERIFIER = ("rft.grading.method", "Method")
 
 KINDS: dict[KindOfPart, Kind] = {
     "rules": Kind("RULES", "filters", rule_fault, only_about, not_run),

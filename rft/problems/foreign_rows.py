@@ -177,16 +177,18 @@ def _checked(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
     return rows
 
 
-def rollouts_of(rows: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, dict[str, AnswerKey]]:
+def rollouts_of(
+    rows: pl.DataFrame, path: Path, *, needs_gold: bool = True
+) -> tuple[pl.DataFrame, dict[str, AnswerKey]]:
     """Make rollouts of foreign rows, and the key of each problem."""
-    need(rows, ["completion", "gold"], path)
-    for number, gold in enumerate(read_golds(rows, path), 1):
+    need(rows, ["completion", "gold"] if needs_gold else ["completion"], path)
+    for number, gold in enumerate(read_golds(rows, path) if needs_gold else (), 1):
         if not gold:
             raise RFTError(f"{path}: row {number} has no gold; every row needs one")
     rows = identify(rows, path).with_columns(pl.col("completion").fill_null(""))
     asked = next((rows[name] for name in QUESTIONS if name in rows.columns), [None] * len(rows))
     by_problem: dict[str, AnswerKey] = {}
-    golds = read_golds(rows, path)
+    golds = read_golds(rows, path) if "gold" in rows.columns else [[] for _ in range(len(rows))]
     for name, gold, question in zip(rows["problem_id"], golds, asked, strict=True):
         if by_problem.setdefault(name, AnswerKey(gold, question)).golds != gold:
             raise RFTError(f"{path}: problem {name} has two different golds")

@@ -1,5 +1,6 @@
 """Gold answers, read out of what a source has in their place."""
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -24,12 +25,24 @@ def boxed(text: str) -> str | None:
     return last_answer_of(text)
 
 
-READERS: dict[str, Callable[[str], str | None]] = {"plain": plain, "gsm8k": gsm8k, "boxed": boxed}
+def tests(text: str) -> str | None:
+    """Tests of a program, all of which are one gold: a text, JSON, or lines of Python."""
+    return text
+
+
+READERS: dict[str, Callable[[str], str | None]] = {
+    "plain": plain,
+    "gsm8k": gsm8k,
+    "boxed": boxed,
+    "tests": tests,
+}
 
 
 def read_gold(value: Any, reader: str) -> list[str]:
     """Read the accepted answers out of a source's gold column."""
     values = value if isinstance(value, list | tuple) else [value]
+    if reader == "tests":
+        values = [_together(value)]
     golds = []
     for text in (str(item).strip() for item in values if _is_there(item)):
         with told_in_one_line():
@@ -42,6 +55,15 @@ def read_gold(value: Any, reader: str) -> list[str]:
         if gold:
             golds.append(gold)
     return list(dict.fromkeys(golds))
+
+
+def _together(value: Any) -> str | None:
+    """Make one text of tests that come in several lines, or as JSON that was read already."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return "\n".join(value)
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return value if isinstance(value, str) else None
 
 
 def _is_there(item: Any) -> bool:

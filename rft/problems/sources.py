@@ -29,7 +29,7 @@ MOST_BYTES = 2 << 30
 MOST_SECONDS = 1800
 # Longer ones are no problem that a model reads, and tokenising them takes minutes.
 LONGEST_QUESTION = 100_000
-LONGEST_GOLD = 10_000
+LONGEST_GOLD, LONGEST_TESTS = 10_000, 1_000_000
 
 
 def problem_id(question: str, golds: list[str]) -> str:
@@ -189,10 +189,12 @@ def _called(source: Source) -> str:
     return f"prepare: {source.source}{at}: cannot be read"
 
 
-def problems(rows: pl.DataFrame, source: Source) -> Iterator[dict[str, Any]]:
+def problems(
+    rows: pl.DataFrame, source: Source, *, needs_gold: bool = True
+) -> Iterator[dict[str, Any]]:
     """Turn a source's rows into problems; one that cannot be read has `reason` set."""
     columns = source.columns.model_dump()
-    for ours in ("question", "gold"):
+    for ours in ("question", "gold") if needs_gold else ("question",):
         if columns[ours] not in rows.columns:
             raise RFTError(
                 f"prepare: {source.source}: no column {columns[ours]!r} for {ours} (it has "
@@ -203,7 +205,7 @@ def problems(rows: pl.DataFrame, source: Source) -> Iterator[dict[str, Any]]:
     for row in rows.iter_rows(named=True):
         question = row[columns["question"]]
         question = question if isinstance(question, str) else ""
-        golds = read_gold(row[columns["gold"]], source.gold_reader)
+        golds = read_gold(row.get(columns["gold"]), source.gold_reader)
         yield {
             "problem_id": problem_id(question, golds),
             "question": question.strip(),
@@ -211,20 +213,21 @@ def problems(rows: pl.DataFrame, source: Source) -> Iterator[dict[str, Any]]:
             "source": source.source,
             "difficulty": _number(row.get(columns["difficulty"])),
             "extra": json.dumps({name: row[name] for name in rest}, default=str) if rest else None,
-            "reason": _reason(question.strip(), golds, source),
+            "reason": _reason(question.strip(), golds, source, needs_gold=needs_gold),
         }
 
 
-def _reason(question: str, golds: list[str], source: Source) -> str | None:
+def _reason(question: str, golds: list[str], source: Source, *, needs_gold: bool) -> str | None:
     """Say why a problem cannot be used, as far as its texts show."""
     if not question:
         return "empty question"
     if len(question) > LONGEST_QUESTION:
         return f"question longer than {LONGEST_QUESTION:,} characters"
-    if not golds:
+    if not golds and needs_gold:
         return f"no gold that the {source.gold_reader} reader can read"
-    if any(len(gold) > LONGEST_GOLD for gold in golds):
-        return f"gold longer than {LONGEST_GOLD:,} characters"
+    longest = LONGEST_TESTS if source.gold_reader == "tests" else LONGEST_GOLD
+    if any(len(gold) > longest for gold in golds):
+        return f"gold longer than {longest:,} characters"
     return None
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from rft.processes.stopping import PARENT, Stop
 
@@ -65,12 +65,21 @@ class Child:
         assert self.process.stdout is not None, "the child has no pipes"
         return self.process.stdout.fileno()
 
+    @property
+    def input(self) -> IO[bytes]:
+        """Give what it is told by."""
+        assert self.process.stdin is not None, "the child has no pipes"
+        return self.process.stdin
+
     def tell(self, message: Any) -> bool:
         """Send a line of JSON; False when it is gone, of which its output tells in a moment."""
-        assert self.process.stdin is not None, "the child has no pipes"
+        return self.send(json.dumps(message).encode() + b"\n")
+
+    def send(self, content: bytes) -> bool:
+        """Send bytes; False when it is gone."""
         try:
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
+            self.input.write(content)
+            self.input.flush()
         except BrokenPipeError:
             return False
         return True

@@ -146,7 +146,7 @@ class EngineSettings(Section):
                 )
             if value is None and name in self.traits.needs:
                 raise ValueError(f"kind: {self.kind} needs {name}; add it")
-        if self.url and (wrong := _wrong_with(self.url)):
+        if self.url and (wrong := wrong_with(self.url)):
             raise ValueError(wrong)
         for name in self.args:
             if name in ENGINE_SETTINGS:
@@ -154,7 +154,7 @@ class EngineSettings(Section):
         return self
 
 
-def _wrong_with(url: str) -> str | None:
+def wrong_with(url: str) -> str | None:
     """Say what is wrong with a server's address, without showing it: people put keys into them.
 
     A secret in it would be copied into the run folder, every manifest and every export.

@@ -62,7 +62,7 @@ class Source(Section):
     columns: Columns = Columns()
     """Our names -> the source's names."""
     gold_reader: NameOfReader = "plain"
-    """How the gold column is read: as it is, after ####, or from the last box of a solution."""
+    """How the gold column is read: as it is, after ####, from a solution's last box, or tests."""
     limit: Count | None = None
     """Use the first problems only."""
     license: Name | None = None

@@ -34,11 +34,11 @@ class Grade(Section):
     """How answers are checked."""
 
     verifier: Method = {"math": {}}  # noqa: RUF012  pydantic copies it
-    """Who says what is right: math, exact, choice or given, as a word or as name -> parameters."""
+    """Who says what is right: math, exact, choice, code, judge, majority or given."""
     deadline: Amount = 5.0
-    """Seconds for one (gold, answer) pair, after which its verdict is `timeout`."""
+    """Seconds for one (gold, answer) pair, or one test of `code`; the verdict is then `timeout`."""
     verdicts: Name | None = None
-    """A Parquet file in which runs share what `math` had to work out; it only saves time."""
+    """A Parquet file in which runs share what `math` or `judge` found out; it only saves time."""
 
     @property
     def judge(self) -> str:

@@ -28,7 +28,7 @@ from rft.seeds import derive, digest
 HARD = "\\boxed{x^2 + \\frac{1}{2}}"
 # Of what is learnt from, and of what is measured, where that is sampled in another way.
 PROBES, MOST_PROBES, MEASURED_PROBES = 8, 64, 16
-EXAMPLE = "So the answer is $\\boxed{4}$."
+EXAMPLE = {"box": "So the answer is $\\boxed{4}$.", "code block": "```python\nprint(4)\n```"}
 
 
 def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | None:
@@ -54,8 +54,8 @@ def preflight(job: Job, plan: Plan, engine: Callable[[], Engine]) -> Forecast | 
     boxed = sum(answer_box(done.completion, prompts.form) is not None for done in finished)
     judge(finished, recipe.learns_from.max_tokens, prompts, job.say)
     job.say(
-        f"preflight: of {len(finished)} probes {stopped} stopped and {boxed} closed a box, "
-        f"at {speed:,.0f} tokens/s"
+        f"preflight: of {len(finished)} probes {stopped} stopped and {boxed} closed "
+        f"a {prompts.finds}, at {speed:,.0f} tokens/s"
     )
     measured: list[Finished] = []
     if is_forecast(recipe):
@@ -280,7 +280,7 @@ def refuse_too_much(ahead: Forecast, free: int) -> None:
 
 def shown(prompts: Prompter, request: Request, *, online: bool) -> list[str]:
     """Write one prompt, and one SFT target if there will be any, with every token visible."""
-    row = prompts.target(request.prompt_ids, prompts.encode(EXAMPLE))
+    row = prompts.target(request.prompt_ids, prompts.encode(EXAMPLE[prompts.finds]))
     learnt = [
         token for token, mask in zip(row["input_ids"], row["completion_mask"], strict=True) if mask
     ]
@@ -305,9 +305,9 @@ def judge(
     if sound < half:
         raise RFTError(
             f"preflight: of {len(finished)} probe rollouts only {sound} stop at {end!r} or close a "
-            f"box within sample.max_tokens={max_tokens}; check prompt.style, prompt.end and "
-            f"prompt.template against the model, or raise max_tokens. One of them ends: "
-            f"{finished[0].completion[-80:]!r}"
+            f"{prompts.finds} within sample.max_tokens={max_tokens}; check prompt.style, "
+            f"prompt.end and prompt.template against the model, or raise max_tokens. One of them "
+            f"ends: {finished[0].completion[-80:]!r}"
         )
     if stopped < half:
         say(

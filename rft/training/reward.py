@@ -7,7 +7,7 @@ import polars as pl
 
 from rft.grading.grade import grade
 from rft.grading.judgement import AnswerKey
-from rft.grading.verifiers import Judges
+from rft.grading.method import Judges
 from rft.prompt import Prompter
 from rft.recipe import Grpo
 from rft.runs.tables import pad

@@ -79,7 +79,9 @@ def test_random_pairs_have_the_same_verdicts_with_and_without_it(tmp_path):
 
 
 def test_what_time_or_memory_decided_is_not_kept(tmp_path):
-    known = KnownVerdicts(tmp_path / "v", deadline=1, memory_gb=1, say=lambda _: None)
+    known = KnownVerdicts(
+        tmp_path / "v", verifier=name_of(1, 1), whom="math-verify", say=lambda _: None
+    )
     for number, (verdict, path) in enumerate(
         [
             *(("timeout", lost) for lost in ("deadline", "memory", "crash")),
@@ -249,9 +251,10 @@ WRITER = """
 import sys
 from pathlib import Path
 from rft.grading.judgement import Judgement
-from rft.grading.known_verdicts import KnownVerdicts
+from rft.grading.known_verdicts import KnownVerdicts, name_of
 for number in range(10):
-    known = KnownVerdicts(Path(sys.argv[1]), deadline=1, memory_gb=1, say=lambda _: None)
+    path, name = Path(sys.argv[1]), name_of(1, 1)
+    known = KnownVerdicts(path, verifier=name, whom="math-verify", say=lambda _: None)
     for name in (sys.argv[2], "both"):
         known.learn((f"{name} {number}", "a"), Judgement("wrong", "math_verify"))
     known.save()

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from tests.row_files import NONE, RANDOM, RIGHT, WRONG, refused, run
+from tests.sandboxes import needs_bwrap
 
 HOSTILE = [
     "",
@@ -170,6 +171,22 @@ def test_a_choice_is_judged_by_its_letter(tmp_path):
         "wrong",
         "unparseable",
     ]
+
+
+@needs_bwrap
+def test_programs_are_run_against_their_tests(tmp_path):
+    code = "So:\n```python\ndef f(n):\n    return {}\n```\nand \\boxed{{2}}."
+    rows = [{"completion": [code.format("2 * n"), code.format(2), "None.", r"\boxed{2}"],
+             "gold": ["assert f(1) == 2", "assert f(2) == 4"]}]  # fmt: skip
+    graded = run(tmp_path, "grade", rows, "--set", "grade.verifier=code").rows
+    assert [row["verdict"] for row in graded] == ["correct", "wrong", "no_answer", "no_answer"]
+    assert graded[0]["response"] == code.format("2 * n").removesuffix("\nand \\boxed{2}.")
+    assert graded[0]["answer"] == "def f(n):\n    return 2 * n"
+    assert [row["num_boxed"] for row in graded] == [1, 1, 0, 0]
+    words = ["--set", "grade.verifier=code", "--audit", "3"]
+    audited = run(tmp_path, "grade", rows, *words)
+    assert audited.code == 2
+    assert "grade.verifier is code" in audited.told
 
 
 def test_the_question_says_which_unit_an_answer_may_have(tmp_path):

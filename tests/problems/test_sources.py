@@ -276,3 +276,28 @@ def test_what_is_no_table_is_refused_in_one_line(tmp_path, content, says):
 def test_no_value_is_lost_where_kinds_meet(tmp_path):
     path = jsonl(tmp_path / "p.jsonl", {"a": 1}, {"a": 2.5}, {"a": None})
     assert read_rows(path)["a"].to_list() == [1, 2.5, None]
+
+
+@pytest.mark.parametrize(
+    ("value", "golds"),
+    [
+        (["assert f(1)", "assert f(2)"], ["assert f(1)\nassert f(2)"]),
+        ('{"inputs": ["1"], "outputs": ["2"]}', ['{"inputs": ["1"], "outputs": ["2"]}']),
+        ({"inputs": ["1"], "outputs": ["2"]}, ['{"inputs": ["1"], "outputs": ["2"]}']),
+        ([], []),
+        (["assert f(1)", 2], []),
+        (None, []),
+        (4, []),
+    ],
+)
+def test_tests_are_one_gold_however_many_there_are(value, golds):
+    assert read_gold(value, "tests") == golds
+
+
+def test_tests_may_be_longer_than_answers():
+    long = "assert f(1) == 2  #" + "x" * 50_000
+    rows = pl.DataFrame({"question": ["Double it."], "gold": [long]})
+    for reader, reason in (("tests", None), ("plain", "gold longer than 10,000 characters")):
+        source = Source(source="tests.jsonl", gold_reader=reader)
+        (problem,) = problems(rows, source)
+        assert (problem["reason"], problem["gold"]) == (reason, [long])

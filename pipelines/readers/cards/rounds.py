@@ -16,7 +16,7 @@ from rft.runs.folder import Run
 WORDS = {
     "what": """\
 {rows} answers to {problems} problems, written by {author} in rejection-sampling fine-tuning \
-(RFT): many were sampled, sifted by rules and checked against the known answers, and these were \
+(RFT): many were sampled, sifted by rules and {checked}, and these were \
 picked to fine-tune the model on. {noise}""",
     "opening": """\
 sft = load_dataset({opens}, "sft", split="train"){place}
@@ -40,7 +40,7 @@ The first row, its `prompt` and its `completion`:
 """,
     "origin": """\
 {base} after rejection-sampling fine-tuning (RFT) on answers of its own: sampled, sifted by rules \
-and checked against the known answers. The training of round {number} took {taught}.""",
+and {checked}. The training of round {number} took {taught}.""",
     "course": """\
 ## Rounds
 
@@ -55,6 +55,7 @@ def facts(run: Run, made: Manifests, folder: Path) -> dict[str, Any]:
     first, unchecked = sft.row(0, named=True), any(map(takes_any, of_stage(made, "select")))
     several = len({each["model"] for each in of_stage(made, "sample")}) > 1
     return {
+        "checked": checked(made),
         "author": code(named(recipe.model.path)) + " and models made from it" * several,
         "rows": f"{len(sft):,}",
         "problems": f"{sft['problem_id'].n_unique():,}",
@@ -70,6 +71,15 @@ def facts(run: Run, made: Manifests, folder: Path) -> dict[str, Any]:
         "composition": composition_tables(made),
         "lineage": lineage_table(made),
     }
+
+
+def checked(made: Manifests) -> str:
+    """Say what the answers were checked against."""
+    if any(each.get("majority") for each in of_stage(made, "grade")):
+        return (
+            "judged by the majority of a problem's own answers (pseudo-labels by majority, no gold)"
+        )
+    return "checked against the known answers"
 
 
 def chosen_words(sft: pl.DataFrame, unchecked: bool) -> str:

@@ -18,6 +18,7 @@ from pipelines.readers.tokens import token_texts
 from pipelines.readers.why import why
 from rft.errors import RFTError
 from rft.grading.answers import Form, answer_box
+from rft.grading.verifiers import finds
 from rft.prompt import prompt_form
 from rft.runs import tables
 from rft.runs.folder import Run
@@ -162,7 +163,7 @@ class Details:
     def __init__(self, run: Run, some: pl.DataFrame) -> None:
         """Read the wide columns of the rollouts that a page holds."""
         self.run = run
-        self.form = prompt_form(run.recipe.prompt)
+        self.form = prompt_form(run.recipe.prompt, finds(run.recipe.grade))
         self.wide = _wide_of_rounds(run, some) | _wide_of_models(run, some)
         rounds = sampled_rounds(run) if run.recipe.grpo is None else []
         mine = some.filter(kind="round").select("id")
