@@ -58,7 +58,7 @@ def sorts() -> dict[str, str]:
 def graded_columns() -> list[str]:
     """List the columns of a graded row that are shown."""
     ranked = [name for name in columns() if name in TABLES["graded"].names]
-    return [*GRADED, *dict.fromkeys(ranked), "stats_origin"]
+    return list(dict.fromkeys((*GRADED, *ranked, "stats_origin")))
 
 
 def sampled_rounds(run: Run) -> list[int]:

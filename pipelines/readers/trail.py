@@ -4,6 +4,8 @@ What `rft show RUN ID --json` prints, and `rft trace` puts in words (VERSION is 
 field changes its meaning or goes away). What there is not, or not yet, is null:
 
     run        the run folder, its recipe's digest, and the seed that all others are derived from
+    parts      code of one's own that the recipe names: name, version of a package, digest, and
+               what each brings
     problem    id, question, gold, split, benchmark, difficulty, and `sources`: for each its place,
                revision, the digest of the content that was read, and the licence
     rollout    id, round, sample_index, prompt, completion, finish_reason, tokens, seed; of an

@@ -104,7 +104,7 @@ def test_benchmarks_may_be_called_source_or_holdout() -> None:
         ("{source: 'bundled:../x', split: x}", "write bundled:NAME"),
         ("{source: 'hub:a/b'}", "hub:a/b needs a split"),
         ("{source: a.jsonl, limit: 0}", "prepare.train.limit is 0, and should be at least 1"),
-        ("{source: a.jsonl, gold_reader: box}", "'plain', 'gsm8k' or 'boxed'"),
+        ("{source: a.jsonl, gold_reader: box}", "'plain', 'gsm8k', 'boxed' or 'tests'"),
         (
             "{source: a.jsonl, columns: {qestion: q}}",
             'did you mean "prepare.train.columns.question"?',
