@@ -167,8 +167,8 @@ def test_the_installed_command_runs_the_whole_loop_anywhere(installed, tmp_path)
     run = tmp_path / "runs" / "own"
     kept = pl.read_parquet(run / "kept" / "round-0001")
     assert kept["early_entropy"].null_count() == 0
-    rollouts = pl.read_parquet(run / "rollouts" / "round-0001")
-    assert json.loads(rollouts["sampling"][0])["engine"]["kind"] == "same"
+    sampled = json.loads((run / "manifest" / "round-0001" / "sample.json").read_text())
+    assert sampled["settings"]["engine"]["kind"] == "same"
     judged = pl.read_parquet(run / "verdicts" / "round-0001")["verifier"].unique()
     assert judged.str.starts_with("chemistry ").all()
     assert json.loads((run / "models" / "model-0001" / "rft.json").read_text())["round"] == 1
