@@ -13,9 +13,10 @@ import polars as pl
 from filters import RULES
 from filters.grouped import Grouped, Rule, columns_of
 from rft.errors import RFTError, shown, suggestion
-from rft.parts.faults import told_in_one_line
+from rft.parts.faults import fault_in, told_in_one_line
 from rft.parts.in_use import is_own
 from rft.recipe.parts import contents
+from rft.runs import tables
 from rft.runs.folder import Run
 from rft.runs.schemas import TABLES
 from rft.runs.stages import Job, Stage
@@ -93,15 +94,43 @@ def check_rules(rules: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def try_rule(name: str, parameters: Mapping[str, Any]) -> None:
-    """Refuse parameters with which a rule cannot be made."""
+    """Refuse parameters with which a rule cannot be made, and what is made of them if it is none.
+
+    What it looks at is held against graded rows where these have all of it: anyone's rows, which
+    have columns of their own, are there when they are sifted.
+    """
     with told_in_one_line():
         try:
             rule = RULES[name](**parameters)
         except ValueError as error:  # how a rule refuses a parameter
-            raise RFTError(f"filter.{name}: {error}") from None
+            place = (fault_in(error) or "").partition(": ")[0]
+            raise RFTError(f"filter.{name}: {error}{f' ({place})' * bool(place)}") from None
     if not isinstance(rule, Rule):
         kind = type(rule).__name__
         raise RFTError(f"filter.{name}: it gives {kind}; a rule gives a polars expression")
+    if is_own("rules", name) and set(columns_of(rule)) <= set(TABLES["graded"].names):
+        with told_in_one_line(f"filter.{name}"):
+            given = defects(rule, tables.empty("graded")).dtype
+        if given != pl.Boolean:
+            raise RFTError(f"filter.{name}: it gives {given}, no true or false; see `rft check`")
+
+
+def defects(rule: Rule, rows: pl.DataFrame) -> pl.Series:
+    """Compute a rule over rows that are all there."""
+    return rule.find(rows) if isinstance(rule, Grouped) else rows.select(defect=rule)["defect"]
+
+
+def check_columns(rules: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse rules that look at what the graded rows of a run do not have."""
+    known = TABLES["graded"].names
+    for name, parameters in rules.items():
+        for column in columns_of(RULES[name](**parameters)):
+            if column not in known:
+                advice = suggestion(column, known, otherwise="docs/reference/tables.md lists them")
+                raise RFTError(
+                    f"filter.{name}: it looks at the column {column!r}, which graded rows do not "
+                    f"have; {advice}"
+                )
 
 
 def apply_rules(

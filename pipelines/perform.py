@@ -212,6 +212,7 @@ def check_recipe(recipe: Recipe, *, of_rows: bool = False) -> None:
     refuse_labels(recipe)
     filter.check_rules(recipe.filter)
     if not of_rows:  # anyone's rows have columns of their own
+        filter.check_columns(recipe.filter)
         check_condition(recipe.select.where)
         check_orders(recipe.select)
     recipe.sft.refuse_other_packing()

@@ -41,7 +41,7 @@ class Finding:
 
 def things_of(part: str) -> list[tuple[KindOfPart, str]]:
     """Read a part, and list what it brings."""
-    given = noted([part], None, part)
+    given = noted([part], None, "rft check")
     parts = {name: Part.model_validate(each) for name, each in given.items()}
     run(parts)
     return [

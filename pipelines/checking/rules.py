@@ -8,7 +8,7 @@ import polars as pl
 from filters import RULES
 from filters.grouped import Grouped, columns_of
 from pipelines.checking.samples import graded, same, without_optional
-from pipelines.filter import apply_rules
+from pipelines.filter import apply_rules, defects
 from rft.runs.schemas import TABLES
 
 
@@ -62,10 +62,3 @@ def alone(made: Any, rows: pl.DataFrame, found: pl.Series) -> Iterator[tuple[str
             "other rows; give a Grouped for that (filters/grouped.py)"
         )
     yield "one row at a time", wrong
-
-
-def defects(made: Any, rows: pl.DataFrame) -> pl.Series:
-    """Compute a rule over rows."""
-    if isinstance(made, Grouped):
-        return made.find(rows)
-    return rows.select(defect=made)["defect"]

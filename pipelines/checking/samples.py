@@ -90,7 +90,7 @@ def rollouts() -> pl.DataFrame:
 def graded() -> pl.DataFrame:
     """Make rows as rules and orders see them, the statistics of parts among them."""
     rows = rollouts()
-    made = rows.with_columns(**{name: each.alias(name) for name, each in statistics().items()})
+    made = rows.with_columns(**{name: each.alias(name) for name, each in statistics(rows).items()})
     return made.select(TABLES["graded"].names)
 
 

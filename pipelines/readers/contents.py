@@ -150,12 +150,12 @@ def last_adopted(run: Run) -> int:
 def write_data(wanted: Wanted, folder: Path, *, opens: str, command: str, say: Say) -> Facts:
     """Write the tables with their card, and give the facts that the cards tell."""
     run, kind = wanted.run, wanted.kind
+    keep_copies(run.recipe.parts, folder / "run")  # first: one may not be there
     rows = write_tables(wanted, folder, say)
     copy_manifests(run, folder / "run")
     # Not copied: an earlier version's recipe.yaml is read in a run folder only.
     recipe = yaml12.write(harmless(named_recipe(run.recipe)))
     atomic_text(folder / "run" / "recipe.yaml", recipe)
-    keep_copies(run.recipe.parts, folder / "run")
     stated = {"license": wanted.license_id} if wanted.license_id else {}
     facts = gather(run, kind, wanted.made, folder) | {
         "configs": config_table(rows, wanted.token_stats),

@@ -66,9 +66,7 @@ def new(kind: str, name: str, into: Path) -> None:
 @click.command("check")
 @click.argument("part", metavar="FILE.py|PACKAGE")
 @click.option("--json", "as_json", is_flag=True, help="JSON, a line for each check.")
-@click.option(
-    "--grace", type=Duration(), default="20s", show_default=True, help="For winding down."
-)
+@click.option("--grace", type=Duration(), default="2s", show_default=True, help="For winding down.")
 def check(part: str, as_json: bool, grace: float) -> None:
     """Try out all that a part brings, by what runs ask of it.
 

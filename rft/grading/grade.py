@@ -110,7 +110,7 @@ def _graded(frame: pl.DataFrame, verdicts: Sequence[str], paths: Sequence[str]) 
     )
     frame = frame.with_columns(
         pl.Series("answer_class", _classes(frame), dtype=pl.Int32),
-        *(each.alias(name) for name, each in statistics().items()),
+        *(each.alias(name) for name, each in statistics(frame).items()),
     )
     return frame.select(TABLES["graded"].names)
 

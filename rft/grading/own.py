@@ -116,7 +116,10 @@ class OwnVerifier:
         ]
         for outcome in self._pool.run(jobs):
             if outcome.word is not None and outcome.word.startswith("fault"):
-                raise RFTError(f"{outcome.word.removeprefix('fault ')} (grade.verifier)")
+                raise RFTError(
+                    f"{outcome.word.removeprefix('fault ')} (grade.verifier; give None for an "
+                    "answer that cannot be read)"
+                )
             if outcome.answer is None:
                 bad = Judgement("bad_gold", outcome.lost or self.method.name)
                 self._golds[outcome.gold] = None if outcome.word == "good" else bad

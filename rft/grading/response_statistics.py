@@ -46,14 +46,19 @@ def mean(column: str, sign: float = 1.0, upto: pl.Expr | None = None) -> pl.Expr
     return pl.when(whole & (count > 0)).then(average).cast(pl.Float32)
 
 
-def statistics() -> dict[str, pl.Expr]:
-    """Give the statistics, ours and those of parts: what is no finite number is null."""
+def statistics(rows: pl.DataFrame) -> dict[str, pl.Expr]:
+    """Give the statistics of such rows, ours and those of parts: no finite number is null."""
     made: dict[str, pl.Expr] = {}
     for name, statistic in STATISTICS.items():
-        with told_in_one_line():
+        with told_in_one_line(f"statistic {name}"):
             values = statistic()
-        if not isinstance(values, pl.Expr):
-            raise RFTError(f"statistic {name}: it gives {type(values).__name__}, no expression")
+            if not isinstance(values, pl.Expr):
+                raise RFTError(f"statistic {name}: it gives {type(values).__name__}, no expression")
+            kind = rows.head(0).select(value=values)["value"].dtype
+        if not (kind.is_numeric() or kind == pl.Null):
+            raise RFTError(
+                f"statistic {name}: it gives {kind}, no number; `rft check` tries it out"
+            )
         number = values.cast(pl.Float32)
         made[name] = pl.when(number.is_finite()).then(number)
     return made

@@ -1,5 +1,6 @@
 """The parts that this process knows: read, put among our rows, run where they may be, kept."""
 
+import difflib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def noted(given: Any, folder: Path | None, label: str) -> Any:
     """
     if given is None:
         return {}
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and not any(isinstance(each, str) for each in given.values()):
         return _stood_for(given, folder or Path(), label)
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise RFTError(f"{label}: parts is {shown(given)}; write a list, as in parts: [mine.py]")
@@ -74,9 +75,13 @@ def noted(given: Any, folder: Path | None, label: str) -> Any:
 def _found(entry: Any, folder: Path | None, label: str) -> Source:
     if not isinstance(entry, str) or not entry.isprintable() or not entry:
         raise RFTError(f"{label}: parts has {shown(entry)}; name a file (mine.py) or a package")
-    if not (entry.endswith(".py") or "/" in entry):
-        return from_package(entry)
     path = (folder or Path()) / entry
+    if path.is_dir():
+        raise RFTError(f"{label}: parts: {path}: a folder; name a file in it, or a package")
+    if not path.exists() and path.with_name(f"{path.name}.py").is_file():
+        raise RFTError(f"{label}: parts: {path}: no such file; did you mean {path.name}.py?")
+    if not (entry.endswith(".py") or "/" in entry or path.is_file()):
+        return from_package(entry, label)
     try:
         a_file_name(path.name)
     except ValueError as error:
@@ -118,21 +123,23 @@ def run(parts: Parts) -> None:
     global _ACTED_ON
     _ACTED_ON = {part.sha256 for part in parts.values()}
     settle()
+    waiting: dict[str, Source] = {}
     for name, part in parts.items():
         rows = [_PUT.get((kind, own)) for kind in part.defines for own in part.defines[kind]]
-        if all(row is not None and row.is_run for row in rows):
-            continue
-        brings = listed(brought(part))
-        source = _SOURCES.get(part.sha256)
-        if source is None:
-            source = as_noted(_FOLDERS[part.sha256], name, part.sha256, part.version)
-        refuse_untrusted(part.sha256, name, source.label, brings)
-        if _taken(source, {}).defines != part.defines:
-            raise RFTError(
-                f"{source.label}: it does not bring what recipe.yaml says ({brings}); "
-                "give the recipe again, which names the file itself"
+        if not all(row is not None and row.is_run for row in rows):
+            known = _SOURCES.get(part.sha256)
+            waiting[name] = known or as_noted(
+                _FOLDERS[part.sha256], name, part.sha256, part.version
             )
-        _SOURCES[part.sha256] = source
+    refuse_untrusted({name: (each, listed(brought(parts[name]))) for name, each in waiting.items()})
+    for name, source in waiting.items():
+        if _taken(source, {}).defines != parts[name].defines:
+            raise RFTError(
+                f"{source.label}: it does not bring what recipe.yaml says "
+                f"({listed(brought(parts[name]))}); give the recipe again, which names the file "
+                "itself"
+            )
+        _SOURCES[source.sha256] = source
 
 
 def settle() -> None:
@@ -212,6 +219,11 @@ def _taken(source: Source, before: Mapping[str, Part]) -> Part:
 
 def _rows_of(there: Mapping[str, Any], label: str) -> Iterator[tuple[KindOfPart, str, Any]]:
     """Give the rows of a module's tables, each looked at."""
+    tables = [each.table for each in KINDS.values()]
+    for name, value in there.items():
+        near = difflib.get_close_matches(name, tables, 1, 0.8)
+        if name.isupper() and name not in tables and near and isinstance(value, Mapping):
+            raise RFTError(f"{label}: {name} is no table of parts; did you mean {near[0]}?")
     for kind, each in KINDS.items():
         rows = there.get(each.table, {})
         if rows is each.rows():  # imported, to look something up in

@@ -1,5 +1,6 @@
 """Where a part's code is: a file, its copy in a run folder, or an installed package."""
 
+import ast
 import hashlib
 import importlib.metadata
 import sys
@@ -15,6 +16,8 @@ from rft.runs.atomic import whole_file
 from rft.runs.plain_files import read_small
 
 GROUP = "rft.parts"
+# Packages of ours, which may lie beside a part in a checkout.
+OURS = ("rft", "pipelines", "filters")
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,24 @@ class Source:
         try:
             with told_in_one_line(self.label):
                 code = compile(self.text, str(self.path), "exec", dont_inherit=True)
-                exec(code, module.__dict__)
+                self._refuse_neighbours()
+                exec(code, module.__dict__)  # it is trusted: see trust.py
         except BaseException:
             del sys.modules[self.module_name]
             raise
         return module
+
+    def _refuse_neighbours(self) -> None:
+        """Refuse imports of files beside it, which a run would have no copy of."""
+        assert self.path is not None, "a file"
+        for name, line in imports_of(self.text):
+            beside = [self.path.parent / f"{name}.py", self.path.parent / name / "__init__.py"]
+            spec = None if name in OURS else find_spec(name)
+            if spec is not None and spec.origin and Path(spec.origin) in beside:
+                raise RFTError(
+                    f"{self.label}:{line}: it imports {name}, a file beside it, and a run keeps no "
+                    "copy of that; a part is one file, or an installed package"
+                )
 
     def _imported(self) -> types.ModuleType:
         folder = _home(self.package, self.label)
@@ -77,10 +93,21 @@ class Source:
             return import_module(self.package)
 
 
+def imports_of(text: bytes) -> list[tuple[str, int]]:
+    """List the packages that a file imports anywhere in it, each with its line."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found += [(each.name.partition(".")[0], node.lineno) for each in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.append((node.module.partition(".")[0], node.lineno))
+    return found
+
+
 def from_file(path: Path, name: str, label: str) -> Source:
     """Read a file with parts, which is no link."""
     if path.suffix != ".py":
-        raise RFTError(f"{label}: no part; a file with parts ends in .py, a package has no /")
+        raise RFTError(f"{label}: no part; a file with parts ends in .py")
     try:
         text = read_small(path)
     except OSError as error:
@@ -88,7 +115,7 @@ def from_file(path: Path, name: str, label: str) -> Source:
     return Source(name, label, hashlib.sha256(text).hexdigest(), text, path.absolute())
 
 
-def from_package(name: str) -> Source:
+def from_package(name: str, place: str = "parts") -> Source:
     """Find an installed package that brings parts."""
     found = importlib.metadata.entry_points(group=GROUP)
     names = sorted({each.name for each in found})
@@ -96,8 +123,8 @@ def from_package(name: str) -> Source:
         there = listed(names) if names else "none"
         advice = suggestion(name, names, otherwise=f"installed packages with parts: {there}")
         raise RFTError(
-            f"parts: no file ends so, and no package brings {shown(name)}; {advice} (a file is "
-            "named with .py)"
+            f"{place}: parts: there is no such file, and no package brings {shown(name)}; {advice} "
+            "(a file is named with .py)"
         )
     entry = next(each for each in found if each.name == name)
     assert entry.dist is not None, "an entry point of an installed package"

@@ -2,10 +2,11 @@
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rft.errors import RFTError
+from rft.parts.sources import Source
 
 # What this process may run: its children may run it too.
 INHERITED = "RFT_TRUSTED_PARTS"
@@ -54,14 +55,17 @@ def forget() -> None:
     _ALLOWED.clear()
 
 
-def refuse_untrusted(sha256: str, name: str, place: str, brings: str) -> None:
-    """Refuse code that came with a folder, until its user has looked at it."""
-    if is_trusted(sha256):
-        return
-    if not _ALLOWED:
+def refuse_untrusted(waiting: Mapping[str, tuple[Source, str]]) -> None:
+    """Refuse code that came with a folder, all of it at once, until its user has looked at it."""
+    new = {name: each for name, each in waiting.items() if not is_trusted(each[0].sha256)}
+    if new and not _ALLOWED:
+        told = "; ".join(f"{source.label} (it brings {brings})" for source, brings in new.values())
         raise RFTError(
-            f"{place}: Python code that came with this folder, and that you have not run before "
-            f"(it brings {brings}); read it, and give {ASKED} to run it"
+            f"{told}: Python code that came with this folder, and that you have not run before; "
+            f"read it, and give {ASKED} to run it"
         )
-    _ALLOWED[0](f"trusted from now on: {place} (it brings {brings}; sha256 {sha256})")
-    trust(sha256, name)
+    for name, (source, brings) in new.items():
+        _ALLOWED[0](
+            f"trusted from now on: {source.label} (it brings {brings}; sha256 {source.sha256})"
+        )
+        trust(source.sha256, name)

@@ -226,3 +226,87 @@ def test_a_link_to_a_file_of_ones_own_is_followed(tmp_path):
     (tmp_path / "linked.py").symlink_to(tmp_path / "elsewhere" / "mine.py")
     made = load_recipe(str(recipe(tmp_path, "parts: [linked.py]\n")))
     assert list(made.parts) == ["linked.py"]
+
+
+def test_a_file_beside_it_is_not_imported_wherever_one_calls_from(tmp_path, monkeypatch):
+    write(tmp_path, "beside.py", "MOST = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    told = r"mine.py:\d+: it imports beside, a file beside it, and a run keeps no copy of that"
+    with pytest.raises(RFTError, match=told):
+        loaded(tmp_path, RULE + "\nimport beside\n".replace("\n\n", "\n"))
+    inside = "\ndef later():\n    from beside import MOST\n    return MOST\n"
+    with pytest.raises(RFTError, match="it imports beside"):
+        loaded(tmp_path, RULE + inside)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("RULE = {'x': lambda: 1}", "RULE is no table of parts; did you mean RULES"),
+        (RULE + "STATISTIC = {'x': 1}", "STATISTIC is no table of parts; did you mean STATISTICS"),
+    ],
+)
+def test_a_misspelt_table_is_told_also_beside_one_that_is_right(tmp_path, text, told):
+    with pytest.raises(RFTError, match=told):
+        loaded(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ("mine", r"mine: no such file; did you mean mine.py\?"),
+        ("folder", "folder: a folder; name a file in it, or a package"),
+        ("folder.py", "folder.py: a folder; name a file in it"),
+        ("mine.yaml", "mine.yaml: no part; a file with parts ends in .py"),
+    ],
+)
+def test_what_is_no_file_with_parts_is_told_for_what_it_is(tmp_path, part, told):
+    write(tmp_path, "mine.py", RULE)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.py").mkdir()
+    path = recipe(tmp_path, f"parts: [{part}]\n")
+    with pytest.raises(RFTError, match=told):
+        load_recipe(str(path))
+
+
+def test_a_mapping_of_files_is_told_to_be_a_list(tmp_path):
+    write(tmp_path, "mine.py", RULE)
+    with pytest.raises(RFTError, match=r"write a list, as in parts: \[mine.py\]"):
+        load_recipe(str(recipe(tmp_path, "parts: {a: mine.py}\n")))
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("pl.col('respons') == ''", "it looks at the column 'respons', which graded rows do not"),
+        ("pl.col('response').str.len_chars()", "it gives UInt32, no true or false"),
+        ("[][0]", r"mine.py:3: IndexError"),
+        ("(_ for _ in ()).throw(ValueError('too odd'))", r"filter.odd: too odd \(.*mine.py:3\)"),
+    ],
+)
+def test_a_rule_that_is_none_is_refused_before_anything_is_done(tmp_path, rule, told):
+    from pipelines.perform import check_recipe
+
+    text = f"import polars as pl\ndef odd():\n    return {rule}\nRULES = {{'odd': odd}}\n"
+    made = loaded(tmp_path, text, settings="filter: {odd: {}}\n")
+    with pytest.raises(RFTError, match=told):
+        check_recipe(made)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "told"),
+    [
+        ("pl.col('response').str.slice(0, 3)", "statistic odd: it gives String, no number"),
+        ("pl.col('no_such')", "statistic odd: ColumnNotFoundError"),
+        ("3", "statistic odd: it gives int, no expression"),
+        ("1 / 0", "mine.py:3: ZeroDivisionError"),
+    ],
+)
+def test_a_statistic_that_is_none_ends_in_one_line(tmp_path, statistic, told):
+    from pipelines.checking.samples import rollouts
+    from rft.grading.response_statistics import statistics
+
+    text = f"import polars as pl\ndef odd():\n    return {statistic}\nSTATISTICS = {{'odd': odd}}\n"
+    loaded(tmp_path, text)
+    with pytest.raises(RFTError, match=told):
+        statistics(rollouts())
