@@ -7,6 +7,7 @@ import sys
 import types
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -78,7 +79,7 @@ class Source:
         assert self.path is not None, "a file"
         for name, line in imports_of(self.text):
             beside = [self.path.parent / f"{name}.py", self.path.parent / name / "__init__.py"]
-            spec = None if name in OURS else find_spec(name)
+            spec = None if name in OURS else PathFinder.find_spec(name)
             if spec is not None and spec.origin and Path(spec.origin) in beside:
                 raise RFTError(
                     f"{self.label}:{line}: it imports {name}, a file beside it, and a run keeps no "
