@@ -24,11 +24,11 @@ from pipelines.readers.report_scores import answered, scores
 from pipelines.readers.show import golds, listing, sampled_rounds, shortened, whole
 from pipelines.readers.sources import overlap_words
 from pipelines.readers.status import at_work, early, status
-from rft.errors import listed
+from pipelines.readers.trail import parts_of
+from pipelines.readers.trail_words import part_words
 from rft.foreign_text import ending, one_line, visible
 from rft.recipe import Recipe
 from rft.recipe.loading import dump
-from rft.recipe.parts import brought
 from rft.runs.folder import Run
 
 
@@ -73,7 +73,7 @@ def head(run: Run) -> list[Block]:
     lines = [
         *entry("run", visible(str(run.path))),
         *entry("recipe", digest[:12] + (f": {kind_of(recipe)}" if rounds else "")),
-        *(line for words in parts_words(recipe) for line in entry("parts", words)),
+        *(line for part in parts_of(recipe) for line in entry("parts", part_words(part))),
         *entry("model", visible(base.path) + (f" at {base.revision}" if base.revision else "")),
         *entry("rounds", f"{where['rounds_done']} done of {rounds} planned"),
         *entry("state", state),
@@ -85,15 +85,6 @@ def head(run: Run) -> list[Block]:
         lines += entry("problems", f"{problems}; set aside: {aside or 'none'}")
         lines += [line for words in overlap_words(run) for line in entry("overlaps", words)]
     return lines
-
-
-def parts_words(recipe: Recipe) -> list[str]:
-    """Name the code of one's own, by content, with what it brings."""
-    return [
-        f"{name}{f' {part.version}' if part.version else ''} (sha256 {part.sha256[:12]}): "
-        f"{listed(brought(part))}"
-        for name, part in recipe.parts.items()
-    ]
 
 
 def kind_of(recipe: Recipe) -> str:

@@ -27,6 +27,7 @@ from typing import Any
 from pipelines.readers.current import sound
 from pipelines.readers.sources import model_licence, origins
 from pipelines.readers.why import defect
+from rft.recipe import Recipe
 from rft.recipe.loading import dump
 from rft.recipe.parts import brought
 from rft.runs.folder import Run
@@ -99,12 +100,17 @@ def _begun(run: Run, problem: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": VERSION,
         "run": {"path": str(run.path), "recipe": recipe, "seed": run.recipe.seed},
-        "parts": [
-            {"name": name, "version": part.version, "sha256": part.sha256, "brings": brought(part)}
-            for name, part in run.recipe.parts.items()
-        ],
+        "parts": parts_of(run.recipe),
         "problem": _some(problem, PROBLEM) | {"sources": origins(run, problem)},
     }
+
+
+def parts_of(recipe: Recipe) -> list[dict[str, Any]]:
+    """List the code of one's own that a recipe names, by content, with what it brings."""
+    return [
+        {"name": name, "version": part.version, "sha256": part.sha256, "brings": brought(part)}
+        for name, part in recipe.parts.items()
+    ]
 
 
 def _answer(run: Run, row: dict[str, Any], stage: str) -> dict[str, Any]:

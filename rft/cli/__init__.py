@@ -3,8 +3,8 @@
 loop.py has the whole loop, stages.py each stage of a run, rows.py the stages that take anyone's
 rows as well, compare.py runs arms against each other, looking.py and runs.py read a run,
 schedule.py calls the loop again and again, parts.py begins and tries what is one's own, upkeep.py
-looks after a run. They know nothing of each
-other: below them one_stage.py does one stage, and opening.py finds the run and settles its recipe.
+looks after a run. They know nothing of each other: below them one_stage.py does one stage, and
+opening.py finds the run and settles its recipe.
 """
 
 import click

@@ -160,7 +160,11 @@ def only_begun(path: Path) -> bool:
         not child.is_symlink()
         and (
             (child.is_file() and any(child.match(name) for name in BEGINNING))
-            or (child.name == "parts" and all(copy.match("*.py*") for copy in child.iterdir()))
+            or (
+                child.is_dir()
+                and child.name == "parts"
+                and all(copy.match("*.py*") for copy in child.iterdir())
+            )
         )
         for child in path.iterdir()
     )

@@ -4,12 +4,10 @@ Run by path by `rft.grading.own`, with the protocol of verifier_worker.py; `faul
 word of one whose function raised, with the file and the line.
 """
 
-import contextlib
 import json
 import logging
 import os
 import random
-import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -20,7 +18,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from rft.errors import RFTError
-from rft.grading.verifier_worker import ORPHAN_SECONDS, ROOM, lower
+from rft.grading.verifier_worker import allow_seconds, has_room
 from rft.parts.faults import told_in_one_line
 from rft.parts.sources import Source
 
@@ -68,8 +66,7 @@ def serve(jobs: Any, say: Callable[[str], None], judge: Judge, *, deadline: floa
 def start_clock(deadline: float) -> None:
     """Make a task a function of its pair alone, and bound the CPU time that it can take."""
     random.seed(0)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    lower(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime + deadline) + ORPHAN_SECONDS)
+    allow_seconds(deadline)
 
 
 def main(deadline: float, memory_gb: float, what: dict[str, Any]) -> None:
@@ -90,13 +87,7 @@ def main(deadline: float, memory_gb: float, what: dict[str, Any]) -> None:
     except (RFTError, OSError, ImportError, AttributeError) as error:
         say(f"failed: {error}")
         return
-    lower(resource.RLIMIT_CORE, 0)
-    # macOS takes this and ignores it, or refuses it: the deadline has to do there.
-    with contextlib.suppress(ValueError, OSError):
-        lower(resource.RLIMIT_AS, int(memory_gb * 2**30))
-    try:
-        bytearray(ROOM)
-    except MemoryError:
+    if not has_room(memory_gb):
         say(f"failed: a memory limit of {memory_gb:g} GB leaves no room to work in")
         return
     say("ready")

@@ -200,6 +200,11 @@ def _start_clock(deadline: float) -> None:
     # sympy's numeric tests draw random points.
     seed(0)
     random.seed(0)
+    allow_seconds(deadline)
+
+
+def allow_seconds(deadline: float) -> None:
+    """Bound the CPU time that this process can take from now on."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     spent = usage.ru_utime + usage.ru_stime
     lower(resource.RLIMIT_CPU, int(spent + deadline) + ORPHAN_SECONDS)
@@ -209,6 +214,21 @@ def lower(limit: int, value: int) -> None:
     """Lower a limit of this process, as far as it may be."""
     _, hard = resource.getrlimit(limit)
     resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
+def has_room(memory_gb: float) -> bool:
+    """Bound the memory of this process, and say whether that leaves room to work in."""
+    lower(resource.RLIMIT_CORE, 0)
+    # macOS takes this and ignores it, or refuses it: the deadline has to do there.
+    with contextlib.suppress(ValueError, OSError):
+        lower(resource.RLIMIT_AS, int(memory_gb * 2**30))
+    try:
+        # math-verify takes a MemoryError for an unreadable text: with too little room to work in,
+        # every verdict would be wrong without a word.
+        bytearray(ROOM)
+    except MemoryError:
+        return False
+    return True
 
 
 def main(deadline: float, memory_gb: float) -> None:
@@ -231,15 +251,7 @@ def main(deadline: float, memory_gb: float) -> None:
     except (ImportError, AssertionError) as error:
         say(f"failed: {error!a}")
         return
-    lower(resource.RLIMIT_CORE, 0)
-    # macOS takes this and ignores it, or refuses it: the deadline has to do there.
-    with contextlib.suppress(ValueError, OSError):
-        lower(resource.RLIMIT_AS, int(memory_gb * 2**30))
-    try:
-        # math-verify takes a MemoryError for an unreadable text: with too little room to work in,
-        # every verdict would be wrong without a word.
-        bytearray(ROOM)
-    except MemoryError:
+    if not has_room(memory_gb):
         say(f"failed: a memory limit of {memory_gb:g} GB leaves no room to work in")
         return
     say("ready")

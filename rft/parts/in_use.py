@@ -53,8 +53,6 @@ def noted(given: Any, folder: Path | None, label: str) -> Any:
     What it names itself is run, since whoever calls has named the recipe. What a run has noted is
     only stood for, until `run` is called.
     """
-    if given is None:
-        return {}
     if isinstance(given, Mapping) and not any(isinstance(each, str) for each in given.values()):
         return _stood_for(given, folder or Path(), label)
     if not isinstance(given, Sequence) or isinstance(given, str):

@@ -9,7 +9,7 @@ from rft.parts import in_use, trust
 from rft.recipe.loading import load_stored
 from rft.recipe.parts import Part
 from rft.runs.folder import Run, save_recipe
-from tests.command import ROOT, invoke, rft, rft_here
+from tests.command import invoke, rft, rft_here
 from tests.part_files import TELLTALE, recipe, write
 from tests.small_run import RIGHT, WRONG, do, evaluate, prepare, sample, solved
 from tests.small_run import grade as write_graded
@@ -195,7 +195,6 @@ def test_without_a_home_trust_holds_for_the_command(tmp_path, monkeypatch):
     assert trust.is_trusted("0" * 64)
     monkeypatch.setenv(trust.INHERITED, "")
     assert not trust.is_trusted("0" * 64)
-    assert ROOT.is_dir()
 
 
 def test_a_run_that_is_only_read_on_the_way_leaves_nothing_among_our_rows(theirs, tmp_path):
