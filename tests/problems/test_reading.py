@@ -230,7 +230,7 @@ def test_a_server_may_answer_anything(content, says):
 
 
 def test_a_body_without_an_end_is_left(monkeypatch):
-    monkeypatch.setattr(sources, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(sources, "MOST_BYTES", (1 << 20) - 1)  # whole parts are of 1 MiB
 
     def endless(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(OK)
