@@ -235,4 +235,4 @@ def select_file(
     for name in looks_at_problems:
         say_if_alone(rows, f"select.{name}", say)
     seed = derive(seed, "select", 0)
-    return select(rows, settings=choice, seed=seed, pass_rates=pass_rates(rows))
+    return select(rows, settings=choice, seed=seed, pass_rates=pass_rates([rows]))

@@ -5,6 +5,8 @@ lengths); writes selected and passed_over, and in the manifest what sets the sel
 """
 
 import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -14,12 +16,13 @@ from rft.recipe import Select
 from rft.recipe.parts import contents
 from rft.recipe.section import dumped
 from rft.recipe.selection import LATER, statistics
+from rft.runs.dealing import dealt, parts_for, size_of
 from rft.runs.folder import Run
 from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 from rft.selection.choice import decide, in_order, split
 from rft.selection.composition import composition, too_short
-from rft.selection.narrow import narrow
+from rft.selection.narrow import narrow, numbered
 from rft.selection.ranking import may_lack, orders_in_use
 
 
@@ -54,27 +57,32 @@ def inputs(run: Run, round: int) -> dict[str, str]:
 
 def work(job: Job) -> None:
     """Select from a round's kept rollouts: all are looked at narrowly, then gone through whole."""
-    run, recipe, settings = job.run, job.run.recipe, job.run.recipe.select
+    run, settings = job.run, job.run.recipe.select
+    seed = derive(run.recipe.seed, "select", job.round)
     rates, scored = rates_of(run, job.round), scores_of(run, job.round)
-    pool = pl.concat(
-        narrow(with_scores(batch, scored), settings, rates)
-        for batch in run.batches("kept", job.round)
-    )
-    sizes = run.read("rollouts", job.round, ["rollout_id", "num_prompt_tokens"])
-    long = too_long(pool, sizes, recipe.sft.max_length)
-    seed = derive(recipe.seed, "select", job.round)
-    made = decide(pool, settings, seed, pass_rates=rates, too_long=long)
-    taken, place = [], 0
-    with job.writer("passed_over") as passed_over:
+    pool = pool_of(run, job.round, seed, rates, scored)
+    made = decide(pool, settings, rates)
+    rows = Counter[str]()
+
+    def chosen() -> Iterator[pl.DataFrame]:
+        """Give the selected rows with the part of the table that they belong to."""
+        place = 0
         for batch in run.batches("kept", job.round):
             whole = with_scores(batch, scored)
-            chosen, left = split(whole, made.each[place : place + len(whole)], settings)
-            taken.append(chosen)
+            taken, left = split(whole, made.each[place : place + len(whole)], settings)
             passed_over.add(left)
+            rows["selected"] += len(taken)
             place += len(whole)
-    selected = in_order(pl.concat(taken))
-    job.write("selected", selected)
-    assert place == len(pool) == len(selected) + passed_over.rows, "kept != selected + passed over"
+            yield taken.with_columns(part=part_of(taken, made.selected, parts))
+        assert place == len(pool), "rows looked at != rows gone through"
+
+    share = sum(made.selected.values()) / max(1, len(pool))
+    parts = parts_for(share * sum(map(size_of, run.parts("kept", job.round))))
+    with job.writer("passed_over") as passed_over, job.writer("selected") as selected:
+        for part in dealt(chosen(), "selected", parts, job.work / "dealt"):
+            selected.add(in_order(part))
+    gone = passed_over.rows
+    assert len(pool) == rows["selected"] + gone == selected.rows + gone, "kept do not add up"
     job.counts |= {
         "in": len(pool),
         "selected": made.selected,
@@ -83,12 +91,40 @@ def work(job: Job) -> None:
         "unranked": made.unranked,
         "shortfall": made.shortfall,
     }
-    told = composition(pool, selected, rates, settings)
+    told = composition(pool, made.each["reason"].is_null(), rates, settings)
     job.notes |= {"seeds": {"select": seed}, "composition": told}
     took = " + ".join(f"{count} {role}" for role, count in made.selected.items())
     job.say(f"  {len(pool)} kept -> {took} selected by {settings.by}")
     for note in filter(None, (made.shortfall, too_short(told))):
         job.say(f"  {note}")
+
+
+def pool_of(
+    run: Run,
+    round: int,
+    seed: int,
+    rates: Mapping[str, float],
+    scored: pl.DataFrame | None,
+) -> pl.DataFrame:
+    """Take what a choice looks at of all kept rows of a round."""
+    settings, limit = run.recipe.select, run.recipe.sft.max_length
+    names = pl.concat(run.batches("kept", round, ["rollout_id", "verdict"]))
+    numbers = numbered(names, settings, seed)
+    del names
+    prompts = prompt_lengths(run, round)
+    rows = []
+    for batch in run.batches("kept", round):
+        whole = with_scores(batch, scored)
+        long = too_long(whole, prompts, limit)
+        rows.append(narrow(whole, settings, rates).with_columns(long=long))
+    return pl.concat(rows).hstack(numbers)
+
+
+def part_of(taken: pl.DataFrame, selected: Mapping[str, int], parts: int) -> pl.Series:
+    """Say in which of so many parts of the table, each as long, selected rows are."""
+    before = pl.when(role="noise").then(selected.get("positive", 0)).otherwise(0)
+    place = (before + pl.col("rank")) * parts // max(1, sum(selected.values()))
+    return taken.select(part=place)["part"]
 
 
 def scores_of(run: Run, round: int) -> pl.DataFrame | None:
@@ -126,9 +162,12 @@ def rates_of(run: Run, round: int) -> dict[str, float]:
     """Estimate how often each problem of a round is solved, whatever ended its sampling."""
     until = run.recipe.sample.until
     if until is None:
-        return pass_rates(run.read("graded", round, ["problem_id", "verdict"]))
+        return pass_rates(run.batches("graded", round, ["problem_id", "verdict"]))
     names = ["rollout_id", "problem_id", "sample_index", "verdict", "response"]
-    graded = run.read("graded", round, names)
+    graded = pl.concat(
+        batch.with_columns(pl.col("response").hash(seed=1))  # a chance collision is below 10^-15
+        for batch in run.batches("graded", round, names)
+    )
     # What passes the rules by itself; equal texts count once where a rule drops duplicates.
     twins = run.read("rejected", round, ["rollout_id", "rejected_by"])
     twins = twins.filter(pl.col("rejected_by") == "duplicate")
@@ -139,12 +178,22 @@ def rates_of(run: Run, round: int) -> dict[str, float]:
     return pass_rates_in_waves(graded, named, wave=until.wave, target=until.accepted)
 
 
-def too_long(kept: pl.DataFrame, lengths: pl.DataFrame, limit: int) -> frozenset[str]:
-    """Find the rollouts whose prompt, response and end do not fit SFT's limit."""
+def prompt_lengths(run: Run, round: int) -> pl.DataFrame:
+    """Give the number of tokens of each problem's prompt, which its rollouts share."""
+    longest = pl.col("num_prompt_tokens").max()
+    some = [
+        batch.group_by("problem_id").agg(longest)
+        for batch in run.batches("rollouts", round, ["problem_id", "num_prompt_tokens"])
+    ]
+    return pl.concat(some).group_by("problem_id").agg(longest)
+
+
+def too_long(kept: pl.DataFrame, prompts: pl.DataFrame, limit: int) -> pl.Series:
+    """Say of each rollout whether its prompt, response and end do not fit SFT's limit."""
+    sized = kept.select("problem_id", "num_response_tokens")
+    sized = sized.join(prompts, on="problem_id", how="left", validate="m:1", maintain_order="left")
     length = pl.col("num_prompt_tokens") + pl.col("num_response_tokens") + 1
-    sized = kept.select("rollout_id", "num_response_tokens")
-    sized = sized.join(lengths, on="rollout_id", how="left", validate="1:1")
-    return frozenset(sized.filter(length > limit)["rollout_id"])
+    return sized.select(long=(length > limit).fill_null(False))["long"]
 
 
 STAGE = Stage("select", settings, inputs, work)

@@ -193,9 +193,10 @@ def commit(run: Run, stage: str, round: int, outputs: dict[str, pl.DataFrame]) -
         job.counts |= COUNTS.get(stage, {})
         if stage == "select":
             job.counts["selected"] = dict(outputs["selected"]["role"].value_counts().iter_rows())
-            kept, rates = run.read("kept", round), pass_rates(run.read("graded", round))
+            kept, rates = run.read("kept", round), pass_rates([run.read("graded", round)])
+            taken = kept["rollout_id"].is_in(outputs["selected"]["rollout_id"].to_list())
             job.notes["composition"] = composition(
-                narrow(kept, run.recipe.select), outputs["selected"], rates, run.recipe.select
+                narrow(kept, run.recipe.select), taken, rates, run.recipe.select
             )
         elif stage == run.recipe.maker:
             folder = job.work / "out" / "model"

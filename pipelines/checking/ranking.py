@@ -8,7 +8,7 @@ from pipelines.checking.samples import graded, rollouts, same, without_optional
 from rft.grading.response_statistics import RECORDED, STATISTICS
 from rft.recipe.selection import ORDERS
 from rft.runs.schemas import TABLES
-from rft.selection.narrow import narrow
+from rft.selection.narrow import looked_at
 from rft.selection.ranking import rank
 
 Checks = Iterator[tuple[str, str | None]]
@@ -69,16 +69,16 @@ def order(name: str) -> Checks:
     if unknown:
         return
     pool = narrowed(kept)
-    number = pool[made.column].dtype
+    number = (pool if made.expression is not None else kept)[made.column].dtype
     yield "a number to rank by", None if number.is_numeric() else f"it reads {number}, no number"
     if not number.is_numeric():
         return
-    ranked, unranked = rank(pool, name, 0, setting="select.by")
+    ranked, unranked = rank(pool, name)
     worst = ranked[made.column].head(len(ranked) - unranked)
     falls = worst.is_sorted(descending=True)
     yield "the highest first", None if falls else "the values do not fall"
-    again, _ = rank(narrowed(kept.reverse()), name, 0, setting="select.by")
-    alike = same(ranked["rollout_id"], again["rollout_id"])
+    again, _ = rank(narrowed(kept.reverse()), name)
+    alike = same(ranked["name"], again["name"])
     yield "any order of rows", None if alike else "it depends on the order of the rows"
     flat = worst.n_unique() == 1
     yield "tells rows apart", f"all rows have {worst[0]}" if flat else None
@@ -90,7 +90,7 @@ def narrowed(kept: pl.DataFrame) -> pl.DataFrame:
     """Take of rows what a selection looks at."""
     from rft.recipe import Select
 
-    return narrow(kept, Select(by="random", budget=1))
+    return looked_at(kept, Select(by="random", budget=1), seed=0)
 
 
 def values(made: pl.Expr, rows: pl.DataFrame) -> pl.Series:

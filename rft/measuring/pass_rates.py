@@ -6,7 +6,7 @@ averaged over every order of the same waves that would have stopped at the same 
 and varies less (Rao-Blackwell; Girshick, Mosteller and Savage 1946 for single draws).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -43,10 +43,13 @@ def unbiased_rate(waves: Sequence[Wave], target: int) -> float:
     return rate
 
 
-def pass_rates(graded: pl.DataFrame) -> dict[str, float]:
+def pass_rates(batches: Iterable[pl.DataFrame]) -> dict[str, float]:
     """Give the share of correct answers of each problem over all graded rollouts."""
-    rates = graded.group_by("problem_id").agg(rate=(pl.col("verdict") == "correct").mean())
-    return dict(rates.iter_rows())
+    counts = {"known": pl.col("verdict").count(), "correct": (pl.col("verdict") == "correct").sum()}
+    each = [batch.group_by("problem_id").agg(**counts) for batch in batches]
+    sums = pl.concat(each).group_by("problem_id").agg(pl.sum("known", "correct"))
+    rate = pl.when(pl.col("known") > 0).then(pl.col("correct") / pl.col("known"))
+    return dict(sums.select("problem_id", rate=rate).iter_rows())
 
 
 def pass_rates_in_waves(

@@ -22,11 +22,12 @@ from rft.errors import RFTError
 from rft.processes.devices import visible_gpus
 from rft.runs import tables
 from rft.runs.atomic import atomic_text
+from rft.runs.dealing import PART_BYTES
 from rft.runs.leftovers import ARRAY
 from rft.runs.records import Record, read_record
 from rft.runs.stages import MARK, Job, mark_of
 from rft.sampling.plan import Plan, canonical, has_statistics, rollout_rows
-from rft.sampling.sorting import PART_BYTES, in_order
+from rft.sampling.sorting import in_order
 
 # With its digest and `.parquet`: so that pool and receipt take their place by one rename.
 POOL = "pooled-"

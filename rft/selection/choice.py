@@ -5,19 +5,28 @@ Correct ones that explore most, and a pinch of wrong ones.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from rft.errors import RFTError
 from rft.recipe import Select
-from rft.recipe.selection import columns
+from rft.runs import tables
 from rft.runs.schemas import TABLES
 from rft.selection.budget import shortfall, shrink, split_budget
 from rft.selection.difficulty import in_proportion
-from rft.selection.narrow import lengths, narrow, texts
+from rft.selection.narrow import lengths, looked_at, texts
 from rft.selection.ranking import rank, roles_of, take_turns
 
 SETTING = {"positive": "select.by", "noise": "select.noise_by"}
+ROLES = pl.Enum(["noise", "positive"])
+# Why a row is passed over, if not for its verdict.
+REASONS = (
+    *("max_length", "where", "empty", "positive not wanted", "noise not wanted"),
+    *("per_problem", "budget"),
+)
+# What is decided of a row, and which it is.
+DECIDED = ("row", "role", "reason", "stratum", "turn", "distance", "share", "rank", "place")
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,8 @@ def select(
     too_long: frozenset[str] = frozenset(),
 ) -> Selection:
     """Choose among rows that are all in memory."""
-    rows = narrow(kept, settings, pass_rates)
-    made = decide(rows, settings, seed, pass_rates=pass_rates, too_long=too_long)
+    rows = looked_at(kept, settings, seed, pass_rates, too_long)
+    made = decide(rows, settings, pass_rates)
     taken, left = split(kept, made.each, settings)
     near = ["role", "place", "rollout_id"]
     left = left.sort(near, descending=[True, False, False], nulls_last=True)
@@ -67,27 +76,24 @@ def select(
 
 
 def decide(
-    kept: pl.DataFrame,
-    settings: Select,
-    seed: int,
-    *,
-    pass_rates: Mapping[str, float] | None = None,
-    too_long: frozenset[str] = frozenset(),
+    kept: pl.DataFrame, settings: Select, pass_rates: Mapping[str, float] | None = None
 ) -> Decision:
     """Choose `budget` rows: round(noise * budget) wrong ones, the best correct ones for the rest.
 
     Where correct ones run short, so do wrong ones, in ratio; not the other way round. `strata`,
     `within` and `per_problem` are about each role apart. The result does not depend on the order of
-    the rows, of which there is what `narrow` takes.
+    the rows, of which there is what `looked_at` takes.
     """
-    rows = judge(kept, settings, too_long)
+    rows = judge(kept, settings)
     decided = [told(rows.filter(pl.col("reason").is_not_null()))]
     ranked, unranked = {}, 0
     for role, by in orders_of(settings).items():
-        pool = rows.filter(pl.col("reason").is_null(), role=role)
-        pool, nulls = rank(pool, by, seed, setting=SETTING[role])
+        pool = kept.hstack(rows).filter(pl.col("reason").is_null(), role=role)
+        pool, nulls = rank(pool, by, setting=SETTING[role])
         pool = take_turns(pool, nulls, settings, texts(kept) if settings.diverse else None)
-        ranked[role] = cap(pool, settings.per_problem)
+        # All else of a row has had its say: there may be millions.
+        needed = [each for each in ("problem_id", *DECIDED) if each in pool.columns]
+        ranked[role] = cap(pool.select(needed), settings.per_problem)
         unranked += nulls
     del rows, pool
     available = {role: pool["reason"].null_count() for role, pool in ranked.items()}
@@ -101,15 +107,14 @@ def decide(
         )
     decided += [told(spend(ranked.pop(role), take[role])) for role in list(ranked)]
     by_row = pl.concat(decided, how="diagonal").sort("row")
-    assert by_row["row"].equals(pl.int_range(len(kept), eager=True)), "not one decision for each"
+    in_order = pl.int_range(len(kept), dtype=pl.UInt32, eager=True)
+    assert by_row["row"].equals(in_order), "not one decision for each"
     return Decision(by_row, wanted, unranked, shortfall(wanted, take, available, settings.noise))
 
 
 def told(rows: pl.DataFrame) -> pl.DataFrame:
-    """Keep of rows what is told of them, and which they are: there may be millions."""
-    names = ("row", *TABLES["selected"].names, *TABLES["passed_over"].names)
-    ours = [name for name in dict.fromkeys(names) if name not in TABLES["kept"].names]
-    return rows.select(name for name in ours if name in rows.columns)
+    """Keep of rows what is decided of them, and which they are: there may be millions."""
+    return rows.select(name for name in DECIDED if name in rows.columns)
 
 
 def orders_of(settings: Select) -> dict[str, str]:
@@ -117,40 +122,41 @@ def orders_of(settings: Select) -> dict[str, str]:
     return {"positive": settings.by, "noise": settings.noise_by}
 
 
-def judge(kept: pl.DataFrame, settings: Select, too_long: frozenset[str]) -> pl.DataFrame:
+def judge(kept: pl.DataFrame, settings: Select) -> pl.DataFrame:
     """Give each row its role, and the reason why it cannot be ranked, if there is one; and `row`,
     where the whole row is.
     """
-    names = ["rollout_id", "problem_id", "verdict", "stats_origin", *columns()]
+    roles = roles_of(settings.verdicts)
+    role, verdict = pl.col("role"), pl.col("verdict")
+    reasons = pl.Enum(reasons_for(kept["verdict"], roles))
     # A null verdict has no role either; unnamed, it would leave uncounted.
-    verdict = pl.col("verdict").fill_null("None")
-    role = pl.col("role")
-    unwanted = [name for name, share in (("positive", 1), ("noise", 0)) if settings.noise == share]
-    reason = (
-        pl.when(role.is_null())
-        .then(pl.lit("verdict ") + verdict)
-        .when(pl.col("rollout_id").is_in(list(too_long)))
-        .then(pl.lit("max_length"))
-        .when("outside")
-        .then(pl.lit("where"))
-    )
+    reason: Any = pl.when(verdict.is_null()).then(pl.lit("verdict None", reasons))
+    for other in kept["verdict"].drop_nulls().unique():
+        if other not in roles:
+            reason = reason.when(verdict == other).then(pl.lit(f"verdict {other}", reasons))
+    reason = reason.when("long").then(pl.lit("max_length", reasons))
+    reason = reason.when("outside").then(pl.lit("where", reasons))
     if settings.verdicts == "any":
-        reason = reason.when("blank").then(pl.lit("empty"))
+        reason = reason.when("blank").then(pl.lit("empty", reasons))
+    for name, share in (("positive", 1), ("noise", 0)):
+        if settings.noise == share:
+            reason = reason.when(role == name).then(pl.lit(f"{name} not wanted", reasons))
     return (
-        kept.select(
-            *(name for name in dict.fromkeys(names) if name in kept.columns),
-            "outside",
-            "blank",
-            lengths(kept)[0].alias("length"),
-            row=pl.int_range(pl.len()),
-            role=verdict.replace_strict(
-                roles_of(settings.verdicts), default=None, return_dtype=pl.String
-            ),
-            share=pl.lit(None, pl.Int32),
+        kept.with_columns(
+            length=lengths(kept)[0],
+            row=pl.int_range(pl.len(), dtype=pl.UInt32),
+            role=verdict.replace_strict(roles, default=None, return_dtype=ROLES),
         )
-        .with_columns(reason=reason.when(role.is_in(unwanted)).then(role + " not wanted"))
-        .drop("outside", "blank")
+        .with_columns(reason=reason)
+        .select("length", "row", "role", "reason")
     )
+
+
+def reasons_for(verdicts: pl.Series, roles: Mapping[str, str]) -> list[str]:
+    """List the reasons that there can be: those that a verdict is, and ours."""
+    there = verdicts.drop_nulls().unique().cast(pl.String).sort()
+    other = [f"verdict {name}" for name in [None, *there] if name not in roles]
+    return list(dict.fromkeys([*other, *REASONS]))
 
 
 def cap(ranked: pl.DataFrame, per_problem: int | None) -> pl.DataFrame:
@@ -158,7 +164,8 @@ def cap(ranked: pl.DataFrame, per_problem: int | None) -> pl.DataFrame:
     if per_problem is None:
         return ranked
     held = pl.int_range(pl.len()).over("problem_id") >= per_problem
-    return ranked.with_columns(reason=pl.when(held).then(pl.lit("per_problem")))
+    reason = pl.lit("per_problem", ranked.schema["reason"])
+    return ranked.with_columns(reason=pl.when(held).then(reason))
 
 
 def refuse_nothing(kept: pl.DataFrame, positives: int, settings: Select) -> None:
@@ -179,10 +186,11 @@ def spend(ranked: pl.DataFrame, budget: int) -> pl.DataFrame:
     free = pl.col("reason").is_null()
     number = free.cum_sum().cast(pl.Int32)
     taken = free & (number <= budget)
+    spent = pl.lit("budget", ranked.schema["reason"])
     return ranked.with_columns(
         place=pl.int_range(pl.len(), dtype=pl.Int32),
         rank=pl.when(taken).then(number - 1),
-        reason=pl.when(~taken).then(pl.coalesce("reason", pl.lit("budget"))),
+        reason=pl.when(~taken).then(pl.coalesce("reason", spent)),
     )
 
 
@@ -195,12 +203,14 @@ def split(
     """
     assert len(kept) == len(decided), "rows and decisions do not belong together"
     taken = decided["reason"].is_null()
-    named = decided.with_columns(
+    decided = decided.with_columns(pl.col("role", "reason").cast(pl.String))
+    decided = decided.with_columns(
         ranked_by=pl.col("role").replace_strict(orders_of(settings), default=None)
     )
     frames = []
     for table, those in (("selected", taken), ("passed_over", ~taken)):
         ours = [name for name in TABLES[table].names if name not in TABLES["kept"].names]
+        named = tables.pad(decided, table).select(ours)
         theirs = {name: f"their_{name}" for name in ours if name in kept.columns}
         rows = named.filter(those)
         whole = kept.filter(those).rename(theirs).with_columns(rows[name] for name in ours)

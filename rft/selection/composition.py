@@ -30,44 +30,40 @@ MEASURES = ("length", "pass_rate", "mean_entropy", "mean_branching")
 
 def composition(
     kept: pl.DataFrame,
-    selected: pl.DataFrame,
+    selected: pl.Series,
     pass_rates: Mapping[str, float],
     select: Select,
 ) -> dict[str, Any]:
     """Measure, for each role, the selected against the pool: all kept rows of its verdicts.
 
-    Of the kept it has what `narrow` takes. `rank_correlation` is Spearman's, of length and the
+    Of the kept it has what `narrow` takes, and says of each whether it is selected.
+    `rank_correlation` is Spearman's, of length and the
     statistic that ranks positives, in the pool.
     """
     length, unit = lengths(kept)
-    rows = kept.select(
-        "rollout_id",
-        "verdict",
-        *dict.fromkeys(columns()),
-        "few_words",
-        length.alias("length"),
-        pass_rate=pl.col("problem_id").replace_strict(
-            dict(pass_rates), default=None, return_dtype=pl.Float64
-        ),
+    rates = pl.DataFrame(
+        {"problem_id": list(pass_rates), "pass_rate": list(pass_rates.values())},
+        {"problem_id": pl.Categorical, "pass_rate": pl.Float64},
     )
+    rows = kept.select(
+        "problem_id", "verdict", *dict.fromkeys(columns()), "few_words", length.alias("length")
+    ).with_columns(selected=selected)
+    rows = rows.join(rates, on="problem_id", how="left", maintain_order="left")
     roles = roles_of(select.verdicts)
-    pools = {
-        role: rows.filter(pl.col("verdict").is_in([v for v, own in roles.items() if own == role]))
-        for role in ("positive", "noise")
-    }
+    told, correlation = {}, None
+    for role in ("positive", "noise"):
+        own = [verdict for verdict, its in roles.items() if its == role]
+        pool = rows.filter(pl.col("verdict").is_in(own))
+        told[role] = {"pool": measured(pool), "selected": measured(pool.filter("selected"))}
+        if role == "positive":
+            correlation = rank_correlation(pool, ORDERS[select.by].column)
     return {
         "unit": unit,
         "verdicts": select.verdicts,
         "ranked_by": select.by,
-        "rank_correlation": rank_correlation(pools["positive"], ORDERS[select.by].column),
+        "rank_correlation": correlation,
         "few_words": FEW_WORDS,
-        "roles": {
-            role: {
-                "pool": measured(pool),
-                "selected": measured(pool.join(selected, on="rollout_id", how="semi")),
-            }
-            for role, pool in pools.items()
-        },
+        "roles": told,
     }
 
 

@@ -36,7 +36,7 @@ def in_proportion(
     """
     if ranked.is_empty():
         return ranked
-    share = shares(list(set(ranked["problem_id"])), pass_rates, budget)
+    share = shares(ranked["problem_id"].unique().to_list(), pass_rates, budget)
     ranked = ranked.with_columns(
         share=pl.col("problem_id").replace_strict(share, return_dtype=pl.Int32)
     )

@@ -6,28 +6,62 @@ import polars as pl
 
 from rft.parts.faults import told_in_one_line
 from rft.recipe import Select
-from rft.recipe.selection import columns, made_columns
+from rft.recipe.selection import ORDERS, columns, made_columns
+from rft.seeds import derive
 from rft.selection.condition import holds
+from rft.selection.ranking import orders_in_use
 
-GIVEN = ("rollout_id", "problem_id", "verdict", "stats_origin", "num_response_tokens")
+NAMES = ("problem_id", "verdict", "stats_origin")
 # Of so few words before the box, a right answer is mostly a guess that came true.
 FEW_WORDS = 5
+
+
+def looked_at(
+    kept: pl.DataFrame,
+    settings: Select,
+    seed: int,
+    pass_rates: Mapping[str, float] | None = None,
+    too_long: frozenset[str] = frozenset(),
+) -> pl.DataFrame:
+    """Take what a choice looks at of rows that are all there."""
+    long = kept.select(long=pl.col("rollout_id").is_in(list(too_long)))
+    return narrow(kept, settings, pass_rates).hstack([*numbered(kept, settings, seed), *long])
+
+
+def numbered(kept: pl.DataFrame, settings: Select, seed: int) -> pl.DataFrame:
+    """Put numbers in the place of all rows' ids: `name` sorts as they do.
+
+    `draw` is there where chance ranks, of the rows that it ranks: drawn of the id, so that neither
+    the other rows nor the order of these matter.
+    """
+    name = kept["rollout_id"].rank("ordinal").alias("name")
+    by_chance = [
+        verdict for verdict, by in orders_in_use(settings).items() if ORDERS[by].column is None
+    ]
+    if not by_chance:
+        return name.to_frame()
+    drawn = kept["verdict"].is_in(by_chance).fill_null(False)
+    ids = kept["rollout_id"].filter(drawn)
+    draws = pl.Series([derive(seed, "rank", each) for each in ids], dtype=pl.Int64)
+    empty = pl.Series("draw", [None], pl.Int64).new_from_index(0, len(kept))
+    return pl.DataFrame([name, empty.scatter(drawn.arg_true(), draws)])
 
 
 def narrow(
     kept: pl.DataFrame, settings: Select, pass_rates: Mapping[str, float] | None = None
 ) -> pl.DataFrame:
-    """Take of each row what is there of its names and statistics, and what its text comes to.
+    """Take of each row what is there of its statistics, and what its names and text come to.
 
-    `characters` and `blank` are null without a text, `outside` (of `select.where`) is never;
-    `text` itself is there only where responses are compared.
+    Names are numbers to the machine (categories), so that a row is some forty bytes. `characters`
+    and `blank` are null without a text, `outside` (of `select.where`) is never; `text` itself is
+    there only where responses are compared.
     """
     name = next((name for name in ("response", "completion") if name in kept.columns), None)
     text = pl.lit(None, pl.String) if name is None else pl.col(name).cast(pl.String)
     outside = pl.Series("outside", [False], pl.Boolean).new_from_index(0, len(kept))
     if settings.where is not None:
         outside = ~holds(kept, settings.where, pass_rates or {}).alias("outside")
-    known = dict.fromkeys((*GIVEN, *columns()))
+    known = dict.fromkeys(("num_response_tokens", *columns()))
     own = {
         name: values.cast(pl.Float32)
         if set(values.meta.root_names()) <= set(kept.columns)
@@ -36,8 +70,10 @@ def narrow(
     }
     with told_in_one_line(f"select.by: {' or '.join(own)}" if own else ""):
         kept = kept.with_columns(**own)
+    named = [pl.col(each).cast(pl.String) for each in NAMES if each in kept.columns]
     made = kept.select(
-        *(each for each in known if each in kept.columns),
+        *(each.cast(pl.Categorical) for each in named),
+        *(each for each in known if each in kept.columns and each not in NAMES),
         characters=text.str.len_chars().cast(pl.Int32),
         blank=text.fill_null("").str.strip_chars() == "" if name else pl.lit(None, pl.Boolean),
         **({"text": text} if settings.diverse else {}),

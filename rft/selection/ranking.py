@@ -1,6 +1,7 @@
 """Ranking a pool of samples by an order, alone or in turns, and what has to be recorded for that.
 
-Here they are sorted; the numbers `rank` and `place` are given by choice.py, which takes the budget.
+A pool has what `looked_at` takes of rows. Here they are sorted; the numbers `rank` and `place` are
+given by choice.py, which takes the budget.
 """
 
 import polars as pl
@@ -9,23 +10,19 @@ from rft.errors import RFTError
 from rft.recipe import Recipe, Select
 from rft.recipe.selection import ORDERS
 from rft.runs.schemas import TABLES, VERDICTS
-from rft.seeds import derive
 from rft.selection.diversity import by_diversity
 
 # How many strata `select.strata` makes of a pool.
 STRATA = 10
 
 
-def rank(
-    pool: pl.DataFrame, by: str, seed: int, *, setting: str = "select.by"
-) -> tuple[pl.DataFrame, int]:
+def rank(pool: pl.DataFrame, by: str, *, setting: str = "select.by") -> tuple[pl.DataFrame, int]:
     """Order a pool, best first, and count the rows without a finite value to be ranked by."""
-    column = ORDERS[by].column
-    if column is None:
-        draws = [derive(seed, "rank", name) for name in pool["rollout_id"]]
-        return pool[pl.Series(draws, dtype=pl.Int64).arg_sort()], 0
     if pool.is_empty():
         return pool, 0
+    column = ORDERS[by].column
+    if column is None:
+        return pool.sort("draw"), 0
     # Not null alone: NaN sorts above every number, and so would be the most explorative.
     known = pl.col(column).is_finite()
     ranked = pool.filter(known) if column in pool.columns else pool.head(0)
@@ -38,7 +35,7 @@ def rank(
     if ORDERS[by].needs:
         refuse_mixed(ranked, by, setting)
     value = pl.when(known).then(column)
-    order = pool.sort(value, "rollout_id", descending=[True, False], nulls_last=True)
+    order = pool.sort(value, "name", descending=[True, False], nulls_last=True)
     return order, len(pool) - len(ranked)
 
 
@@ -47,16 +44,14 @@ def take_turns(
 ) -> pl.DataFrame:
     """Put the k-th best of every stratum or problem before the (k+1)-th best of any of them.
 
-    Within a turn the order stays; rows without a value, which are the last, stay last. Adds
-    `stratum`, 0 the shortest tenth, and `turn`, which is 0 for the best; null where none is asked.
+    Within a turn the order stays; rows without a value, which are the last, stay last. Adds what
+    is asked of `stratum`, 0 the shortest tenth, and `turn`, which is 0 for the best.
     Under `diverse` the k-th best of a problem is the k-th by diversity, which looks at the texts.
     """
-    strata = strata_of(ranked) if select.strata else pl.lit(None, pl.Int32)
-    ranked = ranked.with_columns(
-        stratum=strata, turn=pl.lit(None, pl.Int32), distance=pl.lit(None, pl.Float32)
-    )
     if not (select.strata or select.within):
         return ranked
+    if select.strata:
+        ranked = ranked.with_columns(stratum=strata_of(ranked))
     group = "stratum" if select.strata else "problem_id"
     turn = pl.int_range(pl.len(), dtype=pl.Int32).over(group)
     ranked = ranked.with_columns(at=pl.int_range(pl.len()))
@@ -84,8 +79,8 @@ def strata_of(pool: pl.DataFrame) -> pl.Series:
             f"select.strata: length, but {unknown} of {len(pool)} rows to rank have neither "
             "num_response_tokens nor a text; set select.strata: null, or select.within: problem"
         )
-    order = pool.select("length", "rollout_id", row=pl.int_range(pl.len()))
-    order = order.sort("length", "rollout_id").with_columns(
+    order = pool.select("length", "name", row=pl.int_range(pl.len()))
+    order = order.sort("length", "name").with_columns(
         stratum=(pl.int_range(pl.len()) * STRATA // pl.len()).cast(pl.Int32)
     )
     return order.sort("row")["stratum"]

@@ -14,7 +14,7 @@ from rft.grading.response_statistics import STATISTICS
 from rft.grading.verifiers import open_verifier
 from rft.recipe import Grade
 from rft.recipe.loading import load_recipe
-from rft.selection.narrow import narrow
+from rft.selection.narrow import looked_at
 from rft.selection.ranking import rank
 from tests.command import ROOT
 
@@ -91,9 +91,9 @@ def test_early_entropy_is_the_mean_over_the_first_fifth_and_ranks_by_it():
         }
     )
     for by, order in (("early_entropy", "cbad"), ("early_share", "bacd")):
-        pool = narrow(kept, load("early_entropy", select__by=by).select)
-        ranked, unranked = rank(pool, by, 0)
-        assert ("".join(ranked["rollout_id"]), unranked) == (order, 1)
+        pool = looked_at(kept, load("early_entropy", select__by=by).select, seed=0)
+        ranked, unranked = rank(pool, by)
+        assert ("".join("?abcd"[name] for name in ranked["name"]), unranked) == (order, 1)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from tests.kept_rows import kept
 
 def test_length_is_prompt_and_response_and_one_token_for_the_end():
     frame = kept(
-        {"num_response_tokens": 10}, {"num_response_tokens": 11}, {"num_response_tokens": None}, {}
+        {"problem_id": "b", "num_response_tokens": 10},
+        {"problem_id": "b", "num_response_tokens": 11},
+        {"problem_id": "b", "num_response_tokens": None},
+        {"problem_id": "c"},
+        {"problem_id": "unheard of"},
     )
-    lengths = pl.DataFrame(
-        {
-            "rollout_id": [f"r{index:04d}" for index in (3, 2, 1, 0, 9)],
-            "num_prompt_tokens": [None, 99, 89, 89, 99],
-        }
-    )
-    assert too_long(frame, lengths, 100) == {"r0001"}
-    assert too_long(frame, lengths, 99) == {"r0000", "r0001"}
+    prompts = pl.DataFrame({"problem_id": [*"abc"], "num_prompt_tokens": [99, 89, None]})
+    assert too_long(frame, prompts, 101).to_list() == [False] * 5
+    assert too_long(frame, prompts, 100).to_list() == [False, True, False, False, False]
+    assert too_long(frame, prompts, 99).to_list() == [True, True, False, False, False]

@@ -83,11 +83,18 @@ CHOICES = some.fixed_dictionaries(
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(samples=SAMPLES, rules=RULES, choice=CHOICES, group=some.integers(1, 4000))
+@given(
+    samples=SAMPLES,
+    rules=RULES,
+    choice=CHOICES,
+    group=some.integers(1, 4000),
+    parts=some.sampled_from([1, 2, 50]),
+)
 def test_streamed_stages_equal_those_in_memory_and_lose_nothing(
-    tmp_path, monkeypatch, samples, rules, choice, group
+    tmp_path, monkeypatch, samples, rules, choice, group, parts
 ):
     monkeypatch.setattr(tables, "ROW_GROUP_BYTES", group)
+    monkeypatch.setattr("pipelines.selection.parts_for", lambda _size: parts)
     samples = sorted(samples, key=lambda sample: sample[0])  # as they are put together
     run = begun(tmp_path, rules, choice)
     small_run.sample(run, 1, samples)
@@ -104,7 +111,7 @@ def test_streamed_stages_equal_those_in_memory_and_lose_nothing(
     assert len(kept) + len(rejected) == len(graded) == len(samples)
     counts = run.manifest("filter", 1)["counts"]
     assert counts["rejected"] == dict(Counter(rejected["rejected_by"]))
-    select_too(run, kept, pass_rates(graded))
+    select_too(run, kept, pass_rates([graded]))
 
 
 def begun(folder: Path, rules, choice) -> Run:

@@ -11,7 +11,8 @@ import pytest
 
 from rft.errors import RFTError
 from rft.runs import tables
-from rft.sampling.sorting import ORDER, in_order, size_of
+from rft.runs.dealing import size_of
+from rft.sampling.sorting import ORDER, in_order
 
 
 def rollouts(places: list[tuple[str, int]], *, tokens: int = 5, tag: str = "") -> pl.DataFrame:
@@ -55,7 +56,7 @@ PLACES = [(f"p{problem:03d}", index) for problem in range(40) for index in range
 @pytest.mark.parametrize("part_bytes", [10**12, 20_000, 3_000, 1])
 def test_parts_of_any_size_add_up_to_the_sorted_whole(tmp_path, monkeypatch, part_bytes):
     monkeypatch.setattr(tables, "ROW_GROUP_BYTES", 500)
-    monkeypatch.setattr("rft.sampling.sorting.WAITING_BYTES", 5_000)
+    monkeypatch.setattr("rft.runs.dealing.WAITING_BYTES", 5_000)
     paths = written(tmp_path, [*PLACES], 9)
     wanted = {f"{name}-{index}" for name, index in PLACES if index != 3}
     parts = list(in_order(paths, wanted, tmp_path / "scratch", part_bytes))

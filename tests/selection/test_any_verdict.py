@@ -95,9 +95,10 @@ def test_the_pool_is_all_that_was_kept():
     frame = many(5, 8)
     made = chosen(frame, verdicts="any", budget=3)
     rates = dict.fromkeys(frame["problem_id"], 0.5)
-    parts = composition(
-        narrow(frame, choice()), made.rows, rates, choice(verdicts="any", budget=3)
-    )["roles"]
+    taken = frame["rollout_id"].is_in(made.rows["rollout_id"].to_list())
+    parts = composition(narrow(frame, choice()), taken, rates, choice(verdicts="any", budget=3))[
+        "roles"
+    ]
     assert parts["positive"]["pool"]["rows"] == 13
     assert parts["positive"]["selected"]["rows"] == 3
     assert parts["noise"]["pool"]["rows"] == 0

@@ -147,7 +147,7 @@ SETTINGS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_the_order_of_the_rows_does_not_matter(settings):
     frame = many(40, 25)
-    rates = pass_rates(frame)
+    rates = pass_rates([frame])
     wanted = chosen(frame, pass_rates=rates, **settings)
     for seed in range(5):
         shuffled = frame.sample(fraction=1, shuffle=True, seed=seed)

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from rft.measuring.pass_rates import pass_rates
+from rft.selection.choice import Selection
 from rft.selection.composition import (
     FEW_WORDS,
     SHORT,
@@ -24,10 +25,14 @@ from tests.kept_rows import choice, chosen, kept
 
 def made_of(frame: pl.DataFrame, **settings: Any) -> dict[str, Any]:
     """Select, and compose with pass rates of the frame itself."""
-    rows = chosen(frame, **settings).rows
+    taken = frame["rollout_id"].is_in(ids_of(chosen(frame, **settings)))
     return composition(
-        narrow(frame, choice(**settings)), rows, pass_rates(frame), choice(**settings)
+        narrow(frame, choice(**settings)), taken, pass_rates([frame]), choice(**settings)
     )
+
+
+def ids_of(made: Selection) -> list[str]:
+    return made.rows["rollout_id"].to_list()
 
 
 def hand_ranks(values: list[float]) -> list[float]:

@@ -11,7 +11,7 @@ from tests.kept_rows import chosen, ids, kept, many
 def test_pass_rates_are_over_all_verdicts():
     verdicts = ["correct", "wrong", "no_answer", "timeout"]
     frame = kept(*({"verdict": v, "problem_id": "p"} for v in verdicts), {"problem_id": "q"})
-    assert pass_rates(frame) == {"p": 0.25, "q": 1.0}
+    assert pass_rates([frame]) == {"p": 0.25, "q": 1.0}
 
 
 def largest_remainder(weights: dict[str, Fraction], budget: int) -> dict[str, int]:

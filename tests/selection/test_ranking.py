@@ -86,7 +86,7 @@ def test_an_order_more_is_a_row_of_the_table(tmp_path, monkeypatch):
 def test_an_order_that_nothing_recorded_names_those_that_would_do():
     rows = pl.DataFrame({"rollout_id": ["a"], "mean_nll": [0.5]})
     with pytest.raises(RFTError, match=r"no row has a mean_entropy; .* random or perplexity$"):
-        rank(rows, "entropy", 0)
+        rank(rows, "entropy")
 
 
 def test_an_order_that_nothing_recorded_is_refused_without_naming_score(monkeypatch):
@@ -94,4 +94,4 @@ def test_an_order_that_nothing_recorded_is_refused_without_naming_score(monkeypa
     rows = pl.DataFrame({"rollout_id": ["a"], "num_response_tokens": [None]}, strict=False)
     rows = rows.with_columns(pl.col("num_response_tokens").cast(pl.Int32))
     with pytest.raises(RFTError, match=r"no row has a num_response_tokens; set select.by: random"):
-        rank(rows, "length", 0)
+        rank(rows, "length")
