@@ -10,7 +10,7 @@ from itertools import product
 
 import pytest
 
-from rft.seeds import derive, digest
+from rft.seeds import derive, derive_each, digest
 
 # What has one name when its parts are only put behind each other.
 NEIGHBOURS = [
@@ -85,3 +85,17 @@ def test_another_process_derives_the_same():
     code = "from rft.seeds import derive, digest; print(derive(7, 'a'), digest('a', 7))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == [str(derive(7, "a")), digest("a", 7)]
+
+
+def test_many_names_at_once_have_the_seeds_that_each_has():
+    names = [
+        *(str(part) for parts in NEIGHBOURS for part in parts),
+        '"',
+        "\\",
+        "\ud800",
+        "\n",
+        "是",
+    ]
+    for parts in ((7,), (7, "rank"), ("é",)):
+        wanted = [derive(*parts, name) for name in names]
+        assert derive_each(*parts, names=names) == wanted

@@ -7,7 +7,7 @@ import polars as pl
 from rft.parts.faults import told_in_one_line
 from rft.recipe import Select
 from rft.recipe.selection import ORDERS, columns, made_columns
-from rft.seeds import derive
+from rft.seeds import derive_each
 from rft.selection.condition import holds
 from rft.selection.ranking import orders_in_use
 
@@ -42,7 +42,7 @@ def numbered(kept: pl.DataFrame, settings: Select, seed: int) -> pl.DataFrame:
         return name.to_frame()
     drawn = kept["verdict"].is_in(by_chance).fill_null(False)
     ids = kept["rollout_id"].filter(drawn)
-    draws = pl.Series([derive(seed, "rank", each) for each in ids], dtype=pl.Int64)
+    draws = pl.Series(derive_each(seed, "rank", names=ids), dtype=pl.Int64)
     empty = pl.Series("draw", [None], pl.Int64).new_from_index(0, len(kept))
     return pl.DataFrame([name, empty.scatter(drawn.arg_true(), draws)])
 
