@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from rft.grading.agreement import agreement
+from rft.grading.endings import endings
 from rft.grading.grade import grade, grading_settings, judge, keys_of, verdict_rows
 from rft.grading.method import Judges
 from rft.grading.verifiers import finds, judging, needs_golds, open_verifier
@@ -65,7 +66,7 @@ def grading(
 def work(job: Job) -> None:
     """Grade the rollouts of a round, some problems at a time."""
     run, seen, labels = job.run, 0, list[pl.DataFrame]()
-    verdicts, paths, looked_at = Counter[str](), Counter[str](), []
+    verdicts, paths, ends, looked_at = Counter[str](), Counter[str](), Counter[str](), []
     with grading(run, job.say) as (graded_of, verifier), job.writer("graded") as table:
         for rollouts in whole_problems(run.batches("rollouts", job.round)):
             graded = graded_of(rollouts)
@@ -73,6 +74,7 @@ def work(job: Job) -> None:
             seen += len(rollouts)
             verdicts.update(graded["verdict"])
             paths.update(graded["verdict_path"].drop_nulls())
+            ends.update(endings(rollouts, graded))
             labels.append(labels_in(graded))
             looked_at.append(graded.select("problem_id", "verdict", "finish_reason", PLACEHOLDERS))
             job.stop.check()
@@ -84,7 +86,7 @@ def work(job: Job) -> None:
     assert table.rows == seen, "rollouts != graded"
     job.write("verdicts", judged)
     job.counts |= {"in": seen, "graded": table.rows, "verdict": dict(sorted(verdicts.items()))}
-    job.notes["paths"] = dict(sorted(paths.items()))
+    job.notes |= {"paths": dict(sorted(paths.items())), "endings": dict(ends)}
     rows = pl.concat(looked_at)
     job.notes["placeholders"] = int(rows["placeholders"].sum())
     problems = run.problems(["problem_id", "difficulty"])

@@ -14,6 +14,7 @@ import polars as pl
 
 from pipelines.perform import STAGES
 from rft.grading.answers import answer_box, answer_of, read
+from rft.grading.endings import endings
 from rft.grading.grade import redundancy
 from rft.model_folders.content import MARK, whole_digest
 from rft.processes.stopping import Stop
@@ -165,6 +166,8 @@ def grade(run: Run, round: int, samples: Sequence[Sample]) -> None:
         job.write("graded", frame("graded", rows))
         job.write("verdicts", tables.empty("verdicts"))
         job.counts |= {"in": len(rows), "graded": len(rows)}
+        asked = run.read("rollouts", round)
+        job.notes |= {"endings": dict(endings(asked, frame("graded", rows)))}
 
     do(run, "grade", round, work)
 

@@ -5,10 +5,12 @@ Reads the tables and manifests of the stages that are done; writes nothing.
 
 import hashlib
 import shlex
+from collections.abc import Iterator
 
 import polars as pl
 
 from pipelines.readers.blocks import Block, entry, in_sections, lines_of
+from pipelines.readers.current import sound
 from pipelines.readers.layout import NOTHING
 from pipelines.readers.report_cost import cost, foretold, sampling
 from pipelines.readers.report_online import online
@@ -29,6 +31,7 @@ from pipelines.readers.trail_words import part_words
 from rft.foreign_text import ending, one_line, visible
 from rft.recipe import Recipe
 from rft.recipe.loading import dump
+from rft.runs import tables
 from rft.runs.folder import Run
 
 
@@ -105,20 +108,31 @@ def examples(run: Run) -> list[Block]:
     """Show the ends of a selected, a wrong and a rejected rollout of the last round."""
     if not sampled_rounds(run):
         return []
-    rows = listing(run, sampled_rounds(run)[-1:])
-    rows = rows.sort("rank", "problem_id", "sample_index", nulls_last=True)
-    kinds = [
-        pl.col("role") == "positive",
-        (pl.col("verdict") == "wrong") & pl.col("role").is_null(),
-        pl.col("rejected_by").is_not_null(),
-    ]
+    round = sampled_rounds(run)[-1]
     lines: list[Block] = []
-    for kind in kinds:
-        for row in rows.filter(kind).head(1).iter_rows(named=True):
-            rollout = whole(run, row)
-            gold, answer = shortened(golds(row)), shortened(row["answer"])
-            lines.append(f"  {row['rollout_id']}: {row['verdict']}, answer {answer}, gold {gold}")
-            lines.append(f"    question  {one_line(row['question'] or NOTHING, 86)}")
-            lines.append(f"    sampled   {ending(rollout['completion'], 86)}")
-            lines += entry("why", visible(rollout["why"]), 4)
+    for problem, name in exemplary(run, round):
+        rows = listing(run, [round], [problem])
+        row = rows.row(by_predicate=pl.col("rollout_id") == name, named=True)
+        rollout = whole(run, row)
+        gold, answer = shortened(golds(row)), shortened(row["answer"])
+        lines.append(f"  {row['rollout_id']}: {row['verdict']}, answer {answer}, gold {gold}")
+        lines.append(f"    question  {one_line(row['question'] or NOTHING, 86)}")
+        lines.append(f"    sampled   {ending(rollout['completion'], 86)}")
+        lines += entry("why", visible(rollout["why"]), 4)
     return lines
+
+
+def exemplary(run: Run, round: int) -> Iterator[tuple[str, str]]:
+    """Find a selected, a wrong and a rejected rollout, as far as there are any: problem and id."""
+    names = ["problem_id", "rollout_id"]
+    selected = tables.empty("selected")
+    if sound(run, "select", round):
+        selected = run.read("selected", round, [*names, "role", "rank"])
+        yield from selected.filter(role="positive").sort("rank").select(names).head(1).iter_rows()
+    if sound(run, "grade", round):
+        graded = run.read("graded", round, [*names, "sample_index", "verdict"])
+        wrong = graded.filter(verdict="wrong").join(selected, on="rollout_id", how="anti")
+        yield from wrong.sort("problem_id", "sample_index").select(names).head(1).iter_rows()
+    if sound(run, "filter", round):
+        rejected = run.read("rejected", round, [*names, "sample_index"])
+        yield from rejected.sort("problem_id", "sample_index").select(names).head(1).iter_rows()

@@ -12,9 +12,9 @@ from pipelines.readers.layout import NOTHING, number, percent, short_digest, tot
 from pipelines.readers.measured_on import NAME
 from pipelines.readers.sources import UNSTATED, model_licence, source_words, sources
 from pipelines.selection import rates_of, scores_of, with_scores
-from rft.errors import RFTError
 from rft.foreign_text import short, visible
 from rft.grading.answers import Form, answer_box
+from rft.grading.endings import counted
 from rft.grading.verifiers import finds
 from rft.prompt import prompt_form
 from rft.recipe.selection import statistics as recorded_statistics
@@ -121,8 +121,9 @@ def by_verdict(frame: pl.DataFrame) -> dict[str, int]:
 def stopping(run: Run) -> list[Block]:
     """Write how answers end: with text after the first closed box, or cut at the limit."""
     rows = [
-        ["rollouts of round", f"{round}", *_endings(rollout_endings(run, round))]
-        for round, _ in rounds_with(run, "grade")
+        ["rollouts of round", f"{round}", *_endings(graded["endings"])]
+        for round, graded in rounds_with(run, "grade")
+        if "endings" in graded  # version 0.2 and before did not count them
     ]
     splits: dict[str, list[list[str]]] = {}
     for model in range(run.recipe.rounds + 1):
@@ -130,7 +131,7 @@ def stopping(run: Run) -> list[Block]:
             continue
         frame = evaluation_endings(run, model)
         for name in sorted(set(frame["name"])):
-            numbers = _endings(frame.filter(pl.col("name") == name))
+            numbers = _endings(counted(frame.filter(pl.col("name") == name)))
             splits.setdefault(name, []).append([f"{name}, model", f"{model}", *numbers])
     rows += [row for name in splits for row in splits[name]]
     if not rows:
@@ -139,24 +140,8 @@ def stopping(run: Run) -> list[Block]:
     return [*table("lrrrrrr", [header, *rows])]
 
 
-def rollout_endings(run: Run, round: int) -> pl.DataFrame:
-    """Tell of each rollout whether it is boxed, goes on after the box, and how it ended."""
-    names = ["rollout_id", "response", "answer", "finish_reason", "num_tokens"]
-    graded = run.read("graded", round, names)
-    after = []
-    if not run.parts("rollouts", round):
-        raise RFTError(f"{run.path}: rollouts of round {round} are missing; `rft run` mends that")
-    for path in run.parts("rollouts", round):
-        texts = tables.read_file(path, ["rollout_id", "completion"]).join(graded, on="rollout_id")
-        rest = pl.col("completion").str.slice(pl.col("response").str.len_chars())
-        after.append(texts.select("rollout_id", after=rest.str.strip_chars() != ""))
-    lengths = graded.drop("response").join(pl.concat(after), on="rollout_id", validate="1:1")
-    assert len(lengths) == len(graded), "graded rollouts are not in rollouts"
-    return lengths.with_columns(boxed=pl.col("answer").is_not_null())
-
-
 def evaluation_endings(run: Run, model: int) -> pl.DataFrame:
-    """Tell the same of each evaluated answer, whose response is not stored: text follows the box
+    """Tell of each evaluated answer how it ended. Its response is not stored: text follows the box
     where tokens follow the response and the box is not the last of the text.
     """
     names = ["split", "benchmark", "answer", "completion", "finish_reason"]
@@ -186,15 +171,16 @@ def _goes_on(completion: str, form: Form) -> bool:
     return box is not None and bool(completion[box.end :].strip())
 
 
-def _endings(frame: pl.DataFrame) -> list[str]:
-    boxed = frame.filter("boxed")
-    after, cut = boxed.filter("after"), frame.filter(pl.col("finish_reason") == "length")
+def _endings(counts: Mapping[str, int]) -> list[str]:
+    """Write how answers ended, from their numbers."""
+    boxed, answers = counts["boxed"], counts["answers"]
+    known = counts["known"]
     return [
-        percent(len(after) / len(boxed) if len(boxed) else None),
-        f"{len(boxed):,}",
-        percent(len(cut) / len(frame) if len(frame) else None),
-        f"{len(frame):,}",
-        number(mean(frame, "num_tokens")),
+        percent(counts["after"] / boxed if boxed else None),
+        f"{boxed:,}",
+        percent(counts["cut"] / answers if answers else None),
+        f"{answers:,}",
+        number(counts["tokens"] / known if known else None),
     ]
 
 
@@ -214,8 +200,8 @@ def exploration(run: Run) -> list[Block]:
     origins: dict[str, None] = {}
     for round, _ in rounds_with(run, "grade"):
         frames = dict(statistics(run, round))
-        known = frames["all"].filter(pl.col("stats_origin").is_not_null())
-        origins |= dict.fromkeys(sorted(set(known["stats_origin"])))
+        known = frames["all"]["stats_origin"].drop_nulls().unique().sort()
+        origins |= dict.fromkeys(known)
         for rows, column in ((entropy, "mean_entropy"), (branching, "mean_branching")):
             cells = [
                 number(mean(frames[g], column) if g in frames else None, ".3f") for g in groups

@@ -6,6 +6,7 @@ reaches the terminal only through `visible`.
 
 import re
 import shlex
+from collections.abc import Collection
 from typing import Any
 
 import polars as pl
@@ -68,18 +69,22 @@ def sampled_rounds(run: Run) -> list[int]:
     return [int(number) for number in numbers if re.fullmatch("[0-9]+", number)]  # else no table's
 
 
-def listing(run: Run, rounds: list[int] | None = None) -> pl.DataFrame:
-    """Gather a row for every rollout of the run: what it is, its verdict, what became of it."""
+def listing(
+    run: Run, rounds: list[int] | None = None, problems: Collection[str] | None = None
+) -> pl.DataFrame:
+    """Gather a row for every rollout of the run, or of some rounds and problems: what it is, its
+    verdict, what became of it.
+    """
     rounds = sampled_rounds(run) if rounds is None else rounds
     if not rounds:
         raise RFTError(f"{run.path}: {without_rollouts(run)}")
-    problems = run.problems(["problem_id", "question", "gold"]).unique("problem_id")
-    rows = pl.concat([of_round(run, round) for round in rounds])
+    asked = run.problems(["problem_id", "question", "gold"]).unique("problem_id")
+    rows = pl.concat([of_round(run, round, problems) for round in rounds])
     # As much of an id as no other of the run starts with.
     starts = (rows["rollout_id"].str.slice(0, digits) for digits in (8, 12, 16))
     short = next((ids for ids in starts if ids.n_unique() == len(rows)), rows["rollout_id"])
     rows = rows.with_columns(short_id=short)
-    return rows.join(problems, on="problem_id", how="left", maintain_order="left")
+    return rows.join(asked, on="problem_id", how="left", maintain_order="left")
 
 
 def without_rollouts(run: Run) -> str:
@@ -93,12 +98,18 @@ def without_rollouts(run: Run) -> str:
     )
 
 
-def of_round(run: Run, round: int) -> pl.DataFrame:
-    """Gather the rows of a round."""
-    rows = run.read("rollouts", round, IDENTITY)
+def of_round(run: Run, round: int, problems: Collection[str] | None = None) -> pl.DataFrame:
+    """Gather the rows of a round, or those of some of its problems."""
+
+    def read(table: str, names: list[str]) -> pl.DataFrame:
+        if problems is None:
+            return run.read(table, round, names)
+        return pl.concat(run.batches(table, round, names, problems))
+
+    rows = read("rollouts", IDENTITY)
     graded = tables.empty("graded").select(graded_columns())
     if sound(run, "grade", round):
-        graded = run.read("graded", round, graded_columns())
+        graded = read("graded", graded_columns())
         if sound(run, "score", round):
             graded = with_scores(graded, scores_of(run, round))
     rows = rows.join(graded, on="rollout_id", how="left", validate="1:1")
@@ -108,7 +119,7 @@ def of_round(run: Run, round: int) -> pl.DataFrame:
         made = sound(run, stage, round)
         # Version 0.1 wrote no passed_over.
         there = made is not None and name in made["outputs"]
-        later = run.read(name, round, names) if there else tables.empty(name).select(names)
+        later = read(name, names) if there else tables.empty(name).select(names)
         rows = rows.join(later, on="rollout_id", how="left", validate="1:1", suffix=" beside")
     rows = rows.with_columns(pl.coalesce(name, f"{name} beside") for name in chosen)
     return rows.drop(f"{name} beside" for name in chosen).rename({"reason": "left_out"})
@@ -199,7 +210,7 @@ def of_problem(run: Run, rows: pl.DataFrame, name: str) -> pl.DataFrame:
 
 def find(run: Run, name: str) -> dict[str, Any]:
     """Find a rollout by its id, or by as much of it as no other starts with."""
-    rows = listing(run)
+    rows = names_in(run)
     matching = rows.filter(pl.col("rollout_id") == name)
     if matching.is_empty() and name:
         matching = rows.filter(pl.col("rollout_id").str.starts_with(name))
@@ -211,7 +222,18 @@ def find(run: Run, name: str) -> dict[str, Any]:
             f"{run.path}: no rollout {name!r}; there are {len(rows)}, such as "
             f"{rows['rollout_id'][0]} (`rft show {shlex.quote(str(run.path))}` lists them)"
         )
-    return matching.row(0, named=True)
+    found, problem, round = matching.row(0)
+    rows = listing(run, [round], [problem])
+    return rows.row(by_predicate=pl.col("rollout_id") == found, named=True)
+
+
+def names_in(run: Run) -> pl.DataFrame:
+    """Give the id, problem and round of every rollout of the run."""
+    rounds = sampled_rounds(run)
+    if not rounds:
+        raise RFTError(f"{run.path}: {without_rollouts(run)}")
+    names = ["rollout_id", "problem_id", "round"]
+    return pl.concat([run.read("rollouts", round, names) for round in rounds])
 
 
 def _how_many(names: list[str], what: str) -> str:
@@ -292,8 +314,8 @@ def whole(run: Run, row: dict[str, Any]) -> dict[str, Any]:
     verdicts = None
     if row["verdict"]:
         row |= read_row(run, "graded", row, ["response"])
-        graded = run.read("graded", row["round"], ["problem_id", "verdict"])
-        siblings = graded.filter(pl.col("problem_id") == row["problem_id"])["verdict"]
+        problem = [row["problem_id"]]
+        siblings = pl.concat(run.batches("graded", row["round"], ["verdict"], problem))["verdict"]
         verdicts = dict(siblings.value_counts().sort("verdict").iter_rows())
     return row | {"verdicts_of_problem": verdicts, "why": why(run, row)}
 
@@ -312,13 +334,12 @@ def trail_of(run: Run, row: dict[str, Any]) -> dict[str, Any]:
 def read_row(
     run: Run, table: str, row: dict[str, Any], names: list[str] | None = None
 ) -> dict[str, Any]:
-    """Read a rollout's wide columns, or all, out of the one shard that holds it."""
+    """Read a rollout's wide columns, or all, out of the row group that holds it."""
     mine = pl.col("rollout_id") == row["rollout_id"]
-    for path in run.parts(table, row["round"]):
-        if len(tables.read_file(path, ["rollout_id"]).filter(mine)):
-            wanted = None if names is None else ["rollout_id", *names]
-            whole_row = tables.read_file(path, wanted).filter(mine)
-            return whole_row.row(0, named=True)
+    wanted = None if names is None else ["rollout_id", *names]
+    for batch in run.batches(table, row["round"], wanted, [row["problem_id"]]):
+        if len(found := batch.filter(mine)):
+            return found.row(0, named=True)
     raise RFTError(f"{run.path}: rollout {row['rollout_id']} is gone from {table}; run again")
 
 

@@ -182,8 +182,8 @@ def of_sample(run: Run, name: str) -> tuple[dict[str, Any], Mine]:
 
 def id_of(run: Run, given: dict[str, Any]) -> str:
     """Find the id of a rollout whose round, problem and place among its samples are known."""
-    rows = show.listing(run).select("rollout_id", *SAMPLE).iter_rows(named=True)
-    for row in rows:
+    rows = show.listing(run, problems=[given["problem_id"]])
+    for row in rows.select("rollout_id", *SAMPLE).iter_rows(named=True):
         if all(row[name] == given[name] for name in SAMPLE):
             return str(row["rollout_id"])
     wanted = ", ".join(f"{name} {given[name]}" for name in SAMPLE)
@@ -212,7 +212,7 @@ def answer_of(run: Run, given: dict[str, Any]) -> dict[str, Any]:
 def refuse_absent(run: Run, given: dict[str, Any]) -> None:
     """Refuse a rollout that the run does not have (now), and say whether it had it once."""
     name = given["rollout_id"]
-    if name in set(show.listing(run)["rollout_id"]):
+    if name in show.names_in(run)["rollout_id"]:
         return
     for path in sorted((run.path / "stale").glob("*/rollouts/round-*/*.parquet")):
         if name in set(tables.read_file(path, ["rollout_id"])["rollout_id"]):

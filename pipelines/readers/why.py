@@ -160,11 +160,11 @@ def over(value: float, limit: float) -> str:
 
 def twin_of(run: Run, row: dict[str, Any], rules: list[str]) -> int | None:
     """Find the sample whose response a duplicate repeats: the first that reached the rule."""
-    same = pl.col("problem_id") == row["problem_id"]
-    columns = ["rollout_id", "problem_id", "sample_index", "response"]
+    columns = ["rollout_id", "sample_index", "response"]
     later = rules[rules.index("duplicate") + 1 :] if "duplicate" in rules else []
-    kept = run.read("kept", row["round"], columns).filter(same)
-    rejected = run.read("rejected", row["round"], [*columns, "rejected_by"]).filter(same)
+    place, problem = row["round"], [row["problem_id"]]
+    kept = pl.concat(run.batches("kept", place, columns, problem))
+    rejected = pl.concat(run.batches("rejected", place, [*columns, "rejected_by"], problem))
     mine = rejected.filter(pl.col("rollout_id") == row["rollout_id"])["response"][0]
     reached = pl.concat([kept, rejected.filter(pl.col("rejected_by").is_in(later)).select(columns)])
     twins = reached.filter(pl.col("response") == mine).sort("sample_index")

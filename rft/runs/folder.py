@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,13 +101,17 @@ class Run:
         return tables.read(self.folder(table, round), table, columns)
 
     def batches(
-        self, table: str, round: int, columns: list[str] | None = None
+        self,
+        table: str,
+        round: int,
+        columns: list[str] | None = None,
+        problems: Collection[str] | None = None,
     ) -> Iterator[pl.DataFrame]:
-        """Read a table of a round some rows at a time."""
+        """Read a table of a round some rows at a time, or those of some problems alone."""
         if not (paths := self.parts(table, round)):
             raise RFTError(f"{self.folder(table, round)}: no table here; run its stage first")
         for path in paths:
-            yield from tables.batches(path, table, columns)
+            yield from tables.batches(path, table, columns, problems)
 
     def parts(self, table: str, round: int) -> list[Path]:
         """List the shards of a table of a round, none where it is not there."""

@@ -3,7 +3,7 @@
 import errno
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -210,12 +210,19 @@ def read_file(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
     return frame
 
 
-def batches(path: Path, name: str, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
+def batches(
+    path: Path,
+    name: str,
+    columns: list[str] | None = None,
+    problems: Collection[str] | None = None,
+) -> Iterator[pl.DataFrame]:
     """Read a shard of the named table a row group at a time; at least one frame, if of no rows.
 
-    A column that may be null is null where an earlier version, which had none, wrote the table.
+    Of some problems alone, groups in which there is none of them are not read. A column that may be
+    null is null where an earlier version, which had none, wrote the table.
     """
     wanted = columns or TABLES[name].names
+    among = pl.lit(True) if problems is None else pl.col("problem_id").is_in([*problems])
     with (
         damage_told(path),
         pq.ParquetFile(path, page_checksum_verification=True) as file,
@@ -223,12 +230,27 @@ def batches(path: Path, name: str, columns: list[str] | None = None) -> Iterator
         there = file.schema_arrow.names
         _check_names(there, [])
         earlier = [column for column in wanted if column in there]
-        for group in range(file.num_row_groups):
-            frame = pl.from_arrow(file.read_row_group(group, earlier))
+        read = list(dict.fromkeys([*earlier, *(["problem_id"] if problems is not None else [])]))
+        groups = [
+            group
+            for group in range(file.num_row_groups)
+            if problems is None or _may_have(file.metadata.row_group(group), problems)
+        ]
+        for group in groups:
+            frame = pl.from_arrow(file.read_row_group(group, read))
             assert isinstance(frame, pl.DataFrame)
-            yield _with_later(frame, name, wanted)
-        if not file.num_row_groups:
+            yield _with_later(frame.filter(among).select(earlier), name, wanted)
+        if not groups:
             yield empty(name).select(wanted)
+
+
+def _may_have(group: pq.RowGroupMetaData, problems: Collection[str]) -> bool:
+    """Say whether a row group may have a row of a problem, by its least and greatest name."""
+    about = (group.column(place) for place in range(group.num_columns))
+    seen = next(each.statistics for each in about if each.path_in_schema == "problem_id")
+    if seen is None or not seen.has_min_max:
+        return True
+    return any(seen.min <= name <= seen.max for name in problems)
 
 
 def read_row(path: Path, index: int) -> dict[str, Any]:

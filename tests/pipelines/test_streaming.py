@@ -17,6 +17,7 @@ from pipelines.filter import apply_rules
 from pipelines.grade import whole_problems
 from rft.errors import RFTError
 from rft.grading.answers import NO_FORM
+from rft.grading.endings import endings
 from rft.grading.grade import grade, keys_of
 from rft.grading.verifiers import open_verifier
 from rft.measuring.pass_rates import pass_rates
@@ -104,6 +105,7 @@ def test_streamed_stages_equal_those_in_memory_and_lose_nothing(
     rollouts = run.read("rollouts", 1)
     with open_verifier(run.recipe.grade) as verifier:
         assert graded.equals(grade(rollouts, keys, verifier=verifier, trim=None, form=NO_FORM))
+    assert run.manifest("grade", 1)["endings"] == endings(rollouts, graded)
     small_run.do(run, "filter", 1)
     kept, rejected = run.read("kept", 1), run.read("rejected", 1)
     for mine, theirs in zip((kept, rejected), apply_rules(graded, rules), strict=True):
