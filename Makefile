@@ -15,11 +15,14 @@ VLLM_READY := $(VLLM_VENV)/.ready-$(VLLM)
 SMOLLM2      ?= ../models/smollm2-135m
 SMOLLM2_VENV := .venv-smollm2
 
+# What we are measured beside, and what would not share an environment with us.
+DATATROVE_VENV := .venv-datatrove
+
 # Two processes of tests, of one thread each; a file stays in one of them, with what its tests share.
 # In the order of the folders: by their number of tests, the longest ones would come last.
 TWICE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help quickstart test test-slow torture venv-vllm test-vllm smollm2 lint docs bench bench-grading bench-data bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-coverage bench-plateau bench-controls wheel clean
+.PHONY: help quickstart test test-slow torture venv-vllm test-vllm smollm2 lint docs bench bench-grading bench-data bench-cleaning bench-until bench-forecast bench-sampling bench-grpo bench-gate bench-coverage bench-plateau bench-controls wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -90,6 +93,15 @@ bench-grading: $(READY)  ## Measure grading against a plain math-verify loop, by
 bench-data: $(READY)  ## Filter and select 10^4 to 10^6 rollouts: time, peak memory and slope, beside polars, DuckDB, pandas
 	PYTHONPATH=. $(BIN)/python tests/bench/data.py $(if $(SIZES),--sizes $(SIZES))
 
+# xxhash 4 takes no text, which datatrove 0.9 gives it.
+$(DATATROVE_VENV)/.ready:
+	$(PYTHON) -m venv $(DATATROVE_VENV)
+	$(DATATROVE_VENV)/bin/python -m pip install --quiet datatrove==0.9.0 spacy==3.8.18 'xxhash<4' regex
+	touch $@
+
+bench-cleaning: $(READY) $(DATATROVE_VENV)/.ready  ## Measure repetition and decontamination beside datatrove's filters
+	PYTHONPATH=. $(BIN)/python tests/bench/cleaning.py $(DATATROVE_VENV)/bin/python
+
 bench-until: $(READY)  ## Compare sampling in waves with a fixed number, at equal numbers of usable samples
 	$(BIN)/python tests/bench/until.py
 
@@ -119,4 +131,4 @@ wheel: $(READY)  ## Build the wheel into dist/
 	$(BIN)/python -m build --outdir dist .
 
 clean:  ## Remove the virtual environments and what was built
-	rm -rf $(VENV) $(VLLM_VENV) $(SMOLLM2_VENV) build dist
+	rm -rf $(VENV) $(VLLM_VENV) $(SMOLLM2_VENV) $(DATATROVE_VENV) build dist
