@@ -96,6 +96,24 @@ def rounded(table: pa.Table) -> pa.Table:
     return table
 
 
+def write_frames(path: Path, name: str, frames: Iterable[pl.DataFrame]) -> None:
+    """Write one file of the named table as its rows come, of which a row group is in memory."""
+    with opened(path, TABLES[name]) as writer:
+        waiting = [conform(empty(name), name)]
+
+        def write() -> None:
+            group = pa.concat_tables(waiting)
+            writer.write_table(rounded(group), row_group_size=max(1, group.num_rows))
+            waiting.clear()
+
+        for frame in frames:
+            waiting.append(conform(frame, name))
+            if sum(table.nbytes for table in waiting) >= ROW_GROUP_BYTES:
+                write()
+        if waiting:
+            write()
+
+
 @contextmanager
 def growing_file(path: Path, schema: pa.Schema) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
     """Open a Parquet file for rows as they come, a row group each call; whole or not at all."""

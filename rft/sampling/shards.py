@@ -136,11 +136,11 @@ def pools_in(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{POOL}*.parquet"))
 
 
-def read_pool(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
-    """Read a pool, if its content is what its name says."""
+def read_pool(path: Path, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
+    """Read a pool some rows at a time, if its content is what its name says."""
     if tables.file_digest(path) != path.stem.removeprefix(POOL):
         raise RFTError(f"{path}: damaged, not what its name says; move it away and run again")
-    return tables.read_file(path, columns)
+    yield from tables.batches(path, "rollouts", columns)
 
 
 def key_in(folder: Path) -> str | None:
@@ -162,8 +162,8 @@ class FinishedRollouts:
         pools += pools_in(home) if home is not None else []
         self.pools = pools
         # What was there when the work began, which decides what the batches are cut from.
-        names = [read_pool(path, ["rollout_id"])["rollout_id"] for path in pools]
-        self.pooled = frozenset(name for each in names for name in each)
+        some = (batch for path in pools for batch in read_pool(path, ["rollout_id"]))
+        self.pooled = frozenset(name for batch in some for name in batch["rollout_id"])
         self.known: set[str] = set(self.pooled)
         self.refresh()
 
@@ -285,19 +285,20 @@ def start_pool(folder: Path, job: Job, plan: Plan, mark: str) -> None:
 def write_pool(folder: Path, job: Job, plan: Plan) -> Path:
     """Put every rollout that exists already into one file, and name it by its digest."""
     path = folder / "pool.parquet"
-    tables.write_file(path, tables.conform(usable(job, plan), "rollouts"))
+    tables.write_frames(path, "rollouts", usable(job, plan))
     return path.rename(folder / f"{POOL}{tables.file_digest(path)}.parquet")
 
 
-def usable(job: Job, plan: Plan) -> pl.DataFrame:
-    """Read every finished rollout that the plan may use."""
-    names = [each.name(index) for each in plan.asked for index in range(each.n)]
-    ids = pl.DataFrame({"rollout_id": names}, schema={"rollout_id": pl.String})
-    frames = [tables.empty("rollouts")]
+def usable(job: Job, plan: Plan) -> Iterator[pl.DataFrame]:
+    """Read every finished rollout that the plan may use, some at a time, each once."""
+    lacking = {each.name(index) for each in plan.asked for index in range(each.n)}
     for rows in finished_by_any(job, plan):
-        frame = rows.join(ids, on="rollout_id", how="semi")
-        frames.append(frame.filter(~FAILED, has_statistics(plan.sampling)))
-    return pl.concat(frames).unique("rollout_id", keep="first", maintain_order=True)
+        sound = rows.filter(~FAILED, has_statistics(plan.sampling))
+        sound = sound.unique("rollout_id", keep="first", maintain_order=True)
+        wanted = [name in lacking for name in sound["rollout_id"]]
+        mine = sound.filter(pl.Series(wanted, dtype=pl.Boolean))
+        lacking.difference_update(mine["rollout_id"])
+        yield mine
 
 
 def finished_by_any(job: Job, plan: Plan) -> Iterator[pl.DataFrame]:
@@ -306,13 +307,13 @@ def finished_by_any(job: Job, plan: Plan) -> Iterator[pl.DataFrame]:
     The names say what decides a text, and whoever asks looks at the statistics.
     """
     for path in sorted(job.work.rglob(f"{POOL}*.parquet")):
-        yield read_pool(path)
+        yield from read_pool(path)
     for folder in sorted(path for path in job.work.glob("*-*") if path.is_dir()):
         for receipt in receipts_in(folder):
             yield receipt.rows()
     if job.stage.rollouts is not None:
         for path in plan.run.parts(job.stage.rollouts, plan.round):
-            yield tables.read_file(path)
+            yield from tables.batches(path, "rollouts")
 
 
 def reopen(job: Job) -> None:

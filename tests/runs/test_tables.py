@@ -107,6 +107,42 @@ def test_a_table_is_the_same_to_the_byte_however_its_rows_come(tmp_path, monkeyp
     assert groups > 1
 
 
+def test_a_file_of_rows_as_they_come_holds_them_in_groups_of_bounded_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ROW_GROUP_BYTES", 60_000)
+    frame = rollouts(3000, tokens=20)
+    for rows in (3000, 7, 0):
+        path = tmp_path / f"{rows}.parquet"
+        tables.write_frames(path, "rollouts", (frame[at : at + 50] for at in range(0, rows, 50)))
+        assert pl.concat(tables.batches(path, "rollouts"))["rollout_id"].equals(
+            frame["rollout_id"][: -(-rows // 50) * 50]
+        )
+    groups = pq.ParquetFile(tmp_path / "3000.parquet").metadata
+    assert groups.num_row_groups > 5
+    assert groups.row_group(0).total_byte_size < 120_000
+
+
+def test_of_some_problems_only_groups_that_may_have_them_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ROW_GROUP_BYTES", 5_000)
+    monkeypatch.setattr(tables, "ENOUGH", 10)
+    names = [f"p{number // 10:03d}" for number in range(1000)]
+    frame = rollouts(1000).with_columns(problem_id=pl.Series(names))
+    tables.write(tmp_path, "rollouts", frame)
+    (path,) = tables.parts(tmp_path)
+    wanted = ["p007", "p099", "unheard of"]
+    read = list(tables.batches(path, "rollouts", ["rollout_id"], wanted))
+    groups = pq.ParquetFile(path).metadata.num_row_groups
+    assert 2 <= len(read) <= 4 < groups
+    there = frame.filter(pl.col("problem_id").is_in(wanted))["rollout_id"]
+    assert pl.concat(read)["rollout_id"].equals(there)
+    assert [len(rows) for rows in tables.batches(path, "rollouts", None, ["q"])] == [0]
+    # In any order, and without the names of the groups' first and last, they are found as well.
+    mixed = frame.sample(fraction=1, shuffle=True, seed=0)
+    for options in ({}, {"write_statistics": False}):
+        pq.write_table(tables.conform(mixed, "rollouts"), path, row_group_size=100, **options)
+        found = pl.concat(tables.batches(path, "rollouts", ["rollout_id"], wanted))
+        assert sorted(found["rollout_id"]) == sorted(there)
+
+
 def test_a_table_that_fails_while_it_is_written_leaves_no_half_file(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "ENOUGH", 10)
     monkeypatch.setattr(tables, "ROW_GROUP_BYTES", 1_000)

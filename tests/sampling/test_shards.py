@@ -34,7 +34,7 @@ def begun(tmp_path) -> tuple[Job, Plan]:
 
 def pool(job: Job) -> list[str]:
     [path] = pools_in(job.work)
-    return sorted(read_pool(path, ["rollout_id"])["rollout_id"])
+    return sorted(name for rows in read_pool(path) for name in rows["rollout_id"])
 
 
 def put_shard(job: Job, plan: Plan) -> Path:
