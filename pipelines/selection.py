@@ -5,7 +5,6 @@ lengths); writes selected and passed_over, and in the manifest what sets the sel
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -62,7 +61,6 @@ def work(job: Job) -> None:
     rates, scored = rates_of(run, job.round), scores_of(run, job.round)
     pool = pool_of(run, job.round, seed, rates, scored)
     made = decide(pool, settings, rates)
-    rows = Counter[str]()
 
     def chosen() -> Iterator[pl.DataFrame]:
         """Give the selected rows with the part of the table that they belong to."""
@@ -71,7 +69,6 @@ def work(job: Job) -> None:
             whole = with_scores(batch, scored)
             taken, left = split(whole, made.each[place : place + len(whole)], settings)
             passed_over.add(left)
-            rows["selected"] += len(taken)
             place += len(whole)
             yield taken.with_columns(part=part_of(taken, made.selected, parts))
         assert place == len(pool), "rows looked at != rows gone through"
@@ -81,8 +78,8 @@ def work(job: Job) -> None:
     with job.writer("passed_over") as passed_over, job.writer("selected") as selected:
         for part in dealt(chosen(), "selected", parts, job.work / "dealt"):
             selected.add(in_order(part))
-    gone = passed_over.rows
-    assert len(pool) == rows["selected"] + gone == selected.rows + gone, "kept do not add up"
+    assert selected.rows == sum(made.selected.values()), "selected != decided so"
+    assert len(pool) == selected.rows + passed_over.rows, "kept != selected + passed over"
     job.counts |= {
         "in": len(pool),
         "selected": made.selected,
@@ -123,7 +120,7 @@ def pool_of(
 def part_of(taken: pl.DataFrame, selected: Mapping[str, int], parts: int) -> pl.Series:
     """Say in which of so many parts of the table, each as long, selected rows are."""
     before = pl.when(role="noise").then(selected.get("positive", 0)).otherwise(0)
-    place = (before + pl.col("rank")) * parts // max(1, sum(selected.values()))
+    place = (before + pl.col("rank").cast(pl.Int64)) * parts // max(1, sum(selected.values()))
     return taken.select(part=place)["part"]
 
 
