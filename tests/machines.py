@@ -34,6 +34,7 @@ def facts(*gpus, **changes):
         driver=True,
         gpus=gpus,
         visible=None,
+        bubblewrap="/usr/bin/bwrap",
         system="Linux x86_64, 16 cores",
         memory=200_000_000_000,
         available=190_000_000_000,

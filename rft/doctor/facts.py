@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from rft.doctor.ask import MARK
 from rft.foreign_text import short
+from rft.grading.programs.sandbox import SANDBOX
 from rft.recipe.engine import ENGINES, EngineKind
 
 ASK = Path(__file__).with_name("ask.py")
@@ -67,6 +68,8 @@ class Facts:
     disk: int
     visible: str | None
     """CUDA_VISIBLE_DEVICES."""
+    bubblewrap: str | None
+    """Where the sandbox for programs of models is."""
 
     def version(self, package: str) -> str | None:
         """Give the installed version of a package; a build for the CPU may have its own name."""
@@ -110,6 +113,7 @@ def look(engine: str, place: Path, limit: float = LIMIT) -> Facts:
         place=str(place),
         disk=shutil.disk_usage(there).free,
         visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        bubblewrap=shutil.which(SANDBOX),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from rft.doctor.facts import Facts
 from rft.doctor.placement import Placement, gb
 from rft.estimates.model_size import OVERHEAD, Lookup, eight_bit
+from rft.grading.programs.sandbox import ABSENT
 from rft.trackers import missing
 
 # A container's usual 64 MB is too small for processes that share tensors.
@@ -177,6 +178,8 @@ def about_recipe(placement: Placement, model: Lookup) -> Iterator[Finding]:
         elif not placement.facts.gpus:
             text = "grpo.vllm: colocate, but there is no GPU; set grpo.vllm: null"
             yield Finding("error", "recipe", text)
+    if recipe.grade.judge == "code" and placement.facts.bubblewrap is None:
+        yield Finding("error", "grade", ABSENT)
     if (absent := missing(recipe.track)) is not None:
         yield Finding("error", "recipe", absent)
     traits = recipe.engine.traits

@@ -293,3 +293,12 @@ def test_every_verdict_is_one_printable_line():
             assert told.sound == (texts(told, "error") == [])
             assert json.loads(json.dumps(vars(told))) == vars(told)
             assert doctor.text_report(vars(told)).count("\n") >= len(told.findings)
+
+
+def test_programs_that_are_to_be_run_need_their_sandbox():
+    code = "grade.verifier=code"
+    assert "bwrap" in one(
+        report("smoke", facts(H100, bubblewrap=None), HALF, code), "error", "sandbox"
+    )
+    assert texts(report("smoke", facts(H100), HALF, code), "error") == []
+    assert texts(report("smoke", facts(H100, bubblewrap=None), HALF), "error") == []

@@ -25,6 +25,12 @@ from rft.foreign_text import short
 from rft.grading.programs.inside import READY
 from rft.processes.child import Child
 
+SANDBOX = "bwrap"
+ABSENT = (
+    "grade.verifier: code runs programs in a sandbox of bubblewrap, and there is no `bwrap` on "
+    "this machine; install it (Debian, Ubuntu: apt-get install bubblewrap; Fedora: dnf install "
+    "bubblewrap), or grade where it is"
+)
 # What a sandbox sees of us.
 FILES = ("inside.py", "limits.py", "dialogue.py")
 PLACE = "rft/grading/programs"
@@ -260,13 +266,9 @@ class Sandbox:
 
 def refuse_absent() -> str:
     """Find bubblewrap, or say what to do; a machine that has no filter for is refused as well."""
-    found = shutil.which("bwrap")
+    found = shutil.which(SANDBOX)
     if found is None:
-        raise RFTError(
-            "grade.verifier: code runs programs in a sandbox of bubblewrap, and there is no "
-            "`bwrap` on this machine; install it (Debian, Ubuntu: apt-get install bubblewrap; "
-            "Fedora: dnf install bubblewrap), or grade where it is"
-        )
+        raise RFTError(ABSENT)
     return found
 
 
