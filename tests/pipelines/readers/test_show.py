@@ -430,7 +430,11 @@ def test_one_problem_is_headed_by_its_question(run):
     [
         ({"verdict": "timeout"}, r"no rollout for --verdict 'timeout'.* 10 .*: correct \(6\)"),
         ({"round": 3}, r"no rollout for --round 3.*: 1 \(10\)"),
-        ({"role": "noise", "rule": "no_box"}, r"--rule 'no_box'; among the 1 .*: none"),
+        ({"role": "noise", "rule": "no_box"}, r"--rule 'no_box'; among the 1 .*: none \(no_box is"),
+        (
+            {"rule": "redundnat"},
+            r"among the 10 .*: duplicate \(1\), no_box \(2\), redundant \(1\)$",
+        ),
         ({"problem": "q"}, r"no problem with rollouts starts with 'q'; there are 2, such as p0"),
         ({"problem": "p"}, r"2 problems \(p0, p1\) start with 'p'"),
     ],
