@@ -433,7 +433,7 @@ def test_one_problem_is_headed_by_its_question(run):
         ({"role": "noise", "rule": "no_box"}, r"--rule 'no_box'; among the 1 .*: none \(no_box is"),
         (
             {"rule": "redundnat"},
-            r"among the 10 .*: duplicate \(1\), no_box \(2\), redundant \(1\)$",
+            r"the 10 .*: duplicate \(1\), no_box \(2\), redundant \(1\)$",
         ),
         ({"problem": "q"}, r"no problem with rollouts starts with 'q'; there are 2, such as p0"),
         ({"problem": "p"}, r"2 problems \(p0, p1\) start with 'p'"),
