@@ -21,7 +21,7 @@ from rft.runs.stages import Job, Stage
 from rft.seeds import derive
 from rft.selection.choice import decide, in_order, split
 from rft.selection.composition import composition, too_short
-from rft.selection.narrow import narrow, numbered
+from rft.selection.narrow import TOO_LONG, narrow, numbered
 from rft.selection.ranking import may_lack, orders_in_use
 
 
@@ -113,7 +113,7 @@ def pool_of(
     for batch in run.batches("kept", round):
         whole = with_scores(batch, scored)
         long = too_long(whole, prompts, limit)
-        rows.append(narrow(whole, settings, rates).with_columns(long=long))
+        rows.append(narrow(whole, settings, rates).hstack([long]))
     return pl.concat(rows).hstack(numbers)
 
 
@@ -162,7 +162,8 @@ def rates_of(run: Run, round: int) -> dict[str, float]:
         return pass_rates(run.batches("graded", round, ["problem_id", "verdict"]))
     names = ["rollout_id", "problem_id", "sample_index", "verdict", "response"]
     graded = pl.concat(
-        batch.with_columns(pl.col("response").hash(seed=1))  # a chance collision is below 10^-15
+        # Of a problem's answers; that two texts have one hash by chance is below 10^-15.
+        batch.with_columns(pl.col("response").hash(seed=1))
         for batch in run.batches("graded", round, names)
     )
     # What passes the rules by itself; equal texts count once where a rule drops duplicates.
@@ -190,7 +191,7 @@ def too_long(kept: pl.DataFrame, prompts: pl.DataFrame, limit: int) -> pl.Series
     sized = kept.select("problem_id", "num_response_tokens")
     sized = sized.join(prompts, on="problem_id", how="left", validate="m:1", maintain_order="left")
     length = pl.col("num_prompt_tokens") + pl.col("num_response_tokens") + 1
-    return sized.select(long=(length > limit).fill_null(False))["long"]
+    return sized.select((length > limit).fill_null(False).alias(TOO_LONG))[TOO_LONG]
 
 
 STAGE = Stage("select", settings, inputs, work)

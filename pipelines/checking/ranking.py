@@ -78,7 +78,7 @@ def order(name: str) -> Checks:
     falls = worst.is_sorted(descending=True)
     yield "the highest first", None if falls else "the values do not fall"
     again, _ = rank(narrowed(kept.reverse()), name)
-    alike = same(ranked["name"], again["name"])
+    alike = same(ranked["id number"], again["id number"])
     yield "any order of rows", None if alike else "it depends on the order of the rows"
     flat = worst.n_unique() == 1
     yield "tells rows apart", f"all rows have {worst[0]}" if flat else None

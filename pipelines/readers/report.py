@@ -124,15 +124,21 @@ def examples(run: Run) -> list[Block]:
 
 def exemplary(run: Run, round: int) -> Iterator[tuple[str, str]]:
     """Find a selected, a wrong and a rejected rollout, as far as there are any: problem and id."""
-    names = ["problem_id", "rollout_id"]
+    names, place = ["problem_id", "rollout_id"], ["problem_id", "sample_index"]
+    # Where a stage was done anew, what the later ones made is still of the rollouts of before.
+    there = run.read("rollouts", round, ["rollout_id"])
+
+    def first(rows: pl.DataFrame, order: list[str]) -> Iterator[tuple[str, str]]:
+        now = rows.join(there, on="rollout_id", how="semi")
+        yield from now.sort(order).select(names).head(1).iter_rows()
+
     selected = tables.empty("selected")
     if sound(run, "select", round):
         selected = run.read("selected", round, [*names, "role", "rank"])
-        yield from selected.filter(role="positive").sort("rank").select(names).head(1).iter_rows()
+        yield from first(selected.filter(role="positive"), ["rank"])
     if sound(run, "grade", round):
         graded = run.read("graded", round, [*names, "sample_index", "verdict"])
         wrong = graded.filter(verdict="wrong").join(selected, on="rollout_id", how="anti")
-        yield from wrong.sort("problem_id", "sample_index").select(names).head(1).iter_rows()
+        yield from first(wrong, place)
     if sound(run, "filter", round):
-        rejected = run.read("rejected", round, [*names, "sample_index"])
-        yield from rejected.sort("problem_id", "sample_index").select(names).head(1).iter_rows()
+        yield from first(run.read("rejected", round, [*names, "sample_index"]), place)

@@ -121,9 +121,9 @@ def by_verdict(frame: pl.DataFrame) -> dict[str, int]:
 def stopping(run: Run) -> list[Block]:
     """Write how answers end: with text after the first closed box, or cut at the limit."""
     rows = [
-        ["rollouts of round", f"{round}", *_endings(graded["endings"])]
+        # What was graded before they were counted has none.
+        ["rollouts of round", f"{round}", *_endings(graded.get("endings", {}))]
         for round, graded in rounds_with(run, "grade")
-        if "endings" in graded  # version 0.2 and before did not count them
     ]
     splits: dict[str, list[list[str]]] = {}
     for model in range(run.recipe.rounds + 1):
@@ -172,7 +172,9 @@ def _goes_on(completion: str, form: Form) -> bool:
 
 
 def _endings(counts: Mapping[str, int]) -> list[str]:
-    """Write how answers ended, from their numbers."""
+    """Write how answers ended, from their numbers, if there are any."""
+    if not counts:
+        return [NOTHING] * 5
     boxed, answers = counts["boxed"], counts["answers"]
     known = counts["known"]
     return [

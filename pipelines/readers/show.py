@@ -152,12 +152,11 @@ def choose(
         if matching.is_empty():
             counts = rows[column].drop_nulls().value_counts().sort(column).iter_rows()
             there = ", ".join(f"{name} ({count})" for name, count in counts) or "none"
-            ours = option == "--rule" and wanted in run.recipe.filter
+            if option == "--rule" and wanted in run.recipe.filter:
+                there += f" ({wanted} is a rule of this run)"
             raise RFTError(
                 f"{run.path}: no rollout for {option} {wanted!r}; among the {len(rows)} that are "
                 f"left there: {there}"
-                + f" ({wanted} is a rule of this run, and rejected none of them)"
-                * ours
             )
         rows = matching
     if where is not None:

@@ -162,9 +162,9 @@ def twin_of(run: Run, row: dict[str, Any], rules: list[str]) -> int | None:
     """Find the sample whose response a duplicate repeats: the first that reached the rule."""
     columns = ["rollout_id", "sample_index", "response"]
     later = rules[rules.index("duplicate") + 1 :] if "duplicate" in rules else []
-    place, problem = row["round"], [row["problem_id"]]
-    kept = pl.concat(run.batches("kept", place, columns, problem))
-    rejected = pl.concat(run.batches("rejected", place, [*columns, "rejected_by"], problem))
+    round, problem = row["round"], [row["problem_id"]]
+    kept = pl.concat(run.batches("kept", round, columns, problem))
+    rejected = pl.concat(run.batches("rejected", round, [*columns, "rejected_by"], problem))
     mine = rejected.filter(pl.col("rollout_id") == row["rollout_id"])["response"][0]
     reached = pl.concat([kept, rejected.filter(pl.col("rejected_by").is_in(later)).select(columns)])
     twins = reached.filter(pl.col("response") == mine).sort("sample_index")

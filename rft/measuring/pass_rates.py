@@ -8,6 +8,7 @@ and varies less (Rao-Blackwell; Girshick, Mosteller and Savage 1946 for single d
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -18,8 +19,8 @@ class Wave:
 
     drawn: int
     correct: int
-    accepted: frozenset[str]
-    """Names of what counts once: equal texts have one name where a rule drops duplicates."""
+    accepted: frozenset[Any]
+    """Names of what counts once, which equal texts share where a rule drops duplicates."""
 
 
 def unbiased_rate(waves: Sequence[Wave], target: int) -> float:
@@ -53,7 +54,7 @@ def pass_rates(batches: Iterable[pl.DataFrame]) -> dict[str, float]:
 
 
 def pass_rates_in_waves(
-    graded: pl.DataFrame, names: Mapping[str, str], *, wave: int, target: int
+    graded: pl.DataFrame, names: Mapping[str, Any], *, wave: int, target: int
 ) -> dict[str, float]:
     """Give the pass rate of each problem that was sampled in waves until `target` were accepted.
 
@@ -69,7 +70,7 @@ def pass_rates_in_waves(
     }
 
 
-def _wave(rows: Sequence[tuple[str, str]], names: Mapping[str, str]) -> Wave:
+def _wave(rows: Sequence[tuple[str, str]], names: Mapping[str, Any]) -> Wave:
     correct = [rollout for rollout, verdict in rows if verdict == "correct"]
     accepted = frozenset(names[rollout] for rollout in correct if rollout in names)
     return Wave(len(rows), len(correct), accepted)

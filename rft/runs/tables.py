@@ -99,19 +99,23 @@ def rounded(table: pa.Table) -> pa.Table:
 def write_frames(path: Path, name: str, frames: Iterable[pl.DataFrame]) -> None:
     """Write one file of the named table as its rows come, of which a row group is in memory."""
     with opened(path, TABLES[name]) as writer:
-        waiting = [conform(empty(name), name)]
+        waiting: list[pa.Table] = []
 
         def write() -> None:
-            group = pa.concat_tables(waiting)
+            group = pa.concat_tables([conform(empty(name), name), *waiting])
             writer.write_table(rounded(group), row_group_size=max(1, group.num_rows))
             waiting.clear()
 
+        held = 0
         for frame in frames:
+            if frame.is_empty():
+                continue
             waiting.append(conform(frame, name))
-            if sum(table.nbytes for table in waiting) >= ROW_GROUP_BYTES:
+            held += waiting[-1].nbytes
+            if held >= ROW_GROUP_BYTES:
                 write()
-        if waiting:
-            write()
+                held = 0
+        write()
 
 
 @contextmanager
@@ -240,7 +244,8 @@ def batches(
     null is null where an earlier version, which had none, wrote the table.
     """
     wanted = columns or TABLES[name].names
-    among = pl.lit(True) if problems is None else pl.col("problem_id").is_in([*problems])
+    assert problems is None or "problem_id" in TABLES[name].names, f"{name}: not of problems"
+    asked = [*filter(encodable, problems or ())]
     with (
         damage_told(path),
         pq.ParquetFile(path, page_checksum_verification=True) as file,
@@ -252,14 +257,21 @@ def batches(
         groups = [
             group
             for group in range(file.num_row_groups)
-            if problems is None or _may_have(file.metadata.row_group(group), problems)
+            if problems is None or _may_have(file.metadata.row_group(group), asked)
         ]
         for group in groups:
             frame = pl.from_arrow(file.read_row_group(group, read))
             assert isinstance(frame, pl.DataFrame)
-            yield _with_later(frame.filter(among).select(earlier), name, wanted)
+            if problems is not None:
+                frame = frame.filter(pl.col("problem_id").is_in(asked)).select(earlier)
+            yield _with_later(frame, name, wanted)
         if not groups:
             yield empty(name).select(wanted)
+
+
+def encodable(name: str) -> bool:
+    """Say whether a table may hold a text: a half of a pair of surrogates, it cannot."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _may_have(group: pq.RowGroupMetaData, problems: Collection[str]) -> bool:

@@ -11,11 +11,12 @@ import polars as pl
 
 from rft.errors import RFTError
 from rft.recipe import Select
+from rft.recipe.selection import made_columns
 from rft.runs import tables
 from rft.runs.schemas import TABLES
 from rft.selection.budget import shortfall, shrink, split_budget
 from rft.selection.difficulty import in_proportion
-from rft.selection.narrow import lengths, looked_at, texts
+from rft.selection.narrow import TOO_LONG, lengths, looked_at, texts
 from rft.selection.ranking import rank, roles_of, take_turns
 
 SETTING = {"positive": "select.by", "noise": "select.noise_by"}
@@ -109,6 +110,8 @@ def decide(
     by_row = pl.concat(decided, how="diagonal").sort("row")
     in_order = pl.int_range(len(kept), dtype=pl.UInt32, eager=True)
     assert by_row["row"].equals(in_order), "not one decision for each"
+    made = [name for name in made_columns() if name in kept.columns]
+    by_row = by_row.hstack(kept.select(made))
     return Decision(by_row, wanted, unranked, shortfall(wanted, take, available, settings.noise))
 
 
@@ -129,12 +132,17 @@ def judge(kept: pl.DataFrame, settings: Select) -> pl.DataFrame:
     roles = roles_of(settings.verdicts)
     role, verdict = pl.col("role"), pl.col("verdict")
     reasons = pl.Enum(reasons_for(kept["verdict"], roles))
+    others = {
+        other: f"verdict {other}"
+        for other in kept["verdict"].drop_nulls().unique()
+        if other not in roles
+    }
     # A null verdict has no role either; unnamed, it would leave uncounted.
     reason: Any = pl.when(verdict.is_null()).then(pl.lit("verdict None", reasons))
-    for other in kept["verdict"].drop_nulls().unique():
-        if other not in roles:
-            reason = reason.when(verdict == other).then(pl.lit(f"verdict {other}", reasons))
-    reason = reason.when("long").then(pl.lit("max_length", reasons))
+    if others:
+        named = verdict.replace_strict(others, default=None, return_dtype=reasons)
+        reason = reason.when(role.is_null()).then(named)
+    reason = reason.when(TOO_LONG).then(pl.lit("max_length", reasons))
     reason = reason.when("outside").then(pl.lit("where", reasons))
     if settings.verdicts == "any":
         reason = reason.when("blank").then(pl.lit("empty", reasons))

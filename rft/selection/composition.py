@@ -36,9 +36,8 @@ def composition(
 ) -> dict[str, Any]:
     """Measure, for each role, the selected against the pool: all kept rows of its verdicts.
 
-    Of the kept it has what `narrow` takes, and says of each whether it is selected.
-    `rank_correlation` is Spearman's, of length and the
-    statistic that ranks positives, in the pool.
+    Of the kept it has what `narrow` takes; `selected` says of each whether it is.
+    `rank_correlation` is Spearman's, of length and the statistic that ranks positives, in the pool.
     """
     length, unit = lengths(kept)
     rates = pl.DataFrame(

@@ -9,9 +9,11 @@ from rft.recipe import Select
 from rft.recipe.selection import ORDERS, columns, made_columns
 from rft.seeds import derive_each
 from rft.selection.condition import holds
-from rft.selection.ranking import orders_in_use
+from rft.selection.ranking import DRAW, NUMBER, orders_in_use
 
 NAMES = ("problem_id", "verdict", "stats_origin")
+# A column of ours beside those that parts bring, which have no spaces in their names.
+TOO_LONG = "too long"
 # Of so few words before the box, a right answer is mostly a guess that came true.
 FEW_WORDS = 5
 
@@ -24,17 +26,17 @@ def looked_at(
     too_long: frozenset[str] = frozenset(),
 ) -> pl.DataFrame:
     """Take what a choice looks at of rows that are all there."""
-    long = kept.select(long=pl.col("rollout_id").is_in(list(too_long)))
-    return narrow(kept, settings, pass_rates).hstack([*numbered(kept, settings, seed), *long])
+    long = kept["rollout_id"].is_in(list(too_long)).alias(TOO_LONG)
+    return narrow(kept, settings, pass_rates).hstack([*numbered(kept, settings, seed), long])
 
 
 def numbered(kept: pl.DataFrame, settings: Select, seed: int) -> pl.DataFrame:
-    """Put numbers in the place of all rows' ids: `name` sorts as they do.
+    """Put numbers in the place of all rows' ids, which sort as they do.
 
-    `draw` is there where chance ranks, of the rows that it ranks: drawn of the id, so that neither
-    the other rows nor the order of these matter.
+    What chance drew is there where it ranks, of the rows that it ranks: drawn of the id, so that
+    neither the other rows nor the order of these matter.
     """
-    name = kept["rollout_id"].rank("ordinal").alias("name")
+    name = kept["rollout_id"].rank("ordinal").alias(NUMBER)
     by_chance = [
         verdict for verdict, by in orders_in_use(settings).items() if ORDERS[by].column is None
     ]
@@ -43,7 +45,7 @@ def numbered(kept: pl.DataFrame, settings: Select, seed: int) -> pl.DataFrame:
     drawn = kept["verdict"].is_in(by_chance).fill_null(False)
     ids = kept["rollout_id"].filter(drawn)
     draws = pl.Series(derive_each(seed, "rank", names=ids), dtype=pl.Int64)
-    empty = pl.Series("draw", [None], pl.Int64).new_from_index(0, len(kept))
+    empty = pl.Series(DRAW, [None], pl.Int64).new_from_index(0, len(kept))
     return pl.DataFrame([name, empty.scatter(drawn.arg_true(), draws)])
 
 
@@ -52,7 +54,7 @@ def narrow(
 ) -> pl.DataFrame:
     """Take of each row what is there of its statistics, and what its names and text come to.
 
-    Names are numbers to the machine (categories), so that a row is some forty bytes. `characters`
+    Names are categories, numbers to the machine, so that a row is some forty bytes. `characters`
     and `blank` are null without a text, `outside` (of `select.where`) is never; `text` itself is
     there only where responses are compared.
     """

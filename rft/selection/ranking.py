@@ -12,6 +12,9 @@ from rft.recipe.selection import ORDERS
 from rft.runs.schemas import TABLES, VERDICTS
 from rft.selection.diversity import by_diversity
 
+# What stands for a row's id, and what chance drew of it: columns beside those that parts bring,
+# which have no spaces in their names.
+NUMBER, DRAW = "id number", "draw of id"
 # How many strata `select.strata` makes of a pool.
 STRATA = 10
 
@@ -22,7 +25,7 @@ def rank(pool: pl.DataFrame, by: str, *, setting: str = "select.by") -> tuple[pl
         return pool, 0
     column = ORDERS[by].column
     if column is None:
-        return pool.sort("draw"), 0
+        return pool.sort(DRAW), 0
     # Not null alone: NaN sorts above every number, and so would be the most explorative.
     known = pl.col(column).is_finite()
     ranked = pool.filter(known) if column in pool.columns else pool.head(0)
@@ -35,7 +38,7 @@ def rank(pool: pl.DataFrame, by: str, *, setting: str = "select.by") -> tuple[pl
     if ORDERS[by].needs:
         refuse_mixed(ranked, by, setting)
     value = pl.when(known).then(column)
-    order = pool.sort(value, "name", descending=[True, False], nulls_last=True)
+    order = pool.sort(value, NUMBER, descending=[True, False], nulls_last=True)
     return order, len(pool) - len(ranked)
 
 
@@ -79,8 +82,8 @@ def strata_of(pool: pl.DataFrame) -> pl.Series:
             f"select.strata: length, but {unknown} of {len(pool)} rows to rank have neither "
             "num_response_tokens nor a text; set select.strata: null, or select.within: problem"
         )
-    order = pool.select("length", "name", row=pl.int_range(pl.len()))
-    order = order.sort("length", "name").with_columns(
+    order = pool.select("length", NUMBER, row=pl.int_range(pl.len()))
+    order = order.sort("length", NUMBER).with_columns(
         stratum=(pl.int_range(pl.len()) * STRATA // pl.len()).cast(pl.Int32)
     )
     return order.sort("row")["stratum"]

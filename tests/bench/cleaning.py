@@ -70,7 +70,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "texts.json"
         path.write_text(json.dumps(given))
-        command = [sys.argv[1], str(Path(__file__).with_name("datatrove_arm.py")), str(path)]
+        script = Path(__file__).with_name("datatrove_arm.py")
+        command = [sys.argv[1], str(script), str(path), str(RUNS[1])]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         ) as other:

@@ -18,8 +18,6 @@ from datatrove.pipeline.filters.gopher_repetition_filter import GopherRepetition
 from datatrove.utils.logging import logger
 from datatrove.utils.text import ngrams, simplify_text
 
-RUN = 12
-
 
 def found(keep: Callable[[Document], object], texts: list[str]) -> list[int]:
     """Give the places of the texts that a filter does not keep."""
@@ -27,13 +25,13 @@ def found(keep: Callable[[Document], object], texts: list[str]) -> list[int]:
     return [number for number, each in enumerate(documents) if keep(each) is not True]
 
 
-def decontaminating(references: list[str], folder: Path) -> NGramsDecontFilter:
+def decontaminating(references: list[str], run: int, folder: Path) -> NGramsDecontFilter:
     """Index references, as its indexer does: that one asks for lighteval's tasks as well."""
-    made = NGramsDecontFilter(str(folder), NGramsDecontConfig(n_grams=RUN, find_query_ngrams=True))
+    made = NGramsDecontFilter(str(folder), NGramsDecontConfig(n_grams=run, find_query_ngrams=True))
     hashes = set()
     for text in references:
         words = made.tokenizer.word_tokenize(simplify_text(text, made.config.norm_config))
-        hashes |= {made.hash_func(" ".join(each)) for each in ngrams(words, RUN)}
+        hashes |= {made.hash_func(" ".join(each)) for each in ngrams(words, run)}
     kind = made.config.hash_config.np_descr
     np.array(sorted(hashes), dtype=kind).tofile(folder / "references.index.hashes")
     return made
@@ -51,7 +49,7 @@ def main() -> None:
             if line.strip() == "repetition":
                 told = found(repeated.filter, given["answers"])
             else:
-                made = decontaminating(given["references"], Path(place))
+                made = decontaminating(given["references"], int(sys.argv[2]), Path(place))
                 told = found(made.filter, given["questions"])
             print(json.dumps([time.perf_counter() - began, told]), flush=True)
 

@@ -93,7 +93,7 @@ def test_early_entropy_is_the_mean_over_the_first_fifth_and_ranks_by_it():
     for by, order in (("early_entropy", "cbad"), ("early_share", "bacd")):
         pool = looked_at(kept, load("early_entropy", select__by=by).select, seed=0)
         ranked, unranked = rank(pool, by)
-        assert ("".join("?abcd"[name] for name in ranked["name"]), unranked) == (order, 1)
+        assert ("".join("?abcd"[name] for name in ranked["id number"]), unranked) == (order, 1)
 
 
 @pytest.mark.parametrize(

@@ -211,3 +211,10 @@ def test_what_else_the_rows_hold_passes_through_behind_our_columns():
     assert made.rows.columns == [*TABLES["selected"].names, "theirs", "__draw"]
     assert set(made.rows["theirs"]) == {7}
     assert made.passed_over.columns == [*TABLES["passed_over"].names, "theirs", "__draw"]
+
+
+def test_thousands_of_verdicts_that_are_none_of_ours_are_each_a_reason():
+    frame = kept({}, *({"verdict": f"other {number}"} for number in range(3000)))
+    made = chosen(frame, by="random", budget=1)
+    assert len(made.dropped) == 3000
+    assert made.dropped["verdict other 2999"] == 1

@@ -1,6 +1,7 @@
 """Pins what ranking needs recorded, by the table of orders, and that an order is one row of it."""
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from pipelines.readers.show import listing
@@ -95,3 +96,26 @@ def test_an_order_that_nothing_recorded_is_refused_without_naming_score(monkeypa
     rows = rows.with_columns(pl.col("num_response_tokens").cast(pl.Int32))
     with pytest.raises(RFTError, match=r"no row has a num_response_tokens; set select.by: random"):
         rank(rows, "length")
+
+
+@pytest.mark.parametrize("name", ["early", "long", "name", "draw"])
+def test_the_value_of_an_order_that_is_an_expression_stands_in_both_tables(
+    tmp_path, monkeypatch, name
+):
+    order = Order("the shortest", name, expression=-pl.col("num_response_tokens"))
+    monkeypatch.setitem(ORDERS, name, order)
+    for table in ("selected", "passed_over"):
+        whole = TABLES[table].append(pa.field(name, pa.float32()))
+        monkeypatch.setitem(TABLES, table, whole)
+    run = new_run(tmp_path / "run", f"select.by={name}", "select.budget=2", "select.noise=0")
+    prepare(run, answers={})
+    samples = [("p0", "1" * size + RIGHT, "stop", None) for size in (5, 30, 10, 20)]
+    samples.append(("p0", "none", "stop", None))
+    sample(run, 1, samples)
+    grade(run, 1, samples)
+    do(run, "filter", 1)
+    do(run, "select", 1)
+    assert run.read("selected", 1)[name].to_list() == [-17.0, -22.0]
+    passed_over = run.read("passed_over", 1, [name, "num_response_tokens"])
+    assert len(passed_over) >= 2
+    assert passed_over[name].to_list() == [-each for each in passed_over["num_response_tokens"]]

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.readers.layout import total
-from pipelines.readers.report import text_report
+from pipelines.readers.report import examples, text_report
 from pipelines.readers.report_scores import answered
 from rft.cli import cli
 from rft.foreign_text import visible
@@ -598,3 +598,18 @@ def test_a_searched_blend_is_told_with_all_its_candidates(tmp_path):
     lines = lines_of(run, "Blended weights")
     assert "1 base 0.25 pass@2 50.0% [25.0%, 75.0%] taken" in lines
     assert "1 pass@2 37.5% [18.8%, 62.5%]" in lines
+
+
+def test_a_report_of_rollouts_that_were_sampled_anew_shows_none_of_those_before(tmp_path):
+    run = new_run(tmp_path / "run", "select.by=random", "select.noise=0")
+    prepare(run, answers={})
+    before = [("p0", "1" * size + RIGHT, "stop", 0.5) for size in (5, 30)]
+    before += [("p1", "z" * size + " no", "stop", 0.5) for size in (5, 30)]
+    sample(run, 1, before)
+    grade(run, 1, before)
+    do(run, "filter", 1)
+    do(run, "select", 1)
+    assert len(examples(run)) > 4
+    run.manifest_path("sample", 1).unlink()
+    sample(run, 1, [("p2", f"9 {RIGHT}", "stop", 0.5)])
+    assert examples(run) == []
