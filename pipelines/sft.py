@@ -206,7 +206,12 @@ def blend(job: Job, how: Blend, trained: Path, made: Path, delta: float) -> None
 def samples(run: Run, round: int) -> pl.DataFrame:
     """Join the selected rows of a round with the tokens that they were sampled as."""
     selected = run.read("selected", round)
-    rollouts = run.read("rollouts", round, ["rollout_id", "prompt", "token_ids"])
+    names = ["rollout_id", "prompt", "token_ids"]
+    # Not all of a round's tokens at once, of which most are not trained on.
+    rollouts = pl.concat(
+        batch.join(selected, on="rollout_id", how="semi")
+        for batch in run.batches("rollouts", round, names)
+    )
     rows = selected.join(rollouts, on="rollout_id", how="left", validate="1:1")
     assert len(rows) == len(selected), "selected rows were lost in the join"
     if orphans := rows["prompt"].null_count():
