@@ -26,14 +26,10 @@ def in_order(
     """
     names = pl.DataFrame({"rollout_id": list(wanted)}, schema={"rollout_id": pl.String})
     parts = parts_for(sum(map(size_of, paths)), part_bytes)
-    if parts == 1:
-        frames = [tables.empty("rollouts"), *(tables.read_file(path) for path in paths)]
-        yield _sorted([frame.join(names, on="rollout_id", how="semi") for frame in frames])
-        return
-    borders = _borders(paths, names, parts)
+    borders = _borders(paths, names, parts) if parts > 1 else []
     rows = _placed(paths, names, borders)
     for part in dealt(rows, "rollouts", len(borders) + 1, scratch):
-        yield _sorted([part])
+        yield part.unique("rollout_id", keep="first", maintain_order=True).sort(ORDER)
 
 
 def _placed(
@@ -45,11 +41,6 @@ def _placed(
             rows = batch.join(names, on="rollout_id", how="semi", maintain_order="left")
             place = [bisect_right(borders, name) for name in rows["problem_id"]]
             yield rows.with_columns(part=pl.Series(place, dtype=pl.Int64))
-
-
-def _sorted(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    rows = pl.concat(frames).unique("rollout_id", keep="first", maintain_order=True)
-    return rows.sort(ORDER)
 
 
 def _borders(paths: Sequence[Path], names: pl.DataFrame, parts: int) -> list[str]:

@@ -34,6 +34,15 @@ def test_each_part_has_its_rows_in_the_order_in_which_they_came(tmp_path, monkey
     assert not (tmp_path / "scratch").exists()
 
 
+def test_a_single_part_needs_no_file(tmp_path):
+    frames = [rows([at]).with_columns(part=pl.lit(0)) for at in range(3)]
+    [made] = dealt(frames, "verdicts", 1, tmp_path / "scratch")
+    assert made.equals(rows([0, 1, 2]))
+    [nothing] = dealt([], "verdicts", 1, tmp_path / "scratch")
+    assert nothing.equals(empty("verdicts"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_left_of_another_attempt_is_no_part_and_what_breaks_leaves_nothing(tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
