@@ -123,22 +123,31 @@ def examples(run: Run) -> list[Block]:
 
 
 def exemplary(run: Run, round: int) -> Iterator[tuple[str, str]]:
-    """Find a selected, a wrong and a rejected rollout, as far as there are any: problem and id."""
-    names, place = ["problem_id", "rollout_id"], ["problem_id", "sample_index"]
-    # Where a stage was done anew, what the later ones made is still of the rollouts of before.
-    there = run.read("rollouts", round, ["rollout_id"])
+    """Find a selected, a wrong and a rejected rollout, as far as there are any: problem and id.
 
-    def first(rows: pl.DataFrame, order: list[str]) -> Iterator[tuple[str, str]]:
-        now = rows.join(there, on="rollout_id", how="semi")
-        yield from now.sort(order).select(names).head(1).iter_rows()
+    They are the first of tables in the order of problems, so that little of these is read.
+    """
+    names, place = ["problem_id", "rollout_id"], ["problem_id", "sample_index"]
+
+    def first(batches: Iterator[pl.DataFrame], order: list[str]) -> Iterator[tuple[str, str]]:
+        rows = next((batch for batch in batches if len(batch)), None)
+        if rows is not None:
+            problem, name = rows.sort(order).select(names).row(0)
+            # Where a stage was done anew, what the later ones made is still of those before.
+            now = run.batches("rollouts", round, ["rollout_id"], [problem])
+            if any(name in batch["rollout_id"] for batch in now):
+                yield problem, name
 
     selected = tables.empty("selected")
     if sound(run, "select", round):
         selected = run.read("selected", round, [*names, "role", "rank"])
-        yield from first(selected.filter(role="positive"), ["rank"])
+        yield from first(iter([selected.filter(role="positive")]), ["rank"])
     if sound(run, "grade", round):
-        graded = run.read("graded", round, [*names, "sample_index", "verdict"])
-        wrong = graded.filter(verdict="wrong").join(selected, on="rollout_id", how="anti")
+        graded = run.batches("graded", round, [*names, "sample_index", "verdict"])
+        wrong = (
+            batch.filter(verdict="wrong").join(selected, on="rollout_id", how="anti")
+            for batch in graded
+        )
         yield from first(wrong, place)
     if sound(run, "filter", round):
-        yield from first(run.read("rejected", round, [*names, "sample_index"]), place)
+        yield from first(run.batches("rejected", round, [*names, "sample_index"]), place)

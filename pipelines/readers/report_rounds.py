@@ -226,15 +226,16 @@ def exploration(run: Run) -> list[Block]:
 def statistics(run: Run, round: int) -> Iterator[tuple[str, pl.DataFrame]]:
     """Give the statistics of each group of a round's rollouts that is there."""
     columns = ["verdict", "stats_origin", *recorded_statistics()]
-    graded = _scored(run, round, run.read("graded", round, ["rollout_id", *columns]))
+    names = ["rollout_id", *columns] if sound(run, "score", round) else columns
+    graded = _scored(run, round, run.read("graded", round, names))
     yield "all", graded
     for verdict in ("correct", "wrong"):
         yield verdict, graded.filter(pl.col("verdict") == verdict)
     if sound(run, "filter", round):
-        kept = _scored(run, round, run.read("kept", round, ["rollout_id", *columns]))
+        kept = _scored(run, round, run.read("kept", round, names))
         yield "pool", kept if takes_any_verdict(run) else kept.filter(verdict="correct")
     if sound(run, "select", round):
-        chosen = run.read("selected", round, ["rollout_id", *columns, "role"])
+        chosen = run.read("selected", round, [*columns, "role"])
         yield "positive", chosen.filter(pl.col("role") == "positive")
 
 
