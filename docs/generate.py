@@ -44,8 +44,8 @@ TOP = {
     "BENCHMARKS.md": "explain/benchmarks.md",
     "SAFETY.md": "explain/safety.md",
 }
-# A link to a file, not to an address or to the page itself.
-LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
+# A link to a file, or a picture, not to an address or to the page itself.
+LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 # Tags that make a browser fetch something; a link that a person follows is none.
 FETCHED = re.compile(
     r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"?(?:https?:)?//[^>]*"
