@@ -102,8 +102,8 @@ def write_frames(path: Path, name: str, frames: Iterable[pl.DataFrame]) -> None:
         waiting: list[pa.Table] = []
 
         def write() -> None:
-            group = pa.concat_tables([conform(empty(name), name), *waiting])
-            writer.write_table(rounded(group), row_group_size=max(1, group.num_rows))
+            group = pa.concat_tables(waiting)
+            writer.write_table(rounded(group), row_group_size=group.num_rows)
             waiting.clear()
 
         held = 0
@@ -115,7 +115,8 @@ def write_frames(path: Path, name: str, frames: Iterable[pl.DataFrame]) -> None:
             if held >= ROW_GROUP_BYTES:
                 write()
                 held = 0
-        write()
+        if waiting:
+            write()
 
 
 @contextmanager
