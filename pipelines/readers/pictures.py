@@ -115,9 +115,8 @@ def entropy(run: Run) -> Pictures:
         return
     rows: list[dict[str, Any]] = []
     for round in rounds_to_see(run):
-        problems = dict(run.read("graded", round, ["rollout_id", "problem_id"]).iter_rows())
-        for group, frame in statistics(run, round):
-            rows += _mean_entropy(frame, problems, round, GROUPS[group])
+        for group, frame in statistics(run, round, ["problem_id"]):
+            rows += _mean_entropy(frame, round, GROUPS[group])
     if not rows:
         return
     yield (
@@ -134,14 +133,11 @@ def entropy(run: Run) -> Pictures:
     )
 
 
-def _mean_entropy(
-    frame: pl.DataFrame, problems: dict[str, str], round: int, group: str
-) -> Iterator[dict[str, Any]]:
+def _mean_entropy(frame: pl.DataFrame, round: int, group: str) -> Iterator[dict[str, Any]]:
     known = frame.filter(pl.col("mean_entropy").is_not_null())
     if known.is_empty():
         return
-    owners = pl.Series([problems[name] for name in known["rollout_id"]])
-    codes = np.asarray(owners.rank("dense").cast(pl.Int64).to_numpy() - 1, np.int64)
+    codes = np.asarray(known["problem_id"].rank("dense").cast(pl.Int64).to_numpy() - 1, np.int64)
     values = known["mean_entropy"].cast(pl.Float64).to_numpy()
     (each,) = clustered_means(*gathered(values, codes, np.zeros_like(codes), 1))
     yield {"round": round, "group": group, **vars(each)}

@@ -1,6 +1,6 @@
 """The report's sections about rounds: funnel, how answers end, exploration, selection, origin."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -223,9 +223,11 @@ def exploration(run: Run) -> list[Block]:
     return lines
 
 
-def statistics(run: Run, round: int) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Give the statistics of each group of a round's rollouts that is there."""
-    columns = ["verdict", "stats_origin", *recorded_statistics()]
+def statistics(
+    run: Run, round: int, beside: Sequence[str] = ()
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Give the statistics of each group of a round's rollouts that is there, with `beside`."""
+    columns = ["verdict", "stats_origin", *recorded_statistics(), *beside]
     names = ["rollout_id", *columns] if sound(run, "score", round) else columns
     graded = _scored(run, round, run.read("graded", round, names))
     yield "all", graded
