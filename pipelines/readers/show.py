@@ -90,6 +90,8 @@ def listing(
 def without_rollouts(run: Run) -> str:
     """Say why a run has no rollouts, and what to do about it."""
     where = shlex.quote(str(run.path))
+    if run.recipe.rounds == 0:
+        return f"a model was measured, no round sampled; `rft view {where}` has its answers"
     if run.recipe.grpo is None:
         return f"nothing sampled yet; `rft run {where}` does that"
     return (

@@ -70,10 +70,11 @@ def new(kind: str, name: str, into: Path) -> None:
 def check(part: str, as_json: bool, grace: float) -> None:
     """Try out all that a part brings, by what runs ask of it.
 
-    Rules and statistics look at one row alone and know what is missing; orders rank any order of
-    rows alike; verifiers keep to their EXAMPLES, and end in time with hostile answers; plug-ins
-    change the gradient of a real step. Each thing is tried in a process of its own. This runs the
-    part's code. Exit code 0: all hold; 2: one does not.
+    Rules and statistics look at one row alone, or, if they compare rows, find the same in any
+    order of them, and know what is missing; orders rank any order of rows alike; verifiers keep to
+    their EXAMPLES, and end in time with hostile answers; plug-ins change the gradient of a real
+    step. Each thing is tried in a process of its own. This runs the part's code. Exit code 0: all
+    hold; 2: one does not.
 
     \b
     Example:

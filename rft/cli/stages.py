@@ -160,8 +160,9 @@ def evaluate(
 ) -> None:
     """Measure a run's model, or any model: Pass@1 and Pass@k.
 
-    With --model, OUTPUT becomes a run folder of no rounds: all commands read it. A benchmark is
-    sampled in its own way (`rft benchmarks NAME`), unless --recipe, --samples or --set say how.
+    With --model, OUTPUT becomes a run folder of no rounds, for `rft report`, `view` and `compare`.
+    A benchmark is sampled in its own way (`rft benchmarks NAME`), unless --recipe, --samples or
+    --set say how.
 
     \b
     Example:

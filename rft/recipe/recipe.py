@@ -57,7 +57,7 @@ class Keep(Section):
     """What stays on disk."""
 
     models: Literal["all", "adopted", "last"] = "adopted"
-    """All models, the last adopted and the last made, or the last made only."""
+    """All models; the last adopted and the last made; or the last adopted only."""
     optimizer: bool = False
     """Keep the last training checkpoint beside each model."""
 

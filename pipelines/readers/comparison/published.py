@@ -126,7 +126,7 @@ def read_numbers(paths: Sequence[Path]) -> SideBySide:
     read = [(path, *_read(path)) for path in paths]
     (first, about, _), *others = read
     for path, theirs, _ in others:
-        for what in ("name", "control", "seed", "claims"):
+        for what in ("control", "seed", "claims"):
             mine, other = getattr(about, what), getattr(theirs, what)
             if mine != other:
                 raise RFTError(

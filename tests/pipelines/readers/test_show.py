@@ -470,6 +470,14 @@ def test_an_empty_run_says_what_makes_rollouts(tmp_path):
         choose(new_run(tmp_path / "run"))
 
 
+def test_where_a_model_was_measured_alone_it_says_what_shows_its_answers(tmp_path):
+    run = Run(tmp_path / "run", load_recipe("smoke", ("rounds=0", "gate=null")))
+    run.path.mkdir()
+    save_recipe(run)
+    with pytest.raises(RFTError, match=r"no round sampled; `rft view .*run` has its answers"):
+        choose(run)
+
+
 def test_an_online_run_says_that_it_keeps_none_and_what_to_read(tmp_path):
     run = Run(tmp_path / "a run", load_recipe("grpo-quickstart"))
     run.path.mkdir()
