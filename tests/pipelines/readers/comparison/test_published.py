@@ -70,7 +70,7 @@ def test_what_runs_share_is_there_once(known, tmp_path):
 
 def test_files_of_other_seeds_are_one_comparison(known, tmp_path):
     for seed in (0, 5):
-        part = known.part(tmp_path / f"part-{seed}" / "arms-of-mine", everywhere(ARMS, [seed]))
+        part = known.part(tmp_path / f"part-{seed}", everywhere(ARMS, [seed]))
         write_numbers(part.side_by_side(), tmp_path / f"{seed}.parquet")
     both = read_numbers([tmp_path / "0.parquet", tmp_path / "5.parquet"])
     assert tree(both)["runs"]["done"] == 8
