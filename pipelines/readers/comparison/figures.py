@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.readers.comparison.side_by_side import (
+    UNITS,
     OnBenchmark,
     SideBySide,
     Way,
@@ -172,7 +173,7 @@ def told(
     mean = float(np.mean([each.mean() for each in values]))
     if not alike:
         return {name: mean, f"{name} low": None, f"{name} high": None}
-    over = scaled_interval(np.array(values), source)
+    over = scaled_interval(np.array(values), source, share=name not in UNITS)
     return {name: mean, f"{name} low": over.low, f"{name} high": over.high}
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.readers.comparison.side_by_side import Measured, SideBySide, Way
-from pipelines.readers.comparison.sources import ASKED, COLUMNS, other_problems, told_unlike
+from pipelines.readers.comparison.sources import COLUMNS, DRAWN, remarks_on, told_unlike
 from rft.errors import RFTError, clipped
 from rft.recipe.compare import Claim
 from rft.runs.leftovers import ABANDONED, remove_left_beside
@@ -54,7 +54,7 @@ class _About(BaseModel):
     name: str
     control: str
     seed: int
-    wanted: int
+    wanted: list[tuple[str, int]]
     claims: dict[str, Claim] | None
     remarks: list[str]
     runs: list[_Told]
@@ -94,7 +94,7 @@ def write_numbers(comparison: SideBySide, path: Path) -> None:
         name=comparison.name,
         control=comparison.control,
         seed=comparison.seed,
-        wanted=comparison.wanted,
+        wanted=list(comparison.wanted),
         claims=None if comparison.claims is None else dict(comparison.claims),
         remarks=list(comparison.remarks),
         runs=told,
@@ -143,9 +143,11 @@ def read_numbers(paths: Sequence[Path]) -> SideBySide:
                 )
             seen[told.arm, told.seed] = path
             arms.setdefault(told.arm, []).append(_measured(told, frames))
-    remarks = about.remarks if not others else [*told_unlike(arms, ASKED), *other_problems(arms)]
-    # Each may have been a part of the whole by its recipe, or the rest of another's.
-    wanted = max(len(seen), *(theirs.wanted for _, theirs, _ in read))
+    for arm, runs in arms.items():
+        for line in told_unlike({arm: runs}, DRAWN):
+            raise RFTError(f"evaluate.{line}; seeds add up only where they were drawn alike")
+    remarks = remarks_on(arms) if others else about.remarks
+    wanted = list(dict.fromkeys(pair for _, theirs, _ in read for pair in theirs.wanted))
     return SideBySide(about.name, about.control, arms, about.seed, wanted, about.claims, remarks)
 
 

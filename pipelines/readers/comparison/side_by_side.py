@@ -6,7 +6,7 @@ differences those that hold for all arms at once as well. A difference is taken 
 problem, which the two arms have sampled with the same random numbers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -55,12 +55,21 @@ class Measured:
     """Its run, which has the texts; None where only numbers are left."""
 
 
+# Metrics that are no share of answers or problems: they begin at 0 and have a unit.
+UNITS = ("distinct", "answer entropy", "entropy")
+
+
 @dataclass(frozen=True)
 class Metric:
     """What is compared: a value for each problem, from a model's answers to it."""
 
     name: str
     of: Callable[[pl.DataFrame], Numbers]
+
+    @property
+    def share(self) -> bool:
+        """Say whether its values are shares, from 0 to 1."""
+        return self.name not in UNITS
 
 
 @dataclass(frozen=True)
@@ -107,8 +116,8 @@ class SideBySide:
     control: str
     arms: Mapping[str, Sequence[Measured]]
     seed: int
-    wanted: int = 0
-    """How many runs there are to be; 0 where runs were named."""
+    wanted: Sequence[tuple[str, int]] = ()
+    """The arm and the seed of each run that there is to be; none where runs were named."""
     claims: Mapping[str, Claim] | None = None
     remarks: Sequence[str] = ()
     """What has to be known to read it: where those that are compared are not alike."""
@@ -270,15 +279,15 @@ class OnBenchmark:
             and (rows := self.differences(arm, self.whole.control, metric)) is not None
         }
         # What seeds do is told by all arms in both, or the second could come out narrower.
+        apart, share = [*others.values()], metric.share
         alone, joint = (
-            dict(
-                zip(others, scaled_intervals([*others.values()], source, at_once=each), strict=True)
+            dict(zip(others, told, strict=True))
+            for told in (
+                scaled_intervals(apart, source, share=share, at_once=each) for each in (False, True)
             )
-            for each in (False, True)
         )
-        chances = dict(
-            zip(others, holm(p_values(scaled_together([*others.values()])[0])), strict=True)
-        )
+        inside, _ = scaled_together(apart, share=share)
+        chances = dict(zip(others, holm(p_values(inside)), strict=True))
         made = []
         for arm in ([BASE] if self.has_one_base else []) + [*self.whole.arms]:
             values = np.array([metric.of(frame) for frame in self.answers[arm].values()])
@@ -288,8 +297,10 @@ class OnBenchmark:
                     arm,
                     metric,
                     len(values),
-                    scaled_interval(values, source),
-                    None if changes is None else scaled_interval(changes, source, change=True),
+                    scaled_interval(values, source, share=share),
+                    None
+                    if changes is None
+                    else scaled_interval(changes, source, share=share, change=True),
                     alone.get(arm),
                     joint.get(arm),
                     chances.get(arm),
@@ -322,7 +333,7 @@ class OnBenchmark:
             if family := families.get(name, {}):
                 # By this level each of the family has that which holds for all claims at once.
                 level = 1 - 0.95 ** (len(family) / len(families))
-                told = scaled_intervals([*family.values()], source, level)
+                told = scaled_intervals([*family.values()], source, level, share=True)
                 interval = dict(zip(family, told, strict=True))[claim.arm]
             made.append(Judged(name, claim, claim.against or self.whole.control, interval))
         return made
@@ -354,29 +365,36 @@ def lenient(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(verdict="verdict_lenient")
 
 
-def scaled(values: Numbers) -> tuple[Numbers, float]:
-    """Bring a metric that is no share within -1 to 1, for the intervals are made for that."""
-    scale = max(1.0, float(np.abs(values).max()))
-    return values / scale, scale
+def scale_of(values: Iterable[Numbers], *, share: bool) -> float:
+    """Give what a metric's values are divided by, for the intervals are made for -1 to 1."""
+    if share:
+        return 1.0
+    # How wide they are must not hang on the unit.
+    return max((float(np.abs(each).max()) for each in values), default=0.0) or 1.0
 
 
-def scaled_interval(values: Numbers, source: int, *, change: bool = False) -> Interval:
+def scaled_interval(values: Numbers, source: int, *, share: bool, change: bool = False) -> Interval:
     """Average a metric over seeds and problems, with its interval over both."""
-    inside, scale = scaled(values)
-    return times(crossed_interval(inside, seed=source, change=change), scale)
+    scale = scale_of([values], share=share)
+    return times(crossed_interval(values / scale, seed=source, change=change), scale)
 
 
-def scaled_together(differences: Sequence[Numbers]) -> tuple[list[Numbers], float]:
+def scaled_together(differences: Sequence[Numbers], *, share: bool) -> tuple[list[Numbers], float]:
     """Bring several arms' differences within -1 to 1 by one scale: they are judged together."""
-    scale = max((scaled(rows)[1] for rows in differences), default=1.0)
+    scale = scale_of(differences, share=share)
     return [rows / scale for rows in differences], scale
 
 
 def scaled_intervals(
-    differences: Sequence[Numbers], source: int, level: float = 0.05, *, at_once: bool = True
+    differences: Sequence[Numbers],
+    source: int,
+    level: float = 0.05,
+    *,
+    share: bool,
+    at_once: bool = True,
 ) -> list[Interval]:
     """Average differences, with intervals that hold all at once, or each by itself."""
-    inside, scale = scaled_together(differences)
+    inside, scale = scaled_together(differences, share=share)
     made = crossed_intervals(inside, seed=source, level=level, at_once=at_once)
     return [times(each, scale) for each in made]
 

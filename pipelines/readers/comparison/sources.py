@@ -44,9 +44,9 @@ def of_arms(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> SideBySide:
         whole.compare.control,
         arms,
         whole.seed,
-        len(runs),
+        [(one.arm, one.seed) for one in runs],
         whole.compare.claims,
-        [*told_unlike(arms, ASKED), *other_problems(arms)],
+        remarks_on(arms),
     )
 
 
@@ -122,18 +122,38 @@ def measured_of(target: str) -> Measured:
 
 def told_unlike(arms: Mapping[str, Sequence[Measured]], names: Sequence[str]) -> list[str]:
     """Say which settings of the evaluation differ between those that are compared."""
-    ways = {
-        arm: flat({name: one.asked.get(name) for name in names}) for arm, (one, *_) in arms.items()
-    }
+    ways: dict[str, dict[str, Any]] = {}
+    for arm, runs in arms.items():
+        each = [flat({name: one.asked.get(name) for name in names}) for one in runs]
+        if all(way == each[0] for way in each):
+            ways[arm] = each[0]
+        else:
+            ways |= {f"{arm}, seed {one.seed}": way for one, way in zip(runs, each, strict=True)}
     lines = []
     for name in dict.fromkeys(name for way in ways.values() for name in way):
         seen: dict[str, list[str]] = {}
         for arm, way in ways.items():
             seen.setdefault(json.dumps(way.get(name)), []).append(arm)
         if len(seen) > 1:
-            each = (f"{clipped(value)} ({listed(who)})" for value, who in seen.items())
-            lines.append(f"{name} differs: {'; '.join(each)}")
+            told = (f"{clipped(value)} ({listed(who)})" for value, who in seen.items())
+            lines.append(f"{name} differs: {'; '.join(told)}")
     return lines
+
+
+def remarks_on(arms: Mapping[str, Sequence[Measured]]) -> list[str]:
+    """Say in what the runs of arms, with all their seeds, are not alike."""
+    return [*told_unlike(arms, ASKED), *other_bases(arms), *other_problems(arms)]
+
+
+def other_bases(arms: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
+    """Say which runs of an arm have begun with another model than its first."""
+    for arm, (first, *others) in arms.items():
+        for one in others:
+            if one.began_with != first.began_with:
+                yield (
+                    f"{arm}, seed {one.seed} has begun with another model than seed {first.seed}, "
+                    "or has asked it otherwise"
+                )
 
 
 def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.readers.cards.markdown import markdown, plain
-from pipelines.readers.comparison.side_by_side import Judged, OnBenchmark, Row, SideBySide
+from pipelines.readers.comparison.side_by_side import UNITS, Judged, OnBenchmark, Row, SideBySide
 from pipelines.readers.layout import NOTHING, table
 from rft.foreign_text import unbroken
 from rft.measuring.crossover import Crossover
@@ -15,8 +15,6 @@ from rft.recipe.compare import BASE
 
 # Told of each arm beside Pass@k, where all were measured with it: metric -> the head of a column.
 BESIDE = {"lenient": "lenient", "boxed": "in a box", "distinct": "distinct", "entropy": "entropy"}
-# Metrics that are no share of problems.
-PLAIN = ("distinct", "answer entropy", "entropy")
 
 
 @dataclass(frozen=True)
@@ -64,14 +62,14 @@ def heading(comparison: SideBySide) -> str:
 def notes(comparison: SideBySide) -> list[str]:
     """Say how far it is, and what the intervals are about."""
     if not comparison.arms:
-        return [f"none of {comparison.wanted} runs is done yet"]
+        return [f"none of {len(comparison.wanted)} runs is done yet"]
     lines = [f"NOT ALIKE: {remark}" for remark in comparison.remarks]
     if comparison.left_out:
         lines.append(f"not told of {', '.join(comparison.left_out)}: only some were measured on it")
-    if comparison.wanted > comparison.runs:
+    if len(comparison.wanted) > comparison.runs:
         lines.append(
-            f"UNFINISHED: {comparison.runs} of {comparison.wanted} runs are done, and this is what "
-            "they say so far"
+            f"UNFINISHED: {comparison.runs} of {len(comparison.wanted)} runs are done, and this is "
+            "what they say so far"
         )
     if comparison.control not in comparison.arms:
         lines.append(
@@ -214,5 +212,5 @@ def interval(mean: Interval | None, metric: str) -> str:
 
 def number(value: float, metric: str) -> str:
     """Write a value; adding 0 to a rounded number makes no zero negative."""
-    scale, digits = (1, 2) if metric in PLAIN else (100, 1)
+    scale, digits = (1, 2) if metric in UNITS else (100, 1)
     return f"{round(scale * value, digits) + 0.0:.{digits}f}"

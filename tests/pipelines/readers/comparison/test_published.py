@@ -1,6 +1,7 @@
 """The numbers of a comparison make it again, without its runs; and what is none is refused."""
 
 import json
+from dataclasses import replace
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -77,6 +78,55 @@ def test_files_of_other_seeds_are_one_comparison(known, tmp_path):
     assert near(tree(both)["benchmarks"], tree(known.side_by_side())["benchmarks"])
     with pytest.raises(RFTError, match=r"rules, seed 0 is in .*0\.parquet too"):
         read_numbers([tmp_path / "0.parquet", tmp_path / "0.parquet"])
+
+
+def test_what_is_missing_of_any_piece_is_said_of_the_whole(known, tmp_path):
+    done = {0: everywhere(ARMS, [0])[1:], 5: everywhere(ARMS, [5])}
+    for seed, runs in done.items():
+        part = known.part(tmp_path / f"part-{seed}", runs)
+        of = replace(part.side_by_side(), wanted=everywhere(ARMS, [seed]))
+        write_numbers(of, tmp_path / f"{seed}.parquet")
+    both = read_numbers([tmp_path / "0.parquet", tmp_path / "5.parquet"])
+    assert "  UNFINISHED: 7 of 8 runs are done, and" in text_of(both)
+
+
+def rewritten(path, to, change):
+    """Copy a file of numbers with something else said of its runs."""
+    table = pq.read_table(path)
+    about = json.loads(table.schema.metadata[KEY])
+    for one in about["runs"]:
+        change(one)
+    write_file(to, table.replace_schema_metadata({KEY: json.dumps(about)}))
+
+
+def pieces(known, tmp_path, change) -> list:
+    """Write the numbers of each seed, the second one's changed."""
+    for seed in (0, 5):
+        part = known.part(tmp_path / f"part-{seed}", everywhere(ARMS, [seed]))
+        write_numbers(part.side_by_side(), tmp_path / f"{seed}.parquet")
+    rewritten(tmp_path / "5.parquet", tmp_path / "changed.parquet", change)
+    return [tmp_path / "0.parquet", tmp_path / "changed.parquet"]
+
+
+def test_seeds_that_were_drawn_otherwise_do_not_add_up(known, tmp_path):
+    def colder(one):
+        one["asked"]["temperature"] = 0.2
+
+    with pytest.raises(
+        RFTError, match=r"^evaluate\.temperature differs: 1\.0 \(rules, seed 0\); 0\.2"
+    ):
+        read_numbers(pieces(known, tmp_path, colder))
+
+
+def test_seeds_of_another_base_or_verifier_are_said_to_be_unlike(known, tmp_path):
+    def other(one):
+        one["began_with"] = "another"
+        one["asked"]["grade"]["verifier"] = "text"
+
+    told = text_of(read_numbers(pieces(known, tmp_path, other)))
+    assert "NOT ALIKE: rules, seed 5 has begun with another model than seed 0" in told
+    assert "NOT ALIKE: grade.verifier differs: " in told
+    assert "(rules, seed 5, entropy, seed 5," in " ".join(told.split())
 
 
 def test_numbers_of_another_recipe_are_refused(known, tmp_path):

@@ -13,7 +13,12 @@ import polars as pl
 import pytest
 
 from pipelines.readers.comparison.files import as_tree, csv_of
-from pipelines.readers.comparison.side_by_side import OnBenchmark, SideBySide
+from pipelines.readers.comparison.side_by_side import (
+    OnBenchmark,
+    SideBySide,
+    scaled_interval,
+    scaled_intervals,
+)
 from pipelines.readers.comparison.sources import of_arms, of_runs
 from pipelines.readers.comparison.text import reach, text_of
 from rft.measuring.pass_at_k import Interval
@@ -48,10 +53,15 @@ def values(known, arm, benchmark, metric):
     return np.array([by_hand(known.after[arm, seed], benchmark, metric, 1) for seed in SEEDS])
 
 
-def spread(rows):
-    """Give mean and interval of differences, of which some are beyond 1."""
-    scale = max(1.0, np.abs(rows).max())
-    told = crossed_interval(rows / scale, seed=0, change=True)
+def unit(metric, rows):
+    """Give what brings values within -1 to 1: nothing of shares, of others their largest."""
+    return np.abs(rows).max() if metric in ("distinct", "answer entropy", "entropy") else 1.0
+
+
+def spread(metric, rows, *, change):
+    """Give mean and interval of values."""
+    scale = unit(metric, rows)
+    told = crossed_interval(rows / scale, seed=0, change=change)
     return [scale * part for part in (told.value, told.low, told.high)]
 
 
@@ -67,7 +77,7 @@ def test_each_number_is_that_counted_by_hand(known, compared, benchmark, metric)
     assert list(rows) == ["base", "rules", *OTHERS]
     control = values(known, "rules", benchmark, metric)
     differences = [values(known, arm, benchmark, metric) - control for arm in OTHERS]
-    scale = max(1.0, np.abs(differences).max())
+    scale = unit(metric, differences)
     together = [each / scale for each in differences]
     chances, joint = holm(p_values(together)), crossed_intervals(together, seed=0)
     alone = crossed_intervals(together, seed=0, at_once=False)
@@ -75,13 +85,12 @@ def test_each_number_is_that_counted_by_hand(known, compared, benchmark, metric)
         own = values(known, arm, benchmark, metric)
         assert row.seeds == 2
         assert row.mean.value == near(own.mean())
-        if own.max() <= 1:
-            assert bounds(row.mean) == near(bounds(crossed_interval(own, seed=0)))
+        assert bounds(row.mean) == near(spread(metric, own, change=False), abs=1e-9)
         if arm == "base":
             assert row.change is None
         else:
             change = own - values(known, "base", benchmark, metric)
-            assert bounds(row.change) == near(spread(change), abs=1e-9)
+            assert bounds(row.change) == near(spread(metric, change, change=True), abs=1e-9)
         if arm in ("base", "rules"):
             assert (row.difference, row.joint, row.p) == (None, None, None)
         else:
@@ -92,6 +101,22 @@ def test_each_number_is_that_counted_by_hand(known, compared, benchmark, metric)
             expected = [scale * each for each in bounds(joint[place])]
             assert bounds(row.joint) == near(expected, abs=1e-9)
             assert row.p == near(chances[place])
+
+
+@pytest.mark.parametrize("size", [0.02, 50.0])
+def test_how_wide_an_interval_is_does_not_hang_on_the_unit(known, size):
+    rows = values(known, "noise", "easy", "entropy")
+    one, other = (
+        bounds(scaled_interval(size_of * rows, 0, share=False)) for size_of in (1.0, size)
+    )
+    assert other == near([size * part for part in one])
+    both = [rows, values(known, "entropy", "easy", "entropy")]
+    one, other = (
+        scaled_intervals([size_of * each for each in both], 0, share=False)
+        for size_of in (1.0, size)
+    )
+    for mine, theirs in zip(one, other, strict=True):
+        assert bounds(theirs) == near([size * part for part in bounds(mine)])
 
 
 def test_csv_and_json_have_the_same_numbers_and_all_of_them(compared):
