@@ -189,7 +189,15 @@ def make_trainer(
     longest = max(rows["length"])
     trainer = ShapedGRPOTrainer(
         model=loaded,
-        args=arguments(recipe, plugins, seed, checkpoints, longest=longest, track=track),
+        args=arguments(
+            recipe,
+            plugins,
+            seed,
+            checkpoints,
+            longest=longest,
+            large=policy.is_large(model, grpo),
+            track=track,
+        ),
         train_dataset=rows,
         processing_class=prompts.tokenizer,
         peft_config=policy.adapters(grpo.lora),
@@ -213,6 +221,7 @@ def arguments(
     checkpoints: Path,
     *,
     longest: int,
+    large: bool = False,
     track: Mapping[str, Any] = NO_CURVES,
 ) -> Any:
     """Put the recipe in TRL's terms."""
@@ -236,7 +245,7 @@ def arguments(
         "learning_rate": grpo.learning_rate,
         "lr_scheduler_type": policy.schedule(grpo.schedule, grpo.warmup),
         "warmup_steps": grpo.warmup * grpo.updates,
-        **policy.device_arguments(grpo.bf16),
+        **policy.device_arguments(grpo.bf16, large=large),
         "use_vllm": grpo.vllm is not None,
         "vllm_mode": grpo.vllm or "colocate",
         # By default vLLM makes room for the longest text that the model can read.

@@ -246,7 +246,7 @@ def about_training(placement: Placement) -> Iterator[Finding]:
     if shape is None or not recipe.rounds or not facts.memory:
         return
     size = 4 if placement.training == "float32" else 2
-    needed = shape.training_bytes(recipe, placement.micro_batch if facts.gpus else 0, size)
+    needed = shape.training_bytes(recipe, placement.micro_batch, size, on_gpu=bool(facts.gpus))
     where, total, free, overhead = "this machine", facts.memory, facts.available, 0.0
     if facts.gpus:
         where, total, free = f"GPU {placement.names[0]}", facts.gpus[0].total, facts.gpus[0].free

@@ -12,6 +12,7 @@ from rft.estimates.model_size import Shape
 from rft.estimates.solving import Probed, Range, courses
 from rft.recipe import Recipe
 from rft.selection.budget import split_budget
+from rft.training.policy import micro_batch
 
 # Of each token ids, text and three statistics, compressed; a second time while compacting.
 BYTES_PER_TOKEN = 11
@@ -42,6 +43,8 @@ class Probes:
     prompt_tokens: float
     matrix_speed: float
     """Operations per second of a matrix product, where training runs."""
+    on_gpu: bool = False
+    """Whether that is a GPU."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,10 @@ def forecast(
         evaluation_tokens=measuring,
         evaluation_hours=measuring / each,
         disk_gb=((2 * tokens + measuring) * BYTES_PER_TOKEN + model.disk_bytes(recipe)) / 1e9,
-        training_gb=model.training_bytes(recipe, rows=0, size=4) / 1e9,
+        training_gb=model.training_bytes(
+            recipe, micro_batch(recipe.trains), size=4, on_gpu=probes.on_gpu
+        )
+        / 1e9,
     )
 
 
@@ -188,7 +194,7 @@ def described(ahead: Forecast) -> list[tuple[str, str]]:
         (
             "training",
             f"{ahead.training_tokens:,.0f} tokens{lengths}, about {span(ahead.training_hours)}, "
-            f"{ahead.training_gb:.2f} GB of memory",
+            f"at least {ahead.training_gb:.1f} GB of memory",
         ),
         (
             "evaluation",

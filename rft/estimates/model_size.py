@@ -15,6 +15,14 @@ from rft.recipe import Model, Recipe
 OVERHEAD = 2e9
 # float32 weights, their gradients, and two moments of Adam, or two of one byte each.
 TRAINING, TRAINING_8BIT = 16, 10
+# Numbers that the backward pass reads of a token in a layer, where nothing is computed twice: so
+# many times the hidden size and the size between. Told from SmolLM2's peaks on a CPU.
+HIDDEN_KEPT, WIDE_KEPT = 5, 4
+# Where all layers' come to more than this, they are computed anew from what goes into each layer.
+MOST_KEPT = 1e9
+# On a CPU TRL's last layer works on tiles of so many tokens by the whole vocabulary, held so many
+# times.
+TILE, TILES = 4096, 4
 SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -33,6 +41,9 @@ class Shape:
     """Numbers that one token adds to the KV cache; None where the config does not tell."""
     longest: int | None = None
     """The most tokens that it reads."""
+    wide: int = 0
+    """The size between, of its feed-forward layers."""
+    vocabulary: int = 0
 
     def weight_bytes(self, dtype: str) -> int:
         """Count the bytes of the weights where they are held in other numbers."""
@@ -45,9 +56,23 @@ class Shape:
         size = 1 if "8" in cache else SIZES.get(dtype, 2)
         return None if self.kv_values is None else self.kv_values * size
 
-    def training_bytes(self, recipe: Recipe, rows: int, size: int) -> int:
-        """Count what training needs at least, with checkpointed activations of `rows` at a time."""
-        activations = self.layers * rows * recipe.trains.longest * self.hidden * size
+    def recomputes(self, tokens: int) -> bool:
+        """Say whether so many tokens at a time are too many to keep all that the layers made."""
+        return self.layers * tokens * self._of_layer(4) > MOST_KEPT
+
+    def _of_layer(self, size: int) -> int:
+        return (HIDDEN_KEPT * self.hidden + WIDE_KEPT * self.wide) * size
+
+    def training_bytes(self, recipe: Recipe, rows: int, size: int, *, on_gpu: bool) -> int:
+        """Count what training needs at least, `rows` at a time."""
+        tokens = rows * recipe.trains.longest
+        activations = self.layers * tokens * self.hidden * size
+        if not on_gpu:
+            if self.recomputes(tokens):
+                activations += tokens * self._of_layer(size)
+            else:
+                activations = self.layers * tokens * self._of_layer(size)
+            activations += TILES * min(tokens, TILE) * self.vocabulary * 4
         if recipe.trains.lora is not None:  # the adapter is little next to its base
             return self.weights + activations
         parameters = self.parameters or self.weights
@@ -132,6 +157,8 @@ def shape_of(folder: Path) -> Shape:
         hidden=int(hidden or 0),
         kv_values=kv_values,
         longest=int(config.get("max_position_embeddings") or 0) or None,
+        wide=int(config.get("intermediate_size") or 4 * (hidden or 0)),
+        vocabulary=int(config.get("vocab_size") or 0),
     )
 
 

@@ -192,6 +192,7 @@ def learnt_from(
         grading_seconds=grading,
         prompt_tokens=sum(len(done.request.prompt_ids) for done in finished) / len(finished),
         matrix_speed=matrix_speed(),
+        on_gpu=devices.device() == "cuda",
     )
 
 

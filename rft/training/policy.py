@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rft.estimates.model_size import shape_of
 from rft.model_folders.loading import load_config, load_weights
 from rft.prompt import Prompter
 from rft.recipe import Grpo, Lora, Sft
@@ -52,7 +53,12 @@ def load_policy(model: ModelRef, lora: Lora | None) -> Any:
     return loaded
 
 
-def device_arguments(bf16: bool | str) -> dict[str, Any]:
+def is_large(model: ModelRef, how: Sft | Grpo) -> bool:
+    """Say whether a micro-batch takes so much memory that its activations are better made twice."""
+    return shape_of(Path(model.path)).recomputes(micro_batch(how) * how.longest)
+
+
+def device_arguments(bf16: bool | str, *, large: bool) -> dict[str, Any]:
     """Give the trainer's arguments that depend on what it runs on."""
     import torch
 
@@ -63,7 +69,8 @@ def device_arguments(bf16: bool | str) -> dict[str, Any]:
         "bf16": bf16,
         "fp16": False,
         "use_cpu": not cuda,
-        "gradient_checkpointing": cuda,
+        # To the same bit, for a third more work.
+        "gradient_checkpointing": cuda or large,
         "dataloader_pin_memory": cuda,
     }
 

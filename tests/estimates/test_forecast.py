@@ -6,7 +6,7 @@ import pytest
 
 from rft.bundled import bundled
 from rft.estimates.forecast import Probes, Speed, at_most, described, forecast, span
-from rft.estimates.model_size import shape_of
+from rft.estimates.model_size import Shape, shape_of
 from rft.recipe.loading import load_recipe
 
 TINY = shape_of(bundled("data") / "tiny")
@@ -28,12 +28,18 @@ def probes(**changes) -> Probes:
     return Probes(**(given | changes))
 
 
-def ahead_of(*settings: str, problems: int = 10_000, speed: Speed = SPEED, **changes):
+def ahead_of(
+    *settings: str,
+    problems: int = 10_000,
+    speed: Speed = SPEED,
+    model: Shape = TINY,
+    **changes,
+):
     """Forecast the quickstart: two rounds of 256 problems x 8, 512 samples for two epochs."""
     recipe = load_recipe("quickstart", settings)
     measured = {"dev": 400, "test": 1600}
     return forecast(
-        recipe, probes(**changes), problems=problems, measured=measured, model=TINY, speed=speed
+        recipe, probes(**changes), problems=problems, measured=measured, model=model, speed=speed
     )
 
 
@@ -110,8 +116,19 @@ def test_each_candidate_of_a_blend_is_a_look_at_dev_more():
     assert ahead_of("sft.blend=0.5").evaluation_tokens == ahead_of().evaluation_tokens
 
 
-def test_training_memory_counts_weights_gradients_and_two_moments():
-    assert ahead_of().training_gb == pytest.approx(TINY.weights / 4 * 16 / 1e9)
+def test_training_memory_counts_weights_gradients_moments_and_what_a_batch_makes():
+    model = replace(TINY, layers=4, hidden=100, wide=300, vocabulary=1000)
+    settings = ("sft.micro_batch=8", "sft.max_length=512")
+    ahead = ahead_of(*settings, model=model)
+    # All of it, since it is little: 5 x 100 + 4 x 300 numbers a token in each layer, the last
+    # layer's tiles four times, each number of four bytes.
+    made = 4 * (4 * 4096 * (5 * 100 + 4 * 300) + 4 * 4096 * 1000)
+    assert ahead.training_gb == pytest.approx((TINY.weights / 4 * 16 + made) / 1e9)
+    # Of 100 layers what went in, and all of one.
+    model = replace(model, layers=100)
+    ahead = ahead_of(*settings, model=model)
+    made = 4 * (4096 * (100 * 100 + 5 * 100 + 4 * 300) + 4 * 4096 * 1000)
+    assert ahead.training_gb == pytest.approx((TINY.weights / 4 * 16 + made) / 1e9)
 
 
 def test_disk_counts_rollouts_models_and_the_checkpoints_of_a_training():

@@ -173,6 +173,21 @@ def weights(folder) -> dict:
     }
 
 
+@pytest.mark.parametrize("lora", [None, {"r": 4, "alpha": 8}])
+def test_activations_that_are_too_large_are_computed_twice_to_the_same_bit(
+    tmp_path, monkeypatch, lora
+):
+    learnt = {}
+    for most in (1e9, 0):
+        monkeypatch.setattr("rft.estimates.model_size.MOST_KEPT", most)
+        trainer, prompts = build(tmp_path / str(most), lora=lora)
+        assert trainer.args.gradient_checkpointing is (most == 0)
+        with new_model_folder(tmp_path / str(most) / "model") as folder:
+            sft.train(trainer, prompts, folder, Stop(), dtype="float32")
+        learnt[most] = weights(tmp_path / str(most) / "model")
+    assert all(torch.equal(learnt[0][name], value) for name, value in learnt[1e9].items())
+
+
 def test_training_resumed_after_a_stop_ends_with_the_same_weights(tmp_path):
     whole, prompts = build(tmp_path / "whole", epochs=2)
     with new_model_folder(tmp_path / "a") as folder:
