@@ -220,8 +220,9 @@ def run_arms(
                 break
             for future in wait(working, timeout=GLANCE, return_when=FIRST_COMPLETED).done:
                 each, (code, reason) = working.pop(future), future.result()
-                if code == 75 and each.busy():
-                    waiting.append(each)  # another process was faster
+                # Another process was faster, and may be through with it by now.
+                if code == 75 and (each.busy() or each.done()):
+                    waiting.append(each)
                 else:
                     told.ended(each, code, reason)
     failures, stopped = told.failures, told.stopped

@@ -164,19 +164,21 @@ class Notices:
             rule, why = (stands.over.rule, stands.over.text) if stands.over else self._through()
             self.run.event("ended", rule=rule, text=why)
         done = [each for each in range(self.run.recipe.rounds + 1) if is_complete(self.run, each)]
-        final, spent = adopted(self.run, done[-1]), spent_by(self.run)
+        # A budget may end a run before its base is measured.
+        last = done[-1] if done else None
+        final, spent = 0 if last is None else adopted(self.run, last), spent_by(self.run)
         fields: Tree = {
-            "round": done[-1],
+            "round": last,
             "rule": rule,
             "model": final,
-            "scores": finite(scores_of(self.run, final)),
+            "scores": {} if last is None else finite(scores_of(self.run, final)),
             "cost": amounts(spent),
         }
-        scores = scores_in_words(fields["scores"])
-        text = f"{self.name}: the run is through ({short(why)}). It leaves model {final}: "
-        self.tell(
-            "ended", f"{text}{scores}; {spent.tokens:,} tokens, {span(spent.seconds)}.", fields
-        )
+        left = f"It leaves model {final}: {scores_in_words(fields['scores'])}"
+        if last is None:
+            left = "Its base is not measured"
+        text = f"{self.name}: the run is through ({short(why)}). {left}; "
+        self.tell("ended", f"{text}{spent.tokens:,} tokens, {span(spent.seconds)}.", fields)
 
     def _through(self) -> tuple[str, str]:
         rounds = self.run.recipe.rounds

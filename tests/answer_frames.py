@@ -13,6 +13,7 @@ def answered(
         {
             "benchmark": "b",
             "problem_id": name,
+            "answer": None if each is None else str(each),
             "answer_class": each,
             "verdict": "correct" if each == 0 else "no_answer" if each is None else "wrong",
             "completion": texts[name][place] if texts else str(each),
@@ -20,7 +21,7 @@ def answered(
         for name, classes in problems.items()
         for place, each in enumerate(classes)
     ]
-    return pl.DataFrame(rows, schema_overrides={"answer_class": pl.Int32})
+    return pl.DataFrame(rows, schema_overrides={"answer_class": pl.Int32, "answer": pl.String})
 
 
 def solved_of(counts: Sequence[tuple[int, int]]) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from pipelines.readers.current import sound
 from pipelines.readers.measured_on import measured_on, slugs
 from pipelines.readers.report_answers import model_name
 from pipelines.readers.report_online import so_far
-from pipelines.readers.report_rounds import statistics
+from pipelines.readers.report_rounds import statistics, takes_any_verdict
 from pipelines.readers.report_scores import pass_of
 from pipelines.readers.report_tokens import round_to_see
 from pipelines.readers.round_pictures import chosen, funnels, lengths, problems
@@ -114,9 +114,10 @@ def entropy(run: Run) -> Pictures:
         yield from _online(run)
         return
     rows: list[dict[str, Any]] = []
+    names = GROUPS | ({"pool": "pool: kept"} if takes_any_verdict(run) else {})
     for round in rounds_to_see(run):
         for group, frame in statistics(run, round, ["problem_id"]):
-            rows += _mean_entropy(frame, round, GROUPS[group])
+            rows += _mean_entropy(frame, round, names[group])
     if not rows:
         return
     yield (
@@ -125,7 +126,7 @@ def entropy(run: Run) -> Pictures:
             pl.DataFrame(rows),
             Axis("round", "round, sampled from the model before it"),
             Axis("value", "mean entropy of an answer (nats)"),
-            series=Series("group", order=tuple(GROUPS.values())),
+            series=Series("group", order=tuple(names.values())),
             band=BAND,
             title="Entropy by round",
             note=f"Means over a response's tokens, then over answers; bands: {INTERVAL}.",

@@ -5,10 +5,11 @@ import polars as pl
 from pipelines.readers.blocks import Block, entry, table
 from pipelines.readers.current import sound
 from pipelines.readers.layout import NOTHING, number, percent
+from pipelines.readers.measured_on import MeasuredOn
 from rft.measuring.crossover import Crossover, crossover
-from rft.measuring.diversity import answer_entropy, distinct_answers
+from rft.measuring.diversity import answer_entropy, distinct_answers, diversity_change
 from rft.measuring.gain import boxed_share, gain_of, in_words
-from rft.measuring.majority import majority
+from rft.measuring.majority import classes_known, majority
 from rft.measuring.pass_at_k import passes, solved
 from rft.measuring.support import support
 from rft.measuring.unsolved import unsolved
@@ -62,8 +63,7 @@ def variety(run: Run, answers: Answers) -> list[Block]:
     rows = []
     for model, frame in known.items():
         told = [NOTHING] * 3
-        # Classes of answers were not always recorded; a right answer has one.
-        if not frame.filter(pl.col("verdict") == "correct")["answer_class"].null_count():
+        if classes_known(frame):
             told = [
                 number(100 * float(majority(frame).mean()), ".1f"),
                 number(float(distinct_answers(frame).mean()), ".2f"),
@@ -94,6 +94,25 @@ def solvable(run: Run, name: str, answers: Answers) -> list[Block]:
     return entry(
         f"model {last}:", text + ahead_in_words(crossover(*both, most=most, seed=seed)), 4, 10
     )
+
+
+def lost_variety(run: Run, what: MeasuredOn, answers: Answers) -> list[Block]:
+    """Write what the last model gives fewer of than the base: wrong answers, or right texts."""
+    known = {model: frame for model, frame in answers.items() if frame is not None}
+    last = max(known)
+    if not last or 0 not in known or not all(map(classes_known, known.values())):
+        return []
+    columns = ["split", "benchmark", "problem_id", "answer_class", "completion"]
+    before, after = (what.of(run.read("evaluations", model, columns)) for model in (0, last))
+    seed = derive(run.recipe.seed, "report", "diversity", what.name, last)
+    change = diversity_change(before, after, seed=seed)
+    text = f"to the base, distinct wrong answers {change.wrong.told('+.2f', 1)} a problem"
+    if change.right is not None:
+        text += (
+            f", distinct texts among the right ones {change.right.told('+.2f', 1)} "
+            f"({change.problems:,} problems with two right ones of both; long texts never repeat)"
+        )
+    return entry(f"model {last}:", f"{text}; of equally many samples", 4, 10)
 
 
 def ahead_in_words(crossing: Crossover) -> str:

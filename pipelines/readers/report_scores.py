@@ -10,7 +10,14 @@ from pipelines.readers.blocks import Block, entry, heading, lines_of, table
 from pipelines.readers.current import sound
 from pipelines.readers.layout import NOTHING, WIDTH, number, width_of
 from pipelines.readers.measured_on import MeasuredOn, measured_on
-from pipelines.readers.report_answers import Answers, model_name, readings, solvable, variety
+from pipelines.readers.report_answers import (
+    Answers,
+    lost_variety,
+    model_name,
+    readings,
+    solvable,
+    variety,
+)
 from rft.measuring.adoption import noted_comparisons, told
 from rft.measuring.pass_at_k import Interval, paired_difference_of, pass_interval, passes, solved
 from rft.runs.folder import Run
@@ -65,7 +72,7 @@ def answered(run: Run) -> str:
             change = change_of(run, what.name, last, (base, now), k)
             before, after = (100 * float(passes(frame, k).mean()) for frame in (base, now))
             verdict = judged(change, len(solved(now))).partition(" (")[0]
-            points = f"{interval(change, '+.1f')} points, {verdict}"
+            points = f"{change.told('+.1f')} points, {verdict}"
             words.append(f"Pass@{k} {before:.1f}% -> {after:.1f}% ({points})")
         told["dev" if what.split == "dev" else "test"].append(
             f"On {what.name}, from the base to model {model_name(run, last)}: {'; '.join(words)}."
@@ -92,6 +99,7 @@ def on_benchmark(run: Run, what: MeasuredOn, answers: Answers) -> list[Block]:
         *far_from_reference(run, what, answers.get(0)),
         *readings(run, name, answers),
         *variety(run, answers),
+        *lost_variety(run, what, answers),
         *solvable(run, name, answers),
     ]
 
@@ -116,7 +124,7 @@ def pass_tables(run: Run, name: str, answers: Answers, ks: list[int]) -> list[Bl
             if frame is None:
                 cells.append(NOTHING)
             elif framed:
-                cells.append(interval(pass_of(run, name, model, frame, k), "5.1f"))
+                cells.append(pass_of(run, name, model, frame, k).told("5.1f"))
             else:
                 cells.append(number(100 * float(passes(frame, k).mean()), ".1f"))
         return cells
@@ -146,14 +154,6 @@ def change_of(
     return paired_difference_of(*answers, k=k, seed=seed)
 
 
-def interval(mean: Interval, form: str) -> str:
-    """Write an interval in percent; adding 0 to a rounded number makes no zero negative."""
-    value, low, high = (
-        format(round(100 * part, 1) + 0.0, form) for part in (mean.value, mean.low, mean.high)
-    )
-    return f"{value} [{low}, {high}]"
-
-
 def judged(change: Interval, problems: int) -> str:
     """Say in words what an interval of a change allows to say."""
     if change.low > 0:
@@ -171,7 +171,7 @@ def changes(run: Run, name: str, answers: Answers, ks: list[int]) -> list[Block]
                 said = [NOTHING, ""]
             else:
                 change = change_of(run, name, model, (base, frame), k)
-                said = [interval(change, "+6.1f"), judged(change, len(solved(frame)))]
+                said = [change.told("+6.1f"), judged(change, len(solved(frame)))]
             rows.append([model_name(run, model), f"Pass@{k}", *said])
     if not rows:
         return []

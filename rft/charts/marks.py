@@ -12,6 +12,7 @@ from rft.charts.frames import Axis, Series, name_of, names_in, tidy, wrapped
 from rft.charts.style import COLOURS, DASHES, HALF, HEIGHT, INK, LETTER, SHAPES, WIDTH, turns
 
 Chart = Any  # altair's, whose types are not looked into
+HAIR = 1e-9
 
 
 def curve(
@@ -71,7 +72,9 @@ def histogram(
     rows: list[dict[str, Any]] = []
     for name in dict.fromkeys(names or [""]):
         here = known.filter(pl.col(series.column) == name) if series else known
-        counts, _ = np.histogram(np.clip(here[x.column].to_numpy(), edges[0], edges[-1]), edges)
+        # A value at an edge is in the bin that begins there: 0.3 may lie a hair below its edge.
+        places = (here[x.column].to_numpy() - edges[0]) / (edges[-1] - edges[0]) * bins + HAIR
+        counts = np.bincount(np.clip(places, 0, bins - 1).astype(int), minlength=bins)
         rows += [
             {"series": name, "from": float(edges[i]), "to": float(edges[i + 1]), "share": share}
             for i, share in enumerate((counts / max(1, counts.sum())).tolist())

@@ -32,6 +32,8 @@ SHOWN = 5
 LOOK_UP = 1.0
 # The round may take all of its grace to wind down; only then do we leave without it.
 MARGIN = 5.0
+# Keys whose values are files that a recipe reads, or keeps.
+PATHS = ("path", "source", "verdicts")
 
 
 @click.command()
@@ -155,6 +157,7 @@ def errand_of(
         resolved=dump(run.recipe),
         outside=tuple(sorted(set(outside(run.recipe.model_dump(mode="json"))))),
         grace=math.ceil(grace),
+        parts=tuple(name for name, part in run.recipe.parts.items() if part.version is None),
     )
 
 
@@ -168,7 +171,11 @@ def outside(settings: Any) -> Iterator[str]:
     """List the absolute paths that a recipe names."""
     if isinstance(settings, dict):
         for key, value in settings.items():
-            if key in ("path", "source") and isinstance(value, str) and value.startswith("/"):
+            if (
+                key in ("path", "source", "verdicts")
+                and isinstance(value, str)
+                and value.startswith("/")
+            ):
                 yield value
             yield from outside(value)
 

@@ -39,10 +39,7 @@ class Rise:
 
     def in_words(self) -> str:
         """Say what was seen, in points."""
-        change = "{:+.1f} [{:+.1f}, {:+.1f}]".format(
-            *(100 * part for part in (self.change.value, self.change.low, self.change.high))
-        )
-        change += f" points of {self.metric.capitalize()} on dev"
+        change = f"{self.change.told('+.1f')} points of {self.metric.capitalize()} on dev"
         first, last = self.models[0], self.models[-1]
         which = f"model {last}" if first == last else f"the best of models {first} to {last}"
         sure = "surely" if self.sure else "not surely"

@@ -15,11 +15,12 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from rft.measuring.shares import Z
+from rft.measuring.student import reach
 from rft.recipe import Until
 
 Floats = NDArray[np.float64]
 
-Z = 1.959963984540054
 # The grid of rates is even in their log odds, in which a Beta is smooth; beyond the ends are 0, 1.
 ODDS = np.arange(-13.9, 14, 0.2)
 STEP, END = 0.2, 14.0
@@ -189,7 +190,7 @@ class Probed:
         # From problem to problem: its rate, its draws, and what of its length no rate explains.
         spread = (betas() * length**2) @ course.drawn_squared - value**2 + squared * rest
         lever = betas() @ (course.drawn * rates()) - middle * drawn
-        error = rest * (drawn**2 / count + lever**2 / known) * (student(count - 2) / Z) ** 2
+        error = rest * (drawn**2 / count + lever**2 / known) * (reach(0.05, count - 2) / Z) ** 2
         return self._sum(problems, value, spread, error=error, within=within)
 
     def _sum(
@@ -232,12 +233,3 @@ def normal() -> tuple[Floats, Floats]:
     """Tabulate the distribution function of the normal distribution."""
     at = np.linspace(-6, 6, 2401)
     return at, np.array([(1 + math.erf(each / math.sqrt(2))) / 2 for each in at])
-
-
-def student(freedom: int) -> float:
-    """Give the 97.5% quantile of Student's t (Cornish-Fisher; within 2% from 3 degrees on)."""
-    z, n = Z, freedom
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / n + second / n**2 + third / n**3

@@ -99,9 +99,9 @@ def _of_trace(trace: Mapping[str, Any]) -> Adopted:
         name: mapping_in(each) for name, each in mapping_in(trace.get("rewards")).items() if each
     }
     weighed = [
-        None if score is None else score * (float_in(each.get("weight", 1.0)) or 0.0)
+        None if score is None or weight is None else score * weight
         for each in rewards.values()
-        for score in [float_in(each.get("score"))]
+        for score, weight in [(float_in(each.get("score")), float_in(each.get("weight", 1.0)))]
     ]
     known = [each for each in weighed if each is not None]
     mask, ids = list_in(last.get("mask")), list_in(last.get("token_ids"))
@@ -113,7 +113,9 @@ def _of_trace(trace: Mapping[str, Any]) -> Adopted:
         reward=float_in(sum(known)) if known and len(known) == len(weighed) else None,
         scores={name: each.get("score") for name, each in rewards.items()}
         | dict(mapping_in(trace.get("metrics"))),
-        token_ids=[each for each, own in zip(ids, mask, strict=False) if own is True],
+        token_ids=[each for each, own in zip(ids, mask, strict=True) if own is True]
+        if len(ids) == len(mask)
+        else None,
         logprobs=last.get("logprobs"),
         source_id=text_in(trace.get("id")),
         model=text_in(call.get("model")),

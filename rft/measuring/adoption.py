@@ -71,15 +71,11 @@ def noted_comparisons(manifest: Mapping[str, Any]) -> list[Comparison]:
 def told(comparison: Comparison, floor: float) -> str:
     """Write a comparison: points of Pass@k, nats of entropy."""
     change, metric = comparison.change, comparison.metric
-    scale, form = (1, "+.3f") if metric == "entropy" else (100, "+.1f")
-    value, low, high = (
-        format(round(scale * part, 3 if scale == 1 else 1) + 0.0, form)
-        for part in (change.value, change.low, change.high)
-    )
+    points = change.told("+.3f", 1) if metric == "entropy" else change.told("+.1f")
     roles = f" ({', '.join(comparison.roles)})" if comparison.roles else ""
     what = f" nats above {floor:g} of" if metric == "entropy" else " points against"
     name = metric.replace("pass", "Pass")
-    return f"{name} {value} [{low}, {high}]{what} model {comparison.against}{roles}"
+    return f"{name} {points}{what} model {comparison.against}{roles}"
 
 
 def values_of(evaluations: pl.DataFrame, gate: Gate, whose: str) -> Values:

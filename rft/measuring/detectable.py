@@ -50,16 +50,16 @@ def detectable(
     rates = rates_of(counts, n, source)
     rates = rates[np.arange(cases) % len(rates), None, None]
     passed = pass_at_k([n] * (n + 1), list(range(n + 1)), k)
-    shape = (cases, comparisons + 1, seeds)
-    measured = passed[source.binomial(n, rates, (*shape, len(counts)))]
-    # What a seed adds to a model, it adds to each problem: arms and control vary alike.
-    measured += source.normal(0, spread / 2**0.5, shape)[..., None]
-    each = simultaneous(level, comparisons)
-    needed = [
-        estimate.reach(each) * estimate.error - estimate.centre
-        for control, *arms in measured
-        for estimate in estimates([np.clip(arm - control, -1, 1) for arm in arms])
-    ]
+    each, needed = simultaneous(level, comparisons), []
+    for case in rates:  # one by one: arms x seeds x problems may be many
+        measured = passed[source.binomial(n, case, (comparisons + 1, seeds, len(counts)))]
+        # What a seed adds to a model, it adds to each problem: arms and control vary alike.
+        measured += source.normal(0, spread / 2**0.5, (comparisons + 1, seeds))[..., None]
+        control, *arms = measured
+        needed += [
+            estimate.reach(each) * estimate.error - estimate.centre
+            for estimate in estimates([np.clip(arm - control, -1, 1) for arm in arms])
+        ]
     return float(np.quantile(needed, power))
 
 

@@ -74,12 +74,8 @@ def gain_of(before: pl.DataFrame, after: pl.DataFrame, *, seed: int) -> Gain | N
 
 def in_words(gain: Gain) -> str:
     """Say in a sentence what a gain consists of."""
-
-    def points(part: Interval) -> str:
-        value, low, high = (100 * number for number in (part.value, part.low, part.high))
-        return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
-
+    whole, _, _ = gain.whole.told("+.1f").partition(" [")
     return (
-        f"of {100 * gain.whole.value:+.1f} points of Pass@1, {points(gain.form)} are format (more "
-        f"answers in a box, each as good as the base's) and {points(gain.skill)} are skill"
+        f"of {whole} points of Pass@1, {gain.form.told('+.1f')} are format (more answers in a box, "
+        f"each as good as the base's) and {gain.skill.told('+.1f')} are skill"
     )

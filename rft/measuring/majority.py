@@ -21,6 +21,13 @@ import polars as pl
 from rft.measuring.pass_at_k import Numbers
 
 
+def classes_known(evaluations: pl.DataFrame) -> bool:
+    """Say whether each answer's class was recorded; what is no answer has none."""
+    given = pl.col("answer").str.strip_chars().str.len_chars() > 0
+    untold = pl.col("answer_class").is_null() & (given | (pl.col("verdict") == "correct"))
+    return evaluations.filter(untold).is_empty()
+
+
 def majority(evaluations: pl.DataFrame, k: int | None = None) -> Numbers:
     """Give each problem's maj@k, in the order of `solved`; without a k, of all its n answers.
 

@@ -25,6 +25,13 @@ class Interval:
     low: float
     high: float
 
+    def told(self, form: str, scale: float = 100) -> str:
+        """Write it by a form such as +.1f, in percent or points where no other scale is given."""
+        digits = int(form.partition(".")[2].rstrip("f"))
+        # Adding 0 to a rounded number makes no zero negative.
+        parts = (round(scale * part, digits) + 0.0 for part in (self.value, self.low, self.high))
+        return "{} [{}, {}]".format(*(format(part, form) for part in parts))
+
 
 def pass_at_k(
     n: Sequence[int] | NDArray[np.int64], c: Sequence[int] | NDArray[np.int64], k: int

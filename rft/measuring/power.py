@@ -11,6 +11,7 @@ import numpy as np
 from rft.measuring.joint_intervals import reach_of, sizes
 from rft.measuring.pass_at_k import Numbers, pass_at_k
 from rft.recipe import Gate
+from rft.seeds import derive
 
 LOSSES = (0.02, 0.05, 0.10)
 # Cases of a few problems and of many: right to a few percent, and not a second's work.
@@ -45,7 +46,7 @@ def power(
             after = source.binomial(n, fallen(rates, k, loss))
             # Case x metric x problem: a gate of several metrics refuses by any.
             changes = np.stack([table[after] - table[before] for table in passed.values()], 1)
-            shares[metric][loss] = refused(changes, gate.level, seed)
+            shares[metric][loss] = refused(changes, gate.level, derive(seed, "signs"))
     return shares
 
 

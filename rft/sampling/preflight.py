@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +252,9 @@ def recorded(run: Run) -> Forecast:
 def probes_noted(run: Run) -> Probes | None:
     """Read the probes of a run's preflight; None where there are none, or of an older version."""
     noted = (run.manifest("preflight", 0) or {}).get("probes", {})
-    return Probes(**noted) if {each.name for each in fields(Probes)} == set(noted) else None
+    known = {each.name for each in fields(Probes)}
+    needed = {each.name for each in fields(Probes) if each.default is MISSING}
+    return Probes(**noted) if needed <= set(noted) <= known else None
 
 
 def matrix_speed() -> float:

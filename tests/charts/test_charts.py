@@ -151,6 +151,14 @@ def test_a_histogram_counts_as_counting_does():
         assert row["to"] - row["from"] == pytest.approx(width)
 
 
+@pytest.mark.parametrize("n", [10, 20, 100])
+def test_each_share_is_in_the_bin_that_begins_with_it(n):
+    frame = pl.DataFrame({"v": [c / n for c in range(n + 1)]})
+    chart = histogram(frame, Axis("v", "v", limits=(0.0, 1.0)), bins=10)
+    each = [round(row["share"] * (n + 1)) for row in values_of(specification(chart))]
+    assert each == [n // 10] * 9 + [n // 10 + 1]
+
+
 @pytest.mark.parametrize("values", [[], [None], [2.0], [2.0, 2.0]])
 def test_a_histogram_of_nothing_or_of_one_value_is_one(values, tmp_path):
     frame = pl.DataFrame({"v": values}, schema={"v": pl.Float64})

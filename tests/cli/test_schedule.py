@@ -119,6 +119,15 @@ def test_a_recipe_and_its_run_are_written_with_absolute_paths(tmp_path, monkeypa
     assert of_run[at : at + 3] == ["run", str(here / "a run"), "--next"]
 
 
+def test_a_recipe_with_code_of_ones_own_is_not_written_for_a_container(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("ARMS = {'cold': {'sample.temperature': 0.1}}\n")
+    (tmp_path / "mine.yaml").write_text("extends: smoke\nparts: [mine.py]\n")
+    asked = ["schedule", "mine.yaml", *NIGHTLY, "--emit", "kubernetes", "--image", "x"]
+    assert "parts: mine.py: files of this machine" in rft_here(*asked, code=2)
+    assert "--next" in emitted("mine.yaml")
+
+
 def test_a_prologue_is_read_from_its_file(tmp_path):
     (tmp_path / "modules.sh").write_text("module load cuda\n")
     words = ["smoke", *NIGHTLY, "--emit", "slurm", "--prologue", tmp_path / "modules.sh"]

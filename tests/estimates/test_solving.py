@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rft.estimates import solving
-from rft.estimates.solving import Probed, beta, betas, courses, quantile, rates, student
+from rft.estimates.solving import Probed, beta, betas, courses, quantile, rates
 from rft.recipe import Until
 from tests.bench.forecast import SHAPES, UNTIL, covered
 
@@ -85,13 +85,6 @@ def test_a_quantile_of_a_mixture_is_where_its_share_lies():
     at = quantile(weights, means, deviations, 0.4)
     share = 0.3 * NormalDist(0, 1).cdf(at) + 0.7 * NormalDist(5, 2).cdf(at)
     assert share == pytest.approx(0.4, abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("freedom", "wanted"), [(3, 3.182), (7, 2.365), (31, 2.040), (63, 1.998), (10**6, 1.960)]
-)
-def test_the_quantile_is_students(freedom, wanted):
-    assert student(freedom) == pytest.approx(wanted, rel=0.02)
 
 
 def test_a_fixed_number_has_no_doubt():

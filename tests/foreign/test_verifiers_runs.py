@@ -97,6 +97,17 @@ def test_an_episode_of_several_agents_gives_a_rollout_each():
     assert one(trace(rewards={"right": {"score": 1.0}, "other": {"weight": 1}})).reward is None
 
 
+@pytest.mark.parametrize("weight", [None, "n/a", float("nan")])
+def test_a_weight_that_cannot_be_read_makes_no_reward_of_nothing(weight):
+    rewards = {"right": {"score": 1.0, "weight": weight}}
+    assert one(trace(rewards=rewards)).reward is None
+
+
+def test_tokens_that_are_not_marked_one_by_one_are_not_known():
+    answer = node(0, SAID, sampled=True, token_ids=[5, 6, 7, 8], mask=[True, True])
+    assert one(trace(node(None, ASKED), answer)).token_ids is None
+
+
 SAMPLED = {"sampled": True}
 
 

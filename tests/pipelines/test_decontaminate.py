@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.perform import STAGES
+from pipelines.readers.cards.page import overlaps_sentence
 from pipelines.readers.report import text_report
 from pipelines.readers.sources import overlap_words
 from rft.errors import RFTError
@@ -89,6 +90,7 @@ def test_what_is_shared_is_reported_and_nothing_dropped_unless_asked(tmp_path):
     )
     assert overlap_words(run) == [words]
     assert words in " ".join(text_report(run).split())
+    assert overlaps_sentence(run) == f"{words}."
 
 
 def test_what_is_shared_is_dropped_by_eight_words_or_by_twelve(tmp_path):

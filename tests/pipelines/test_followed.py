@@ -46,6 +46,21 @@ def killed() -> None:
     raise KeyboardInterrupt  # what no line of ours catches, as a kill
 
 
+def test_a_budget_that_ends_a_run_before_its_base_is_measured_is_told(tmp_path):
+    heard = tmp_path / "heard"
+    run, said = new_run(tmp_path / "run", "stop={tokens: 1}", to_file(heard)), []
+    notices = Notices(run, Stop(), said.append)
+    run.event("ended", rule="tokens", text="a token was spent")
+    notices.ended(one_more=False)
+    (event,) = told(heard)
+    assert (event["round"], event["model"], event["scores"]) == (None, 0, {})
+    assert (
+        "the run is through (a token was spent). Its base is not measured; 0 tokens"
+        in (event["text"])
+    )
+    assert said == []
+
+
 def test_each_event_is_told_once_with_its_figures_and_in_a_sentence(tmp_path, monkeypatch):
     heard = tmp_path / "heard"
     run = gated(tmp_path / "my run", "rounds=2", to_file(heard))

@@ -107,7 +107,7 @@ Tokenizer and `generation_config` end an answer with that token.
 ## Limits
 
 It learnt from answers of its own, and was measured on the benchmarks above and nothing else. \
-Overlap between training and test problems was not looked for.
+{overlaps}
 """
 
 STATISTICS = """\
@@ -237,6 +237,7 @@ def gather(run: Run, kind: Kind, made: Manifests, folder: Path) -> dict[str, Any
         if recipe.gate
         else "Nothing was decided on these figures.",
         "versions": ", ".join(f"{each} {' and '.join(sorted(v))}" for each, v in packages.items()),
+        "overlaps": overlaps_sentence(run),
         "parts": parts_words(recipe.parts),
         "recipe": markdown(
             "section, settings",
@@ -290,6 +291,14 @@ def sources_and_licences(run: Run) -> str:
     origin = f"Problems: {', '.join(told)}. " if told else ""
     shared = "".join(f" Of these, {words}." for words in overlap_words(run))
     return f"{origin}The base of the model that answered: {base}.{shared}"
+
+
+def overlaps_sentence(run: Run) -> str:
+    """Say what training and test problems have in common, or that nobody looked."""
+    words = "; ".join(overlap_words(run))
+    if not words:
+        return "Overlap between training and test problems was not looked for."
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def licence_cell(licence: str | None) -> str:

@@ -18,7 +18,7 @@ from rft.errors import RFTError
 from rft.measuring.crossover import Crossover, crossover
 from rft.measuring.diversity import answer_entropy, distinct_answers
 from rft.measuring.gain import boxed_share
-from rft.measuring.majority import majority
+from rft.measuring.majority import classes_known, majority
 from rft.measuring.mean_entropy import mean_entropy
 from rft.measuring.pass_at_k import Interval, Numbers, passes, solved
 from rft.measuring.two_level import crossed_interval, crossed_intervals, holm, p_values
@@ -215,10 +215,7 @@ class OnBenchmark:
     @cached_property
     def votes(self) -> list[str]:
         """Name the metric of majority votes; none where an earlier version told no classes."""
-        given = pl.col("answer").str.strip_chars().str.len_chars() > 0
-        untold = pl.col("answer_class").is_null() & (given | (pl.col("verdict") == "correct"))
-        known = all(frame.filter(untold).is_empty() for frame in self.frames)
-        return [f"maj@{self.samples}"] if known else []
+        return [f"maj@{self.samples}"] if all(map(classes_known, self.frames)) else []
 
     @cached_property
     def metrics(self) -> list[Metric]:

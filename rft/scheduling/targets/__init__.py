@@ -33,6 +33,8 @@ class Errand:
     outside: tuple[str, ...]
     """Paths that the recipe reads."""
     grace: int
+    parts: tuple[str, ...] = ()
+    """Files with code of one's own, which the recipe names."""
     zone: str | None = None
     image: str | None = None
     prologue: str = ""
@@ -103,6 +105,12 @@ def text_for(name: str, errand: Errand) -> str:
             raise RFTError(f"{option}: not used by --emit {name}; leave it out")
     if target.image and not errand.image:
         raise RFTError(f"--emit {name}: add --image, an image in which rft is installed")
+    if target.image and errand.parts:
+        raise RFTError(
+            f"parts: {', '.join(errand.parts)}: files of this machine, which a container of {name} "
+            "has not; make a package of them that is installed in the image, or emit cron, systemd "
+            "or slurm"
+        )
     if errand.cron.both_days and not target.stepped_star:
         raise RFTError(
             f'--cron "{errand.cron.text}": cron wants both day fields to match here, and {name} '

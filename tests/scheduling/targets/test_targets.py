@@ -26,6 +26,7 @@ PAGE = (ROOT / "docs/howto/schedule.md").read_text()
         ("kubernetes", {"image": "x", "prologue": "module load"}, "--prologue: not used by --emit"),
         ("kubernetes", {}, "add --image"),
         ("hf-jobs", {}, "add --image"),
+        ("hf-jobs", {"image": "x", "parts": ("mine.py",)}, "parts: mine.py: files of this machine"),
         ("kubernetes", {"image": "x", "cron": "0 2 */2 * fri"}, "both day fields to match"),
         ("slurm", {"cron": "0 2 */2 * fri"}, "both day fields to match"),
         ("cron", {"settings": ("prompt.template=a\nb",)}, "a line break"),
