@@ -76,9 +76,9 @@ def test_a_slow_answer_is_given_up_and_asked_for_again(serve, trickle):
             return None
         if trickle:
             return 200, completion(call.body), {"x": TRICKLE}
-        return time.sleep(1)
+        return time.sleep(3)
 
-    made = engine(serve(behave), args={"timeout": 0.3})
+    made = engine(serve(behave), args={"timeout": 1.0})
     assert len(run(made, requests(2))) == 2
     assert made.figures()["retries"] == {"timeout": 2}
 

@@ -8,7 +8,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,11 +79,9 @@ def test_a_pair_that_kills_its_worker_is_lost_alone_after_a_second_try(
 
 
 def test_a_pair_that_hangs_is_lost_alone_and_tried_once(pool: Pool) -> None:
-    began = time.monotonic()
     outcomes = list(pool.run([Comparison("g", ["hang", "a", "hang too", "b"])]))
     assert Outcome("g", "hang", None, "deadline") in outcomes
     assert [outcome.word for outcome in outcomes if outcome.answer in ("a", "b")] == ["correct"] * 2
-    assert 1 <= time.monotonic() - began < 10
     assert pool.started == 2
 
 

@@ -222,8 +222,6 @@ def test_tables_are_read_without_pandas(tmp_path):
     tables.write(tmp_path, "rollouts", rollouts(3))
     code = """
 import sys
-from itertools import pairwise
-from itertools import pairwise
 from pathlib import Path
 from rft.runs import tables
 assert len(tables.read(Path(sys.argv[1]), "rollouts")) == 3

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -224,10 +223,8 @@ def test_a_unit_that_vanishes_or_is_torn_is_skipped(tmp_path):
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_the_command(tmp_path, more):
     run = begun(tmp_path / "run")
-    began = time.monotonic()
     result = CliRunner().invoke(cli, ["status", str(run.path), *more])
     assert result.exit_code == 0
-    assert time.monotonic() - began < 5
     if more:
         assert result.stdout.count("\n") == 1
         assert json.loads(result.stdout)["stage"] == "sample"
