@@ -46,7 +46,7 @@ def of_arms(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> SideBySide:
         whole.seed,
         [(one.arm, one.seed) for one in runs],
         whole.compare.claims,
-        remarks_on(arms),
+        [*remarks_on(arms), *hours_spared(whole)],
     )
 
 
@@ -154,6 +154,15 @@ def other_bases(arms: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
                     f"{arm}, seed {one.seed} has begun with another model than seed {first.seed}, "
                     "or has asked it otherwise"
                 )
+
+
+def hours_spared(whole: Recipe) -> Iterator[str]:
+    """Say that hours are no equal budget: what runs share has taken those of one of them."""
+    if whole.stop is not None and (whole.stop.hours or whole.stop.gpu_hours):
+        yield (
+            "the recipe limits hours, and what runs share takes those of the run alone that did "
+            "it, so that others had more of them to train; limit tokens or rounds instead"
+        )
 
 
 def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:

@@ -23,6 +23,7 @@ from pipelines.readers.comparison.sources import of_arms, of_runs
 from pipelines.readers.comparison.text import reach, text_of
 from rft.measuring.pass_at_k import Interval
 from rft.measuring.two_level import crossed_interval, crossed_intervals, estimates, holm, p_values
+from rft.recipe.limits import Limits
 from tests.compared_runs import (
     begin,
     by_hand,
@@ -230,6 +231,16 @@ def test_the_same_answers_under_another_name_differ_by_exactly_nothing(compared)
 
 
 # Unfinished ---------------------------------------------------------------------------------------
+
+
+def test_hours_are_said_to_be_no_equal_budget(known):
+    def remarks(**stop) -> str:
+        whole = known.whole.model_copy(update={"stop": Limits(**stop)})
+        return " ".join(of_arms(known.folder, whole, known.runs).remarks)
+
+    assert "limits hours" in remarks(hours=2)
+    assert "limits hours" in remarks(gpu_hours=2)
+    assert remarks(tokens=2) == ""
 
 
 def test_where_no_run_is_done_nothing_is_told(known, tmp_path):
