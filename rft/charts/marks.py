@@ -158,34 +158,22 @@ def points(
     *,
     series: Series | None = None,
     trail: str | None = None,
-    x_band: tuple[str, str] | None = None,
-    y_band: tuple[str, str] | None = None,
     title: str = "",
     note: str = "",
-    narrow: bool = False,
 ) -> Chart:
-    """Draw points with crosses for intervals; along `trail`, say the round, each series is a way.
+    """Draw points; along `trail`, say the round, each series is a way.
 
     The value of `trail` stands beside its point.
     """
-    ends = {"left": x_band, "right": x_band, "low": y_band, "high": y_band}
-    alt, rows, names = _rows(frame, {"x": x, "y": y}, series, ends, trail=trail)
+    alt, rows, names = _rows(frame, {"x": x, "y": y}, series, {}, trail=trail)
     base = alt.Chart(alt.InlineData(values=rows))
     ways = {
         "x": _position(alt, alt.X, "x", x, rows),
         "y": _position(alt, alt.Y, "y", y, rows),
     }
-    tinted = _tints(alt, series, names, narrow)
+    tinted = _tints(alt, series, names, narrow=False)
     colour = tinted["color"]
     layers = []
-    if x_band is not None:
-        rule = base.mark_rule(opacity=0.45)
-        across = alt.X("left:Q", title=x.title)
-        layers.append(rule.encode(x=across, x2="right:Q", y=ways["y"], color=colour))
-    if y_band is not None:
-        rule = base.mark_rule(opacity=0.45)
-        up = alt.Y("low:Q", title=y.title)
-        layers.append(rule.encode(y=up, y2="high:Q", x=ways["x"], color=colour))
     if trail is not None:
         dashed = {"strokeDash": tinted["strokeDash"]} if "strokeDash" in tinted else {}
         line = base.mark_line(strokeWidth=1.5)
@@ -199,13 +187,13 @@ def points(
     if trail is not None:
         word = base.mark_text(dx=9, dy=-8, fontSize=11, color=INK)
         layers.append(word.encode(**ways, text="trail:N"))
-    return _framed(alt, alt.layer(*layers), title, note, narrow)
+    return _framed(alt, alt.layer(*layers), title, note, narrow=False)
 
 
-def beside(charts: Sequence[Chart], *, columns: int = 2, title: str = "", note: str = "") -> Chart:
-    """Put charts beside each other, `columns` in a row, each with its own axes and legend."""
+def beside(charts: Sequence[Chart], *, title: str = "", note: str = "") -> Chart:
+    """Put charts beside each other, two in a row, each with its own axes and legend."""
     alt = altair()
-    rows = [charts[start : start + columns] for start in range(0, len(charts), columns)]
+    rows = [charts[start : start + 2] for start in range(0, len(charts), 2)]
     whole = alt.vconcat(*(alt.hconcat(*row, spacing=25) for row in rows), spacing=25)
     whole = whole.resolve_scale(color="independent", shape="independent", strokeDash="independent")
     return titled(alt, whole, title, note)

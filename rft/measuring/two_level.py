@@ -118,11 +118,6 @@ def p_values(differences: Sequence[Numbers]) -> list[float]:
     return [estimate.p_value() for estimate in estimates(differences)]
 
 
-def p_value(differences: Numbers) -> float:
-    """Give the two-sided p-value of a single arm's mean difference of 0 to a control."""
-    return p_values([differences])[0]
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values for their number, step by step (Holm, Scand. J. Statist. 6, 1979)."""
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])

@@ -47,9 +47,9 @@ class Operand:
     word: Word
 
 
-def rows_where(rows: pl.DataFrame, condition: str, option: str = "--where") -> pl.DataFrame:
-    """Give the rows that match a condition on their columns; `option` is where it was given."""
-    return rows.filter(Condition(condition, rows.schema, option).expression())
+def rows_where(rows: pl.DataFrame, condition: str) -> pl.DataFrame:
+    """Give the rows that match the condition of --where on their columns."""
+    return rows.filter(Condition(condition, rows.schema, "--where").expression())
 
 
 class Condition:

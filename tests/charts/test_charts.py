@@ -53,8 +53,7 @@ def every_kind():
     yield "bars", bars(frame, Axis("arm", "", "category"), SHARE, band=ends)
     yield "groups", bars(frame, Axis("k", "", "category"), SHARE, series=arms, band=ends)
     x = Axis("low", "Pass@1", "share")
-    ways = points(frame, x, SHARE, series=arms, trail="round", x_band=ends, y_band=ends)
-    yield "points", ways
+    yield "points", points(frame, x, SHARE, series=arms, trail="round")
     yield "overlaps", overlaps({arm: {"1", arm} for arm in ARMS}, members="problems")
     small = [curve(frame, K, SHARE, series=arms, narrow=True) for _ in range(3)]
     yield "beside", beside(small, title="three")

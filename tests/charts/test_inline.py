@@ -42,7 +42,7 @@ def every_kind():
     yield curve(FRAME, K, SHARE, series=Series("m"), band=BAND, title="curve", note="note")
     yield histogram(FRAME, SHARE, series=Series("m"), bins=4, title="histogram")
     yield bars(FRAME, Axis("m", "", "category"), SHARE, series=Series("m"), title="bars")
-    yield points(FRAME, K, SHARE, series=Series("m"), trail="k", y_band=BAND, title="points")
+    yield points(FRAME, K, SHARE, series=Series("m"), trail="k", title="points")
     yield overlaps({"a": {"1", "2"}, "b": {"2"}}, members="problems", title="overlaps")
     yield beside([curve(FRAME, K, SHARE, narrow=True) for _ in range(3)], title="beside")
 

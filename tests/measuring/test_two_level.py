@@ -11,7 +11,7 @@ import pytest
 
 from rft.measuring.pass_at_k import mean_interval, paired_interval
 from rft.measuring.student import reach, tails
-from rft.measuring.two_level import crossed_interval, crossed_intervals, holm, p_value, p_values
+from rft.measuring.two_level import crossed_interval, crossed_intervals, holm, p_values
 from tests.bench.coverage import alarms, held
 from tests.seed_simulation import World
 
@@ -97,24 +97,24 @@ def test_at_the_floor_and_the_ceiling_there_is_a_width_and_no_impossible_value()
         assert interval.high - interval.low == pytest.approx(3 / 40, abs=0.005)
     change = crossed_interval(np.zeros((3, 40)), seed=0, change=True)
     assert change.low == -change.high < -0.02
-    assert p_value(np.zeros((3, 40))) == 1
+    assert p_values([np.zeros((3, 40))]) == [1]
 
 
 def test_a_p_value_is_the_level_at_which_the_interval_touches_zero():
     source = np.random.default_rng(2)
     for shape in ((3, 40), (5, 300), (2, 30)):
         values = np.clip(source.normal(0.05, 0.2, shape), -1, 1)
-        p = p_value(values)
+        (p,) = p_values([values])
         assert crossed_interval(values, seed=0, level=0.99 * p, change=True).low < 0
         assert crossed_interval(values, seed=0, level=min(1.01 * p, 0.999), change=True).low > 0
-        assert p_value(-values) == pytest.approx(p)
+        assert p_values([-values]) == pytest.approx([p])
 
 
 def test_the_p_value_of_one_seed_is_students_over_problems():
     values = np.random.default_rng(3).normal(0.05, 0.2, (1, 40))
     more = np.concatenate([values[0], [-abs(values).max(), abs(values).max()]])
     t = more.mean() / (more.std(ddof=1) / 42**0.5)
-    assert p_value(values) == pytest.approx(tails(t, 41), rel=1e-3)
+    assert p_values([values]) == pytest.approx([tails(t, 41)], rel=1e-3)
 
 
 def test_several_arms_tell_together_what_seeds_do_and_hold_all_at_once():

@@ -212,9 +212,9 @@ def test_first(drawn: Pictures) -> Pictures:
     return sorted(drawn, key=lambda each: each[0].endswith("-dev"))
 
 
-def last(drawn: Pictures, most: int = 3) -> Pictures:
-    """Keep the last figures alone."""
-    return [*drawn][-most:]
+def last(drawn: Pictures) -> Pictures:
+    """Keep the last three figures alone."""
+    return [*drawn][-3:]
 
 
 def section(
