@@ -52,6 +52,11 @@ def sound(run: Run, stage: str, round: int) -> dict[str, Any] | None:
     return manifest
 
 
+def measured_models(run: Run) -> list[int]:
+    """List the models whose answers are there, as they stand; 0 is the base."""
+    return [number for number in range(run.recipe.rounds + 1) if sound(run, "evaluate", number)]
+
+
 def problems_then(run: Run, stage: str, round: int) -> str:
     """Stand for the problems that a stage has to have read: what is measured stays as it was."""
     return run.problems_digest({"evaluate": 0, "prepare": round - 1}.get(stage, round))

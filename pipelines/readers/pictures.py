@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipelines.readers.current import sound
+from pipelines.readers.current import measured_models, sound
 from pipelines.readers.measured_on import measured_on, slugs
 from pipelines.readers.report_answers import model_name
 from pipelines.readers.report_online import so_far
@@ -53,9 +53,8 @@ def round_pictures(run: Run) -> Pictures:
 def scores(run: Run) -> Pictures:
     """Draw Pass@k of each model on each benchmark, and Pass@1 and the highest Pass@k by round."""
     columns = ["split", "benchmark", "problem_id", "verdict"]
-    models = [n for n in range(run.recipe.rounds + 1) if sound(run, "evaluate", n)]
-    frames = {model: run.read("evaluations", model, columns) for model in models}
-    labels = {model: f"model {model_name(run, model)}" for model in models}
+    frames = {model: run.read("evaluations", model, columns) for model in measured_models(run)}
+    labels = {model: f"model {model_name(run, model)}" for model in frames}
     files = slugs(what.name for what in measured_on(frames))
     for what in measured_on(frames):
         name, rows, sizes = what.name, [], []

@@ -7,7 +7,7 @@ import polars as pl
 
 from pipelines.readers.blocks import Block, entry, heading, table
 from pipelines.readers.composition import composition_notes, composition_rows, takes_any
-from pipelines.readers.current import all_steps, sound
+from pipelines.readers.current import all_steps, measured_models, sound
 from pipelines.readers.layout import NOTHING, number, percent, short_digest, total
 from pipelines.readers.measured_on import NAME
 from pipelines.readers.sources import UNSTATED, model_licence, source_words, sources
@@ -126,9 +126,7 @@ def stopping(run: Run) -> list[Block]:
         for round, graded in rounds_with(run, "grade")
     ]
     splits: dict[str, list[list[str]]] = {}
-    for model in range(run.recipe.rounds + 1):
-        if not sound(run, "evaluate", model):
-            continue
+    for model in measured_models(run):
         frame = evaluation_endings(run, model)
         for name in sorted(set(frame["name"])):
             numbers = _endings(counted(frame.filter(pl.col("name") == name)))

@@ -7,7 +7,7 @@ import polars as pl
 
 from pipelines.gate import seen_by_gate
 from pipelines.readers.blocks import Block, entry, heading, lines_of, table
-from pipelines.readers.current import sound
+from pipelines.readers.current import measured_models, sound
 from pipelines.readers.layout import NOTHING, WIDTH, number, width_of
 from pipelines.readers.measured_on import MeasuredOn, measured_on
 from pipelines.readers.report_answers import (
@@ -44,11 +44,7 @@ def by_benchmark(run: Run) -> Iterator[tuple[MeasuredOn, Answers]]:
     """Give what each model answered on dev and on each benchmark."""
     columns = ["split", "benchmark", "problem_id", "answer", "answer_class"]
     columns += ["verdict", "verdict_last_box", "verdict_lenient"]
-    frames = {
-        round: run.read("evaluations", round, columns)
-        for round in range(run.recipe.rounds + 1)
-        if sound(run, "evaluate", round)
-    }
+    frames = {model: run.read("evaluations", model, columns) for model in measured_models(run)}
     for what in measured_on(frames):
         parts = {model: what.of(frame) for model, frame in frames.items()}
         yield what, {model: None if here.is_empty() else here for model, here in parts.items()}

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.readers.current import sound
+from pipelines.readers.current import measured_models, sound
 from pipelines.readers.measured_on import measured_on, slugs
 from pipelines.readers.report_answers import model_name
 from pipelines.readers.report_rounds import by_verdict, rounds_with, takes_any_verdict
@@ -165,8 +165,7 @@ def lengths(run: Run) -> Pictures:
 def problems(run: Run) -> Pictures:
     """Draw how often problems are solved by the base and by the last model that was measured."""
     columns = ["split", "benchmark", "problem_id", "verdict"]
-    models = [model for model in range(run.recipe.rounds + 1) if sound(run, "evaluate", model)]
-    frames = {model: run.read("evaluations", model, columns) for model in models}
+    frames = {model: run.read("evaluations", model, columns) for model in measured_models(run)}
     files = slugs(what.name for what in measured_on(frames))
     for what in measured_on(frames):
         here = {}

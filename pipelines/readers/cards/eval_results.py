@@ -11,6 +11,7 @@ import polars as pl
 import yaml
 
 from pipelines.readers.cards.page import Manifests
+from pipelines.readers.measured_on import MeasuredOn
 from rft.measuring.pass_at_k import pass_interval, solved
 from rft.problems.benchmarks import BENCHMARKS
 from rft.recipe import Source
@@ -70,7 +71,7 @@ def entry(
     from huggingface_hub import EvalResultEntry, constants, eval_result_entries_to_yaml
 
     recipe = run.recipe.evaluate
-    full = "test" if name == "test" else f"test {name}"
+    full = MeasuredOn("test", name).name
     seed = derive(run.recipe.seed, "report", full, number, 1)
     score = pass_interval(answers, k=1, seed=seed)
     n = min(solved(answers)["n"])

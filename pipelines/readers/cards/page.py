@@ -14,6 +14,7 @@ import polars as pl
 import yaml
 
 from pipelines.readers.cards.markdown import code, fenced, flow, markdown, plain, short
+from pipelines.readers.measured_on import MeasuredOn
 from pipelines.readers.names_of_files import named, named_recipe
 from pipelines.readers.sources import UNSTATED, model_licence, overlap_words, sources
 from rft import licences
@@ -343,7 +344,7 @@ def score_table(run: Run, folder: Path) -> str:
     lines, gains = [], []
     base: dict[str, pl.DataFrame] = {}
     for (split, benchmark, model), frame in answers.sort(by).group_by(by, maintain_order=True):
-        name = str(split) if benchmark in (None, split) else f"{split} {benchmark}"
+        name = MeasuredOn(str(split), None if benchmark is None else str(benchmark)).name
         n = min(solved(frame)["n"])
         ks = (1, max((k for k in run.recipe.evaluate.k if k <= n), default=1))
         scores = []

@@ -11,7 +11,7 @@ import polars as pl
 from pipelines.compare import ArmRun
 from pipelines.evaluate import ended_with
 from pipelines.readers.comparison.side_by_side import Measured, SideBySide, Way
-from pipelines.readers.current import sound
+from pipelines.readers.current import measured_models, sound
 from rft.errors import RFTError, clipped, listed, shown
 from rft.recipe import Recipe
 from rft.recipe.compare import BASE
@@ -222,11 +222,7 @@ def test_answers(run: Run, model: int) -> pl.DataFrame | None:
 
 def way_of(run: Run) -> Way:
     """Read a run's measurements by round."""
-    return {
-        round: run.read("evaluations", round, COLUMNS)
-        for round in range(run.recipe.rounds + 1)
-        if sound(run, "evaluate", round)
-    }
+    return {model: run.read("evaluations", model, COLUMNS) for model in measured_models(run)}
 
 
 def sources_of(run: Run) -> dict[str, tuple[str, str]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pipelines.readers.cards.markdown import markdown, plain
 from pipelines.readers.comparison.side_by_side import UNITS, Judged, OnBenchmark, Row, SideBySide
 from pipelines.readers.layout import NOTHING, table
+from pipelines.readers.measured_on import MeasuredOn
 from rft.foreign_text import unbroken
 from rft.measuring.crossover import Crossover
 from rft.measuring.pass_at_k import Interval, solved
@@ -114,7 +115,7 @@ def means(here: OnBenchmark, rows: dict[str, list[Row]]) -> Sheet:
         ]
         for place, first in enumerate(rows[known[0]])
     ]
-    name = "test" if here.name == "test" else f"test {here.name}"
+    name = MeasuredOn("test", here.name).name
     about = f"{name}: {here.problems} problems x {here.samples} samples, in percent"
     return Sheet(about, "l" + "r" * (len(head) - 1), [head, *lines])
 

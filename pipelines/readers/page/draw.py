@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.readers.current import sound
+from pipelines.readers.current import measured_models
 from pipelines.readers.measured_on import NAME
 from pipelines.readers.show import listing, sampled_rounds
 from rft.recipe.selection import statistics
@@ -69,9 +69,7 @@ def _rounds(run: Run) -> Iterator[pl.DataFrame]:
 def _measured(run: Run) -> Iterator[pl.DataFrame]:
     names = ["split", "benchmark", "problem_id", "sample_index", "verdict", "verdict_path"]
     names += ["answer", "num_tokens", "num_response_tokens", "finish_reason", *statistics()]
-    for model in range(run.recipe.rounds + 1):
-        if not sound(run, "evaluate", model):
-            continue
+    for model in measured_models(run):
         rows = run.read("evaluations", model, names)
         yield rows.select(
             id=pl.format("m{}.{}.{}.{}", pl.lit(model), NAME, "problem_id", "sample_index"),
