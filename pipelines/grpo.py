@@ -195,7 +195,7 @@ def make_trainer(
             seed,
             checkpoints,
             longest=longest,
-            large=policy.is_large(model, grpo),
+            large=policy.is_large(model, policy.micro_batch(grpo) * (longest + grpo.max_tokens)),
             track=track,
         ),
         train_dataset=rows,
@@ -221,7 +221,7 @@ def arguments(
     checkpoints: Path,
     *,
     longest: int,
-    large: bool = False,
+    large: bool,
     track: Mapping[str, Any] = NO_CURVES,
 ) -> Any:
     """Put the recipe in TRL's terms."""

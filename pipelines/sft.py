@@ -291,7 +291,7 @@ def make_trainer(
         "max_length": None if sft.packing else sft.max_length,
         "completion_only_loss": True,
         "eos_token": prompts.end,
-        **policy.device_arguments(sft.bf16, large=policy.is_large(model, sft)),
+        **policy.device_arguments(sft.bf16, large=policy.is_large(model, micro * sft.longest)),
         "seed": seed,
         "data_seed": seed,
         "save_strategy": "steps",

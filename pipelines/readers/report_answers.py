@@ -100,19 +100,28 @@ def lost_variety(run: Run, what: MeasuredOn, answers: Answers) -> list[Block]:
     """Write what the last model gives fewer of than the base: wrong answers, or right texts."""
     known = {model: frame for model, frame in answers.items() if frame is not None}
     last = max(known)
-    if not last or 0 not in known or not all(map(classes_known, known.values())):
+    if not last or 0 not in known or not all(classes_known(known[each]) for each in (0, last)):
         return []
-    columns = ["split", "benchmark", "problem_id", "answer_class", "completion"]
-    before, after = (what.of(run.read("evaluations", model, columns)) for model in (0, last))
+    before, after = (texts_told_apart(run, what, model) for model in (0, last))
     seed = derive(run.recipe.seed, "report", "diversity", what.name, last)
     change = diversity_change(before, after, seed=seed)
-    text = f"to the base, distinct wrong answers {change.wrong.told('+.2f', 1)} a problem"
+    text = f"{change.wrong.told('+.2f', 1)} distinct wrong answers a problem"
     if change.right is not None:
         text += (
-            f", distinct texts among the right ones {change.right.told('+.2f', 1)} "
-            f"({change.problems:,} problems with two right ones of both; long texts never repeat)"
+            f", {change.right.told('+.2f', 1)} distinct texts among the right ones (of "
+            f"{change.problems:,} that both solve twice; long texts never repeat)"
         )
-    return entry(f"model {last}:", f"{text}; of equally many samples", 4, 10)
+    return entry(f"model {last}:", f"against the base, of equally many samples: {text}", 4, 10)
+
+
+def texts_told_apart(run: Run, what: MeasuredOn, model: int) -> pl.DataFrame:
+    """Read a model's answers with something short in place of each text, which may be long."""
+    columns = ["split", "benchmark", "problem_id", "answer_class", "completion"]
+    text = pl.col("completion").str.strip_chars().str.replace_all(r"\s+", " ").hash()
+    return pl.concat(
+        what.of(batch).with_columns(completion=text.cast(pl.String))
+        for batch in run.batches("evaluations", model, columns)
+    )
 
 
 def ahead_in_words(crossing: Crossover) -> str:

@@ -171,11 +171,7 @@ def outside(settings: Any) -> Iterator[str]:
     """List the absolute paths that a recipe names."""
     if isinstance(settings, dict):
         for key, value in settings.items():
-            if (
-                key in ("path", "source", "verdicts")
-                and isinstance(value, str)
-                and value.startswith("/")
-            ):
+            if key in PATHS and isinstance(value, str) and value.startswith("/"):
                 yield value
             yield from outside(value)
 

@@ -43,8 +43,8 @@ class Probes:
     prompt_tokens: float
     matrix_speed: float
     """Operations per second of a matrix product, where training runs."""
-    on_gpu: bool = False
-    """Whether that is a GPU."""
+    on_gpu: bool | None = None
+    """Whether that is a GPU; None where that was not noted."""
 
 
 @dataclass(frozen=True)

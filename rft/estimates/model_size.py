@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rft.errors import RFTError
 from rft.foreign_text import short
@@ -23,6 +23,8 @@ MOST_KEPT = 1e9
 # On a CPU TRL's last layer works on tiles of so many tokens by the whole vocabulary, held so many
 # times.
 TILE, TILES = 4096, 4
+# What reading a config that nobody foresaw may raise.
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -63,11 +65,11 @@ class Shape:
     def _of_layer(self, size: int) -> int:
         return (HIDDEN_KEPT * self.hidden + WIDE_KEPT * self.wide) * size
 
-    def training_bytes(self, recipe: Recipe, rows: int, size: int, *, on_gpu: bool) -> int:
-        """Count what training needs at least, `rows` at a time."""
+    def training_bytes(self, recipe: Recipe, rows: int, size: int, *, on_gpu: bool | None) -> int:
+        """Count what training needs at least, `rows` at a time; None where it runs nobody knows."""
         tokens = rows * recipe.trains.longest
         activations = self.layers * tokens * self.hidden * size
-        if not on_gpu:
+        if on_gpu is False:
             if self.recomputes(tokens):
                 activations += tokens * self._of_layer(size)
             else:
@@ -109,7 +111,7 @@ def find_model(model: Model) -> Lookup:
             return Lookup(shape_of(folder))
     except RFTError as error:
         return Lookup(trouble=str(error), level="error")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+    except UNREADABLE as error:
         why = short(f"{type(error).__name__}: {error}")
         return Lookup(trouble=f"{here}: its size cannot be read ({why}), so memory is not checked")
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "on", "yes", "true"):
@@ -157,9 +159,14 @@ def shape_of(folder: Path) -> Shape:
         hidden=int(hidden or 0),
         kv_values=kv_values,
         longest=int(config.get("max_position_embeddings") or 0) or None,
-        wide=int(config.get("intermediate_size") or 4 * (hidden or 0)),
+        wide=_largest(config.get("intermediate_size")) or 4 * int(hidden or 0),
         vocabulary=int(config.get("vocab_size") or 0),
     )
+
+
+def _largest(size: Any) -> int:
+    """Read a size that may be given for each layer."""
+    return max(map(int, size), default=0) if isinstance(size, list) else int(size or 0)
 
 
 def _weights(folder: Path) -> int:

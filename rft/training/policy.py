@@ -1,10 +1,11 @@
 """What the two stages that train share: precision, checkpoints, and the model folder."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rft.estimates.model_size import shape_of
+from rft.estimates.model_size import UNREADABLE, shape_of
 from rft.model_folders.loading import load_config, load_weights
 from rft.prompt import Prompter
 from rft.recipe import Grpo, Lora, Sft
@@ -53,9 +54,14 @@ def load_policy(model: ModelRef, lora: Lora | None) -> Any:
     return loaded
 
 
-def is_large(model: ModelRef, how: Sft | Grpo) -> bool:
-    """Say whether a micro-batch takes so much memory that its activations are better made twice."""
-    return shape_of(Path(model.path)).recomputes(micro_batch(how) * how.longest)
+def is_large(model: ModelRef, tokens: int) -> bool:
+    """Say whether what the layers make of so many tokens at a time is better made twice than kept.
+
+    Where a config does not tell its sizes it is kept.
+    """
+    with contextlib.suppress(*UNREADABLE):
+        return shape_of(Path(model.path)).recomputes(tokens)
+    return False
 
 
 def device_arguments(bf16: bool | str, *, large: bool) -> dict[str, Any]:

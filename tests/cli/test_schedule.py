@@ -20,7 +20,7 @@ from rft.processes.stopping import Stop
 from rft.recipe.loading import load_recipe
 from rft.runs.folder import Run
 from rft.scheduling.nights import Nights, keep
-from tests.command import SMALL_UNITS, command, rft, rft_here
+from tests.command import SMALL_UNITS, command, invoke, rft, rft_here
 from tests.pipelines.test_run import BOTH, SAMPLES, WORSE
 from tests.small_run import evaluate, new_run, prepare, whole_round
 
@@ -126,6 +126,13 @@ def test_a_recipe_with_code_of_ones_own_is_not_written_for_a_container(tmp_path,
     asked = ["schedule", "mine.yaml", *NIGHTLY, "--emit", "kubernetes", "--image", "x"]
     assert "parts: mine.py: files of this machine" in rft_here(*asked, code=2)
     assert "--next" in emitted("mine.yaml")
+
+
+def test_files_that_a_recipe_reads_or_keeps_are_named_for_a_container(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("extends: smoke\ngrade: {verdicts: kept.parquet}\n")
+    asked = ["schedule", "mine.yaml", *NIGHTLY, "--emit", "kubernetes", "--image", "x"]
+    assert f"# The recipe reads {tmp_path / 'kept.parquet'}: " in invoke(*asked).stdout
 
 
 def test_a_prologue_is_read_from_its_file(tmp_path):

@@ -117,16 +117,20 @@ def test_each_candidate_of_a_blend_is_a_look_at_dev_more():
 
 
 def test_training_memory_counts_weights_gradients_moments_and_what_a_batch_makes():
+    # On a GPU what goes into each layer is kept, 32 rows of 512 tokens; so too where nobody knows.
+    kept = TINY.layers * 32 * 512 * TINY.hidden * 4
+    wanted = pytest.approx((TINY.weights / 4 * 16 + kept) / 1e9)
+    assert ahead_of(on_gpu=True).training_gb == ahead_of().training_gb == wanted
     model = replace(TINY, layers=4, hidden=100, wide=300, vocabulary=1000)
     settings = ("sft.micro_batch=8", "sft.max_length=512")
-    ahead = ahead_of(*settings, model=model)
+    ahead = ahead_of(*settings, model=model, on_gpu=False)
     # All of it, since it is little: 5 x 100 + 4 x 300 numbers a token in each layer, the last
     # layer's tiles four times, each number of four bytes.
     made = 4 * (4 * 4096 * (5 * 100 + 4 * 300) + 4 * 4096 * 1000)
     assert ahead.training_gb == pytest.approx((TINY.weights / 4 * 16 + made) / 1e9)
     # Of 100 layers what went in, and all of one.
     model = replace(model, layers=100)
-    ahead = ahead_of(*settings, model=model)
+    ahead = ahead_of(*settings, model=model, on_gpu=False)
     made = 4 * (4096 * (100 * 100 + 5 * 100 + 4 * 300) + 4 * 4096 * 1000)
     assert ahead.training_gb == pytest.approx((TINY.weights / 4 * 16 + made) / 1e9)
 

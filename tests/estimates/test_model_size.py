@@ -56,6 +56,13 @@ def test_layers_without_a_cache_do_not_count(tmp_path):
     assert shape_of(tmp_path).kv_values == 2 * 2 * 4 * 32
 
 
+def test_a_size_that_each_layer_has_of_its_own_is_the_largest(tmp_path):
+    config = {"num_hidden_layers": 3, "hidden_size": 64, "intermediate_size": [96, 128, 128]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").write_bytes(b"0" * 1000)
+    assert shape_of(tmp_path).wide == 128
+
+
 def test_an_unfinished_download_counts_as_its_index_says(tmp_path):
     (tmp_path / "config.json").write_text('{"dtype": "bfloat16"}')
     index = {"metadata": {"total_size": 5000}, "weight_map": {"a": "1.safetensors", "b": "2"}}

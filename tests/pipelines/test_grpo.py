@@ -82,7 +82,7 @@ def test_a_recipes_steps_are_several_of_trls(tmp_path, monkeypatch):
     monkeypatch.setattr("trl.GRPOConfig", dict)
     settings = {"steps": 5, "updates": 2, "save_every": 3, "warmup": 4, "beta": 0.25, "clip": 0.1}
     settings |= {"temperature": 0.7, "top_p": 0.9, "scale": "none", "args": {"delta": 4.0}}
-    given = stage.arguments(recipe_for(**settings), [], 7, tmp_path, longest=100)
+    given = stage.arguments(recipe_for(**settings), [], 7, tmp_path, longest=100, large=False)
     assert {
         "max_steps": 10,
         "save_steps": 6,

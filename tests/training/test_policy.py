@@ -177,6 +177,7 @@ def weights(folder) -> dict:
 def test_activations_that_are_too_large_are_computed_twice_to_the_same_bit(
     tmp_path, monkeypatch, lora
 ):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     learnt = {}
     for most in (1e9, 0):
         monkeypatch.setattr("rft.estimates.model_size.MOST_KEPT", most)
@@ -186,6 +187,12 @@ def test_activations_that_are_too_large_are_computed_twice_to_the_same_bit(
             sft.train(trainer, prompts, folder, Stop(), dtype="float32")
         learnt[most] = weights(tmp_path / str(most) / "model")
     assert all(torch.equal(learnt[0][name], value) for name, value in learnt[1e9].items())
+
+
+def test_a_model_of_unknown_size_is_trained_all_the_same(tmp_path):
+    (tmp_path / "config.json").write_text('{"hidden_size": 8, "num_attention_heads": 2}')
+    assert not policy.is_large(ModelRef(str(tmp_path), ""), 10**9)
+    assert policy.is_large(MODEL, 10**9)
 
 
 def test_training_resumed_after_a_stop_ends_with_the_same_weights(tmp_path):

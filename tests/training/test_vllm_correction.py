@@ -127,7 +127,7 @@ def test_a_ratio_of_a_whole_answer_is_told_of_alike(tmp_path):
 def test_the_correction_that_reaches_trl_is_a_bounded_one_per_token(tmp_path):
     def config(**settings: Any) -> Any:
         recipe = recipe_for(**{"args": {}} | settings)
-        return arguments(recipe, [], 7, tmp_path, longest=10)
+        return arguments(recipe, [], 7, tmp_path, longest=10, large=False)
 
     for args in (config(), config(vllm="colocate")):
         assert args.vllm_importance_sampling_correction is True

@@ -61,7 +61,7 @@ def as_tree(comparison: SideBySide) -> dict[str, Any]:
             "name": comparison.name,
             "about": [heading(comparison), *notes(comparison)],
             "control": comparison.control,
-            "runs": {"done": comparison.runs, "wanted": len(comparison.wanted) or comparison.runs},
+            "runs": {"done": comparison.runs, "wanted": comparison.runs + comparison.missing},
             "arms": {
                 arm: [{"seed": one.seed, "model": one.model, "run": one.place} for one in runs]
                 for arm, runs in comparison.arms.items()

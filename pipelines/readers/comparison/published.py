@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.readers.comparison.side_by_side import Measured, SideBySide, Way
-from pipelines.readers.comparison.sources import COLUMNS, DRAWN, remarks_on, told_unlike
+from pipelines.readers.comparison.sources import COLUMNS, DRAWN, HOURS, remarks_on, told_unlike
 from rft.errors import RFTError, clipped
 from rft.recipe.compare import Claim
 from rft.runs.leftovers import ABANDONED, remove_left_beside
@@ -146,7 +146,8 @@ def read_numbers(paths: Sequence[Path]) -> SideBySide:
     for arm, runs in arms.items():
         for line in told_unlike({arm: runs}, DRAWN):
             raise RFTError(f"evaluate.{line}; seeds add up only where they were drawn alike")
-    remarks = remarks_on(arms) if others else about.remarks
+    hours = [HOURS] if any(HOURS in theirs.remarks for _, theirs, _ in read) else []
+    remarks = [*remarks_on(arms), *hours] if others else about.remarks
     wanted = list(dict.fromkeys(pair for _, theirs, _ in read for pair in theirs.wanted))
     return SideBySide(about.name, about.control, arms, about.seed, wanted, about.claims, remarks)
 

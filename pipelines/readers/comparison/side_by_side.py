@@ -140,6 +140,12 @@ class SideBySide:
         return sorted(set().union(*each) - set(self.benchmarks))
 
     @property
+    def missing(self) -> int:
+        """Count the runs that there are to be and that are not measured yet."""
+        there = {(arm, one.seed) for arm, runs in self.arms.items() for one in runs}
+        return len(set(self.wanted) - there)
+
+    @property
     def runs(self) -> int:
         """Count the runs that are measured."""
         return len(self.measured)

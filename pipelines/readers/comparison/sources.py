@@ -28,6 +28,10 @@ COLUMNS += ["verdict", "verdict_lenient", "mean_entropy"]
 # Runs that are there are alike in these, or they are not compared: what differs would be told of
 # the models, and is the draw's. Of the others it is said that they differ.
 DRAWN = ("temperature", "top_p", "max_tokens")
+HOURS = (
+    "the recipe limits hours, and what runs share takes those of the run alone that did it, so "
+    "that others had more of them to train; limit tokens or rounds instead"
+)
 
 
 def of_arms(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> SideBySide:
@@ -46,7 +50,7 @@ def of_arms(folder: Path, whole: Recipe, runs: Sequence[ArmRun]) -> SideBySide:
         whole.seed,
         [(one.arm, one.seed) for one in runs],
         whole.compare.claims,
-        [*remarks_on(arms), *hours_spared(whole)],
+        [*remarks_on(arms), *([HOURS] if any(map(limits_hours, runs)) else [])],
     )
 
 
@@ -128,7 +132,7 @@ def told_unlike(arms: Mapping[str, Sequence[Measured]], names: Sequence[str]) ->
         if all(way == each[0] for way in each):
             ways[arm] = each[0]
         else:
-            ways |= {f"{arm}, seed {one.seed}": way for one, way in zip(runs, each, strict=True)}
+            ways |= {f"{arm}/seed-{one.seed}": way for one, way in zip(runs, each, strict=True)}
     lines = []
     for name in dict.fromkeys(name for way in ways.values() for name in way):
         seen: dict[str, list[str]] = {}
@@ -151,18 +155,15 @@ def other_bases(arms: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
         for one in others:
             if one.began_with != first.began_with:
                 yield (
-                    f"{arm}, seed {one.seed} has begun with another model than seed {first.seed}, "
+                    f"{arm}/seed-{one.seed} has begun with another model than seed {first.seed}, "
                     "or has asked it otherwise"
                 )
 
 
-def hours_spared(whole: Recipe) -> Iterator[str]:
-    """Say that hours are no equal budget: what runs share has taken those of one of them."""
-    if whole.stop is not None and (whole.stop.hours or whole.stop.gpu_hours):
-        yield (
-            "the recipe limits hours, and what runs share takes those of the run alone that did "
-            "it, so that others had more of them to train; limit tokens or rounds instead"
-        )
+def limits_hours(each: ArmRun) -> bool:
+    """Say whether a run ends by its hours, which are no equal budget."""
+    stop = each.run.recipe.stop
+    return stop is not None and bool(stop.hours or stop.gpu_hours)
 
 
 def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -180,7 +181,7 @@ def other_problems(arms: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
     for arm, runs in arms.items():
         for one in runs:
             for source, (settings, held) in one.sources.items():
-                who = f"{arm}, seed {one.seed}"
+                who = f"{arm}/seed-{one.seed}"
                 before, other = first.setdefault((source, settings), (held, who))
                 if held != before:
                     yield f"{who} has read {source} when it held something else than for {other}"

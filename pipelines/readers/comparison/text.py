@@ -67,10 +67,11 @@ def notes(comparison: SideBySide) -> list[str]:
     lines = [f"NOT ALIKE: {remark}" for remark in comparison.remarks]
     if comparison.left_out:
         lines.append(f"not told of {', '.join(comparison.left_out)}: only some were measured on it")
-    if len(comparison.wanted) > comparison.runs:
+    if comparison.missing:
+        wanted = comparison.runs + comparison.missing
         lines.append(
-            f"UNFINISHED: {comparison.runs} of {len(comparison.wanted)} runs are done, and this is "
-            "what they say so far"
+            f"UNFINISHED: {comparison.runs} of {wanted} runs are done, and this is what they say "
+            "so far"
         )
     if comparison.control not in comparison.arms:
         lines.append(

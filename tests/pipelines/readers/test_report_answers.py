@@ -4,11 +4,18 @@ import polars as pl
 import pytest
 
 from pipelines.readers.blocks import Block, lines_of
-from pipelines.readers.report_answers import ahead_in_words, solvable, variety
+from pipelines.readers.measured_on import MeasuredOn
+from pipelines.readers.report_answers import (
+    ahead_in_words,
+    lost_variety,
+    solvable,
+    variety,
+)
 from rft.measuring.crossover import Crossover
+from rft.runs import tables
 from rft.runs.folder import Run
 from tests.answer_frames import answered, solved_of
-from tests.small_run import new_run
+from tests.small_run import frame, new_run
 
 
 @pytest.fixture
@@ -47,6 +54,34 @@ def test_what_is_gained_and_lost_stands_beside_what_luck_would_do(run):
         "model 2: newly solved: 1, newly lost: 1 (were the models equal, by luck alone 0.5 "
         "and 0.5); 50.0% of what the base solves at all is kept; the base"
     )
+
+
+def evaluated(run: Run, model: int, answers: pl.DataFrame) -> None:
+    """Write what a model answered to a run's test problems."""
+    more = {"round": model, "split": "test", "finish_reason": "stop", "model": "m"}
+    rows = [
+        {**row, **more, "sample_index": place}
+        for place, row in enumerate(answers.iter_rows(named=True))
+    ]
+    run.folder("evaluations", model).mkdir(parents=True)
+    tables.write(run.folder("evaluations", model), "evaluations", frame("evaluations", rows))
+
+
+def test_variety_that_is_lost_is_parted_into_wrong_answers_and_right_texts(run):
+    texts = {"p": ["a", "b", "c", "d"], "q": ["a b", "a  b\n", "c", "d"]}
+    before = answered({"p": [0, 0, 1, 2], "q": [0, 0, 0, 1]}, texts)
+    after = answered({"p": [0, 0, 0, 0], "q": [0, 0, 0, 1]}, texts | {"q": ["a", "b", "c", "d"]})
+    known = {0: before, 1: answered({"p": [0], "q": [0]}), 2: after}
+    for model, answers in known.items():
+        evaluated(run, model, answers)
+    older = known[1].with_columns(answer_class=pl.lit(None, pl.Int32))
+    text = " ".join(words(lost_variety(run, MeasuredOn("test", "b"), known | {1: older})))
+    # Two wrong ones of p are gone, of q none; of three texts of q two were the same.
+    assert text.startswith("model 2: against the base, of equally many samples: -1.00 [")
+    assert "] distinct wrong answers a problem, +0.50 [" in text
+    assert "(of 2 that both solve twice; long texts never repeat)" in text
+    assert lost_variety(run, MeasuredOn("test", "b"), {0: before}) == []
+    assert lost_variety(run, MeasuredOn("test", "b"), {0: before, 1: older}) == []
 
 
 def test_without_the_base_or_another_model_nothing_is_compared(run):

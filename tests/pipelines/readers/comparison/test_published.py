@@ -10,6 +10,7 @@ import pytest
 from pipelines.readers.comparison.figures import by_round
 from pipelines.readers.comparison.files import as_tree, write_files
 from pipelines.readers.comparison.published import KEY, NUMBERS, read_numbers, write_numbers
+from pipelines.readers.comparison.sources import HOURS
 from pipelines.readers.comparison.text import text_of
 from rft.errors import RFTError
 from rft.runs.tables import write_file
@@ -113,7 +114,7 @@ def test_seeds_that_were_drawn_otherwise_do_not_add_up(known, tmp_path):
         one["asked"]["temperature"] = 0.2
 
     with pytest.raises(
-        RFTError, match=r"^evaluate\.temperature differs: 1\.0 \(rules, seed 0\); 0\.2"
+        RFTError, match=r"^evaluate\.temperature differs: 1\.0 \(rules/seed-0\); 0\.2"
     ):
         read_numbers(pieces(known, tmp_path, colder))
 
@@ -124,9 +125,17 @@ def test_seeds_of_another_base_or_verifier_are_said_to_be_unlike(known, tmp_path
         one["asked"]["grade"]["verifier"] = "text"
 
     told = text_of(read_numbers(pieces(known, tmp_path, other)))
-    assert "NOT ALIKE: rules, seed 5 has begun with another model than seed 0" in told
+    assert "NOT ALIKE: rules/seed-5 has begun with another model than seed 0" in told
     assert "NOT ALIKE: grade.verifier differs: " in told
-    assert "(rules, seed 5, entropy, seed 5," in " ".join(told.split())
+    assert "(rules/seed-5, entropy/seed-5, noise/seed-5" in " ".join(told.split())
+
+
+def test_what_is_said_of_hours_is_said_of_the_whole(known, tmp_path):
+    for seed in (0, 5):
+        part = known.part(tmp_path / f"part-{seed}", everywhere(ARMS, [seed])).side_by_side()
+        write_numbers(replace(part, remarks=[HOURS]), tmp_path / f"{seed}.parquet")
+    both = read_numbers([tmp_path / "0.parquet", tmp_path / "5.parquet"])
+    assert both.remarks == [HOURS]
 
 
 def test_numbers_of_another_recipe_are_refused(known, tmp_path):

@@ -230,13 +230,19 @@ def test_the_same_answers_under_another_name_differ_by_exactly_nothing(compared)
             assert rows["same"].mean == rows["rules"].mean
 
 
+def limited(each, stop):
+    """Give an arm's run a limit."""
+    recipe = each.run.recipe.model_copy(update={"stop": stop})
+    return replace(each, run=replace(each.run, recipe=recipe))
+
+
 # Unfinished ---------------------------------------------------------------------------------------
 
 
 def test_hours_are_said_to_be_no_equal_budget(known):
     def remarks(**stop) -> str:
-        whole = known.whole.model_copy(update={"stop": Limits(**stop)})
-        return " ".join(of_arms(known.folder, whole, known.runs).remarks)
+        runs = [limited(each, Limits(**stop)) for each in known.runs]
+        return " ".join(of_arms(known.folder, known.whole, runs).remarks)
 
     assert "limits hours" in remarks(hours=2)
     assert "limits hours" in remarks(gpu_hours=2)
