@@ -42,6 +42,12 @@ ENDING = ".parquet"
     "--plan", "plan_only", is_flag=True, help="Only say what it could show, and its cost."
 )
 @click.option("--so-far", is_flag=True, help="Run nothing: tell what the runs that are done say.")
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="ARM",
+    help="Tell the others alone, of what is there; the title says so.",
+)
 @click.option("--stop-after", type=Duration(), help="Wind down after this time, e.g. 3h.")
 @trust_option
 @grace_option
@@ -55,6 +61,7 @@ def compare(
     update: bool,
     plan_only: bool,
     so_far: bool,
+    without: tuple[str, ...],
     stop_after: float | None,
     grace: float,
     to: Path | None,
@@ -87,26 +94,26 @@ def compare(
       rft compare runs/table3-mini --set compare.seeds=[0,1,2,3,4,5,6,7]
       rft compare runs/one runs/two runs/two@1
       rft compare here/comparison.parquet there/comparison.parquet --to together
+      rft compare runs/table3-mini --so-far --without diverged
     """
     from pipelines.readers.comparison.sources import of_arms
 
-    if plan_only and so_far:
-        raise click.UsageError("give --plan or --so-far, not both")
-    if plan_only and (as_json or to):
-        raise click.UsageError("--plan runs and writes nothing: leave --json and --to away")
-    if to is not None and not next(p for p in (to, *to.parents) if p.exists()).is_dir():
-        raise RFTError(f"--to {to}: not a folder; name another")
+    refuse_together(plan_only, so_far, to, as_json)
     if len(targets) > 1 or targets[0].endswith(ENDING):
         if out or overrides or update or plan_only or so_far or stop_after is not None or jobs > 1:
-            raise click.UsageError("what is there is only read: give --to and --json alone")
-        give_comparison(what_is_there(targets), to, as_json)
+            raise click.UsageError(
+                "what is there is only read: give --without, --to and --json alone"
+            )
+        give_comparison(what_is_there(targets).without(without), to, as_json)
         return
+    if without and not so_far:
+        raise click.UsageError("--without is for what is there: give --so-far with it")
     folder, whole, runs = arms_of(targets[0], out, overrides)
     if plan_only:
         tell_comparison(whole, runs, grace)
         return
     if so_far:
-        give_comparison(of_arms(folder, whole, runs), to, as_json)
+        give_comparison(of_arms(folder, whole, runs).without(without), to, as_json)
         return
     stop = listening(stop_after, grace)
     try:
@@ -117,6 +124,16 @@ def compare(
             give_comparison(comparison, to or folder, as_json)
         raise
     give_comparison(of_arms(folder, whole, runs), to or folder, as_json)
+
+
+def refuse_together(plan_only: bool, so_far: bool, to: Path | None, as_json: bool) -> None:
+    """Refuse options that contradict each other, and a place where no folder can be made."""
+    if plan_only and so_far:
+        raise click.UsageError("give --plan or --so-far, not both")
+    if plan_only and (as_json or to):
+        raise click.UsageError("--plan runs and writes nothing: leave --json and --to away")
+    if to is not None and not next(p for p in (to, *to.parents) if p.exists()).is_dir():
+        raise RFTError(f"--to {to}: not a folder; name another")
 
 
 def what_is_there(targets: tuple[str, ...]) -> "SideBySide":

@@ -6,15 +6,15 @@ differences those that hold for all arms at once as well. A difference is taken 
 problem, which the two arms have sampled with the same random numbers.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from rft.errors import RFTError
+from rft.errors import RFTError, clipped, listed
 from rft.measuring.crossover import Crossover, crossover
 from rft.measuring.diversity import answer_entropy, distinct_answers
 from rft.measuring.gain import boxed_share
@@ -138,6 +138,31 @@ class SideBySide:
         """List the benchmarks that only some were measured on."""
         each = [set(one.answers["benchmark"].unique()) for one in self.measured]
         return sorted(set().union(*each) - set(self.benchmarks))
+
+    def without(self, names: Collection[str]) -> "SideBySide":
+        """Leave arms out, and the claims about them."""
+        if not names:
+            return self
+        for name in names:
+            if name not in self.arms:
+                raise RFTError(
+                    f"--without {clipped(name)}: no arm that is measured; those are "
+                    f"{listed(self.arms)}"
+                )
+            if name == self.control:
+                raise RFTError(f"--without {name}: all others are held against it")
+        claims = self.claims and {
+            name: claim
+            for name, claim in self.claims.items()
+            if claim.arm not in names and claim.against not in names
+        }
+        return replace(
+            self,
+            name=f"{self.name} without {listed(names)}",
+            arms={arm: runs for arm, runs in self.arms.items() if arm not in names},
+            wanted=[(arm, seed) for arm, seed in self.wanted if arm not in names],
+            claims=claims,
+        )
 
     @property
     def missing(self) -> int:

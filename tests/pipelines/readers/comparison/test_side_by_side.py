@@ -21,6 +21,7 @@ from pipelines.readers.comparison.side_by_side import (
 )
 from pipelines.readers.comparison.sources import of_arms, of_runs
 from pipelines.readers.comparison.text import reach, text_of
+from rft.errors import RFTError
 from rft.measuring.pass_at_k import Interval
 from rft.measuring.two_level import crossed_interval, crossed_intervals, estimates, holm, p_values
 from rft.recipe.limits import Limits
@@ -228,6 +229,23 @@ def test_the_same_answers_under_another_name_differ_by_exactly_nothing(compared)
             assert rows["same"].joint.value == 0
             assert rows["same"].p == 1
             assert rows["same"].mean == rows["rules"].mean
+
+
+def test_an_arm_that_is_left_out_widens_nothing_and_is_named(known):
+    whole = known.side_by_side()
+    told = whole.without(["noise"])
+    assert list(told.arms) == ["rules", "entropy", "same"]
+    assert list(told.claims) == ["better", "worse", "alike"]
+    assert text_of(told).startswith("arms-of-mine without noise: 3 arms, each held against")
+    assert "UNFINISHED" not in text_of(told)
+    fewer = replace(whole, arms={arm: whole.arms[arm] for arm in told.arms})
+    metric = told.on["easy"].metric("pass@1")
+    assert told.on["easy"].rows(metric) == fewer.on["easy"].rows(metric)
+    assert whole.without([]) is whole
+    with pytest.raises(RFTError, match="--without nosie: no arm that is measured; those are rules"):
+        whole.without(["nosie"])
+    with pytest.raises(RFTError, match="--without rules: all others are held against it"):
+        whole.without(["rules"])
 
 
 def limited(each, stop):
