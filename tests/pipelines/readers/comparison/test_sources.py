@@ -149,6 +149,6 @@ def test_arms_that_have_read_a_source_at_different_times_are_told_of(tmp_path):
     run.write_manifest("prepare", 0, made)
     assert notes(of_arms(tmp_path / "arms", whole, runs))[0] == (
         "NOT ALIKE: entropy/seed-0 has read train/train when it held something else than for "
-        "rules, seed 0"
+        "rules/seed-0"
     )
     assert json.dumps(made)
