@@ -75,7 +75,7 @@ def device_arguments(bf16: bool | str, *, large: bool) -> dict[str, Any]:
         "bf16": bf16,
         "fp16": False,
         "use_cpu": not cuda,
-        # To the same bit, for a third more work.
+        # On a CPU to the same bit: what is computed twice comes out the same.
         "gradient_checkpointing": cuda or large,
         "dataloader_pin_memory": cuda,
     }
