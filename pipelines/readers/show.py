@@ -114,17 +114,22 @@ def of_round(run: Run, round: int, problems: Collection[str] | None = None) -> p
         graded = read("graded", graded_columns())
         if sound(run, "score", round):
             graded = with_scores(graded, scores_of(run, round))
-    rows = rows.join(graded, on="rollout_id", how="left", validate="1:1")
+    if rows["rollout_id"].equals(graded["rollout_id"]):  # as grading leaves them: no search
+        rows = rows.hstack(graded.drop("rollout_id"))
+    else:
+        rows = rows.join(graded, on="rollout_id", how="left", validate="1:1")
     chosen = [*TURNS, *made_columns()]
+    later = []
     for name, (stage, own) in LATER.items():
         names = own if stage == "filter" else [*own, *chosen]
         made = sound(run, stage, round)
         # Version 0.1 wrote no passed_over.
         there = made is not None and name in made["outputs"]
-        later = read(name, names) if there else tables.empty(name).select(names)
-        rows = rows.join(later, on="rollout_id", how="left", validate="1:1", suffix=" beside")
-    rows = rows.with_columns(pl.coalesce(name, f"{name} beside") for name in chosen)
-    return rows.drop(f"{name} beside" for name in chosen).rename({"reason": "left_out"})
+        later.append(read(name, names) if there else tables.empty(name).select(names))
+    # A rollout is in one of these at most.
+    became = pl.concat(later, how="diagonal")
+    rows = rows.join(became, on="rollout_id", how="left", validate="1:1")
+    return rows.rename({"reason": "left_out"})
 
 
 # Choosing -----------------------------------------------------------------------------------------

@@ -105,17 +105,21 @@ def test_a_run_that_has_taken_over_is_the_one_that_did_all_by_itself(original, t
 
 
 def test_hours_are_those_of_the_run_itself_and_tokens_also_those_that_it_was_spared(
-    original, tmp_path
+    source, tmp_path
 ):
+    day = json.dumps({"time": "2026-11-28T00:00:00+00:00", "event": "start", "stage": "sample"})
+    night = json.dumps({"time": "2026-11-29T00:00:00+00:00", "event": "done", "stage": "sample"})
+    log = source.path / "events.jsonl"
+    log.write_text(f"{day}\n{night}\n{log.read_text()}")
     run = new(tmp_path / "run")
-    take_over(run, [original])
+    take_over(run, [source])
     finish(run)
     events = run.events()
     starts = [event["stage"] for event in events if event["event"] == "start"]
     assert starts == ["sft", "evaluate"]
     shared = [(e["round"], e["stage"], e["source"]) for e in events if e["event"] == "shared"]
-    assert shared == [(*each, "seed-0") for each in [*UPTO_FILTER, (1, "select")]]
-    assert attempts(run).seconds <= attempts(original).seconds + 2
+    assert shared == [(*each, "source") for each in [*UPTO_FILTER, (1, "select")]]
+    assert attempts(source).seconds >= 24 * 3600 > attempts(run).seconds
 
 
 def test_what_it_has_begun_itself_is_put_away_and_stays_paid_for(original, tmp_path):

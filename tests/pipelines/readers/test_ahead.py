@@ -102,9 +102,9 @@ def test_more_answers_take_longer(tmp_path):
 def test_the_status_tells_it_while_the_run_is_at_work(tmp_path):
     run = begun(tmp_path / "run")
     whole_round(run, 1, SAMPLES, MEASURED)
-    note(run, "grade", 1, seconds=100.0)
-    note(run, "sft", 1, seconds=40.0)
-    note(run, "evaluate", 1, seconds=60.0)
+    seconds = {"grade": 100.0, "filter": 0.0, "select": 0.0, "sft": 40.0, "evaluate": 60.0}
+    for stage, took_so_many in seconds.items():
+        note(run, stage, 1, seconds=took_so_many)
     with run.lock():
         run.event("start", stage="grade", round=2)
         told = status(run)
