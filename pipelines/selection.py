@@ -61,6 +61,7 @@ def work(job: Job) -> None:
     rates, scored = rates_of(run, job.round), scores_of(run, job.round)
     pool = pool_of(run, job.round, seed, rates, scored)
     made = decide(pool, settings, rates)
+    took = made.selected
 
     def chosen() -> Iterator[pl.DataFrame]:
         """Give the selected rows with the part of the table that they belong to."""
@@ -70,19 +71,19 @@ def work(job: Job) -> None:
             taken, left = split(whole, made.each[place : place + len(whole)], settings)
             passed_over.add(left)
             place += len(whole)
-            yield taken.with_columns(part=part_of(taken, made.selected, parts))
+            yield taken.with_columns(part=part_of(taken, took, parts))
         assert place == len(pool), "rows looked at != rows gone through"
 
-    share = sum(made.selected.values()) / max(1, len(pool))
+    share = sum(took.values()) / max(1, len(pool))
     parts = parts_for(share * sum(map(size_of, run.parts("kept", job.round))))
     with job.writer("passed_over") as passed_over, job.writer("selected") as selected:
         for part in dealt(chosen(), "selected", parts, job.work / "dealt"):
             selected.add(in_order(part))
-    assert selected.rows == sum(made.selected.values()), "selected != decided so"
+    assert selected.rows == sum(took.values()), "selected != decided so"
     assert len(pool) == selected.rows + passed_over.rows, "kept != selected + passed over"
     job.counts |= {
         "in": len(pool),
-        "selected": made.selected,
+        "selected": took,
         "wanted": made.wanted,
         "dropped": made.dropped,
         "unranked": made.unranked,
@@ -90,8 +91,8 @@ def work(job: Job) -> None:
     }
     told = composition(pool, made.each["reason"].is_null(), rates, settings)
     job.notes |= {"seeds": {"select": seed}, "composition": told}
-    took = " + ".join(f"{count} {role}" for role, count in made.selected.items())
-    job.say(f"  {len(pool)} kept -> {took} selected by {settings.by}")
+    what = " + ".join(f"{count} {role}" for role, count in took.items())
+    job.say(f"  {len(pool)} kept -> {what} selected by {settings.by}")
     for note in filter(None, (made.shortfall, too_short(told))):
         job.say(f"  {note}")
 

@@ -18,7 +18,7 @@ from rft.runs import tables
 from rft.runs.schemas import TABLES
 
 # Of a part, as it is in memory; and at most so many of them, each of which is an open file.
-PART_BYTES = 64 << 20
+PART_BYTES = 16 << 20
 MOST_PARTS = 200
 # What waits for its file, of all parts together.
 WAITING_BYTES = 32 << 20

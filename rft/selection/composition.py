@@ -44,18 +44,23 @@ def composition(
         {"problem_id": list(pass_rates), "pass_rate": list(pass_rates.values())},
         {"problem_id": pl.Categorical, "pass_rate": pl.Float64},
     )
-    rows = kept.select(
-        "problem_id", "verdict", *dict.fromkeys(columns()), "few_words", length.alias("length")
-    ).with_columns(selected=selected)
-    rows = rows.join(rates, on="problem_id", how="left", maintain_order="left")
+    by = ORDERS[select.by].column
+    # Only what is measured, and of one role at a time: there may be millions of rows.
+    problems = kept.select("problem_id").join(
+        rates, on="problem_id", how="left", maintain_order="left"
+    )
+    beside = {"length": length, "pass_rate": problems["pass_rate"], "selected": selected}
+    names = dict.fromkeys([*MEASURES, *([by] if by else []), "few_words"])
+    rows = kept.select(name for name in names if name not in beside).with_columns(**beside)
+    del problems, rates
     roles = roles_of(select.verdicts)
     told, correlation = {}, None
     for role in ("positive", "noise"):
         own = [verdict for verdict, its in roles.items() if its == role]
-        pool = rows.filter(pl.col("verdict").is_in(own))
+        pool = rows.filter(kept["verdict"].is_in(own))
         told[role] = {"pool": measured(pool), "selected": measured(pool.filter("selected"))}
         if role == "positive":
-            correlation = rank_correlation(pool, ORDERS[select.by].column)
+            correlation = rank_correlation(pool, by)
     return {
         "unit": unit,
         "verdicts": select.verdicts,
@@ -68,16 +73,18 @@ def composition(
 
 def measured(rows: pl.DataFrame) -> dict[str, Any]:
     """Count rows, and give mean and median of what is known of each measure; null of nothing."""
-    known = {name: rows[name].cast(pl.Float64).drop_nulls() for name in MEASURES}
-    numbers = {
-        name: [rounded(values.mean()), rounded(values.median())] for name, values in known.items()
-    }
     return {
         "rows": len(rows),
         "few_words": int(rows["few_words"].sum()),
         "by_pass_rate": by_pass_rate(rows["pass_rate"]),
-        **numbers,
+        **{name: middle_of(rows[name]) for name in MEASURES},
     }
+
+
+def middle_of(values: pl.Series) -> list[float | None]:
+    """Give mean and median of what is known."""
+    known = values.cast(pl.Float64).drop_nulls()
+    return [rounded(known.mean()), rounded(known.median())]
 
 
 def by_pass_rate(rates: pl.Series) -> dict[str, int]:
