@@ -92,7 +92,7 @@ def solvable(run: Run, name: str, answers: Answers) -> list[Block]:
     if change.retained is not None:
         text += f"{percent(change.retained)} of what the base solves at all is kept; "
     return entry(
-        f"model {last}:", text + ahead_in_words(crossover(*both, most=most, seed=seed)), 4, 10
+        f"model {last}:", text + ahead_in_words(crossover([both], most=most, seed=seed)), 4, 10
     )
 
 

@@ -4,6 +4,7 @@ Tuning raises Pass@1 and may cost Pass@k; where the two curves cross is what it 
 arXiv 2504.13837, show such curves).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,31 +22,30 @@ class Crossover:
     high: int | None
     most: int
     share: float
-    """Of resamples of the problems in which the base overtakes up to `most`."""
+    """Of resamples in which the base overtakes up to `most`."""
 
 
-def crossover(before: pl.DataFrame, after: pl.DataFrame, *, most: int, seed: int) -> Crossover:
+def crossover(
+    pairs: Sequence[tuple[pl.DataFrame, pl.DataFrame]], *, most: int, seed: int
+) -> Crossover:
     """Find the smallest k from which on, up to `most`, the base's Pass@k is at or above the tuned
-    model's, and somewhere above; the interval is a bootstrap over problems.
+    model's, and somewhere above; the interval is a bootstrap over problems, and over seeds.
 
+    There is a pair of models, base and tuned, for each seed: their curves are averaged, for answers
+    of several models together are those of none. Of so few seeds a bootstrap alone is too narrow,
+    by (seeds - 1) / seeds in variance, which their weights make up for (Rao and Wu 1988).
     Where both come to the same, as on problems that both always solve, nobody overtakes.
     """
-    names = [solved(frame).select("benchmark", "problem_id") for frame in (before, after)]
-    assert names[0].equals(names[1]), "two models are compared on the same problems"
-    ahead = pass_curves(before, most) - pass_curves(after, most)
-    source = np.random.default_rng(seed)
-    problems = len(ahead)
-    resampled = np.concatenate(
-        [
-            first_ahead(
-                source.multinomial(problems, np.full(problems, 1 / problems), CHUNK)
-                @ ahead
-                / problems
-            )
-            for _ in range(RESAMPLES // CHUNK)
-        ]
+    names = [solved(frame).select("benchmark", "problem_id") for pair in pairs for frame in pair]
+    assert all(names[0].equals(each) for each in names), "models are compared on the same problems"
+    ahead = np.array(
+        [pass_curves(before, most) - pass_curves(after, most) for before, after in pairs]
     )
-    value = first_ahead(ahead.mean(0)[None])[0]
+    source = np.random.default_rng(seed)
+    resampled = np.concatenate(
+        [first_ahead(_resampled(ahead, source)) for _ in range(RESAMPLES // CHUNK)]
+    )
+    value = first_ahead(ahead.mean((0, 1))[None])[0]
     ends = (
         np.percentile(resampled, TAIL, method="lower"),
         np.percentile(resampled, 100 - TAIL, method="higher"),
@@ -55,6 +55,19 @@ def crossover(before: pl.DataFrame, after: pl.DataFrame, *, most: int, seed: int
         for each in (value, min(value, ends[0]), max(value, ends[1]))
     )
     return Crossover(k, low, high, most, float((resampled <= most).mean()))
+
+
+def _resampled(ahead: Numbers, source: np.random.Generator) -> Numbers:
+    """Average curves of seeds and problems over some of either, drawn with replacement."""
+    seeds, problems = ahead.shape[:2]
+    drawn = source.multinomial(problems, np.full(problems, 1 / problems), CHUNK) / problems
+    if seeds == 1:
+        return np.asarray(drawn @ ahead[0])
+    often = source.multinomial(seeds, np.full(seeds, 1 / seeds), CHUNK)
+    weights = (1 + (often - 1) * np.sqrt(seeds / (seeds - 1))) / seeds
+    return np.asarray(
+        sum(weights[:, place, None] * (drawn @ curves) for place, curves in enumerate(ahead))
+    )
 
 
 def first_ahead(ahead: Numbers) -> Numbers:

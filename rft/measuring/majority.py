@@ -61,6 +61,9 @@ def share_of_votes(right: int, others: tuple[int, ...], silent: int, k: int) -> 
     """Give maj@k of a problem, from the samples of its right class, of each other, and of none."""
     n = right + sum(others) + silent
     assert 0 < k <= n, f"maj@{k} needs {k} samples of each problem"
+    if k == n:  # there is one subset
+        most = max(right, *others, 0)
+        return (right == most > 0) / max(1, (right, *others).count(most))
     coin = (k + 0.5) / (n + 1)
     won = 0.0
     for votes in range(1, min(right, k) + 1):

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from rft.recipe import Select
-from rft.recipe.selection import ORDERS, columns
+from rft.recipe.selection import ORDERS
 from rft.selection.narrow import FEW_WORDS, lengths
 from rft.selection.ranking import roles_of
 

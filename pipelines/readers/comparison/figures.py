@@ -104,7 +104,7 @@ def unsolved_overlaps(here: OnBenchmark) -> Any:
     arms = ([BASE] if here.has_one_base else []) + [*here.whole.arms]
     sets, sizes = {}, set()
     for arm in arms:
-        answers = here.pooled(arm)
+        answers = pl.concat(here.answers[arm].values())
         sets[arm] = [problem for _, problem in unsolved(answers)]
         sizes |= set(solved(answers)["n"])
     spread = " to ".join(str(each) for each in dict.fromkeys([min(sizes), max(sizes)]))

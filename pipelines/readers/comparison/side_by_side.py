@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pipelines.readers.comparison.reach import Reach, reach_of
 from rft.errors import RFTError, clipped, listed
-from rft.measuring.crossover import Crossover, crossover
 from rft.measuring.diversity import answer_entropy, distinct_answers
 from rft.measuring.gain import boxed_share
 from rft.measuring.majority import classes_known, majority
@@ -193,6 +193,7 @@ class OnBenchmark:
         self.answers: dict[str, Answers] = {}
         self.bases: dict[str, Answers] = {}
         self._rows: dict[str, list[Row]] = {}
+        self._values: dict[tuple[str, int], Numbers] = {}
         for arm, runs in comparison.arms.items():
             self.answers[arm] = {one.seed: self._here(one.answers) for one in runs}
             self.bases[arm] = {one.seed: self._here(one.base) for one in runs}
@@ -207,6 +208,7 @@ class OnBenchmark:
             for each in (*others, self.bases.get(comparison.control, {})):
                 merged |= each
             self.answers[BASE] = dict(sorted(merged.items()))
+            self.bases = {arm: {one: merged[one] for one in of} for arm, of in self.bases.items()}
 
     def _here(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.filter(pl.col("benchmark") == self.name)
@@ -285,7 +287,16 @@ class OnBenchmark:
         both = [seed for seed in there if seed in minus]
         if not both:
             return None
-        return np.array([metric.of(there[seed]) - metric.of(minus[seed]) for seed in both])
+        return np.array(
+            [self._value(metric, there[seed]) - self._value(metric, minus[seed]) for seed in both]
+        )
+
+    def _value(self, metric: Metric, frame: pl.DataFrame) -> Numbers:
+        """Give a metric of answers of ours, computed once: a base's is asked for by every arm."""
+        place = (metric.name, id(frame))
+        if place not in self._values:
+            self._values[place] = metric.of(frame)
+        return self._values[place]
 
     @cached_property
     def has_one_base(self) -> bool:
@@ -318,7 +329,7 @@ class OnBenchmark:
         chances = dict(zip(others, holm(p_values(inside)), strict=True))
         made = []
         for arm in ([BASE] if self.has_one_base else []) + [*self.whole.arms]:
-            values = np.array([metric.of(frame) for frame in self.answers[arm].values()])
+            values = np.array([self._value(metric, each) for each in self.answers[arm].values()])
             changes = None if arm == BASE else self.differences(arm, BASE, metric)
             made.append(
                 Row(
@@ -367,25 +378,16 @@ class OnBenchmark:
         return made
 
     @cached_property
-    def crossovers(self) -> dict[str, Crossover]:
-        """Find for each arm from which k on its base is ahead; thousands of resamples, so once."""
+    def reached(self) -> dict[str, Reach]:
+        """Say what each arm solves at all against its base; thousands of resamples, so once."""
         return {
-            arm: crossover(
-                self.base_of(arm),
-                self.pooled(arm),
+            arm: reach_of(
+                [(self.bases[arm][seed], own) for seed, own in self.answers[arm].items()],
                 most=self.samples,
                 seed=derive(self.whole.seed, "compare", "crossover", self.name, arm),
             )
             for arm in self.whole.arms
         }
-
-    def pooled(self, arm: str) -> pl.DataFrame:
-        """Give an arm's answers of all seeds as if they were more samples of one model."""
-        return pl.concat(self.answers[arm].values())
-
-    def base_of(self, arm: str) -> pl.DataFrame:
-        """Give the answers of the model that an arm began with, of all its seeds."""
-        return pl.concat(self.bases[arm].values())
 
 
 def lenient(frame: pl.DataFrame) -> pl.DataFrame:

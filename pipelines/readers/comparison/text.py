@@ -9,9 +9,7 @@ from pipelines.readers.layout import NOTHING, table
 from pipelines.readers.measured_on import MeasuredOn
 from rft.foreign_text import unbroken
 from rft.measuring.crossover import Crossover
-from rft.measuring.pass_at_k import Interval, solved
-from rft.measuring.support import support
-from rft.measuring.unsolved import unsolved
+from rft.measuring.pass_at_k import Interval
 from rft.recipe.compare import BASE
 
 # Told of each arm beside Pass@k, where all were measured with it: metric -> the head of a column.
@@ -141,25 +139,26 @@ def differences(here: OnBenchmark, rows: dict[str, list[Row]]) -> Sheet:
 
 def reach(here: OnBenchmark) -> Sheet:
     """Make the table of what is solved at all, beside what luck would move, and of crossovers."""
-    head = ["arm", "samples", "never solved", "newly solved (luck)", "newly lost (luck)"]
-    head += ["base overtakes at k [low; high]"]
+    several = any(of.seeds > 1 for of in here.reached.values())
+    head = ["arm", "samples", "never solved", *["by no seed"] * several]
+    head += ["gained (luck)", "lost (luck)", "base overtakes at k [low; high]"]
     lines = []
-    for arm in here.whole.arms:
-        after, before = here.pooled(arm), here.base_of(arm)
-        moved = support(before, after)
-        counts = sorted(set(solved(after)["n"]))
+    for arm, of in here.reached.items():
+        digits = 1 if of.seeds > 1 else 0
         lines.append(
             [
                 named(here, arm),
-                " to ".join(str(n) for n in dict.fromkeys([counts[0], counts[-1]])),
-                str(len(unsolved(after))),
-                f"{moved.expanded} ({moved.expanded_by_luck:.1f})",
-                f"{moved.shrunk} ({moved.shrunk_by_luck:.1f})",
-                crossing(here.crossovers[arm]),
+                " to ".join(str(n) for n in dict.fromkeys(of.samples)),
+                f"{of.never_solved:.{digits}f}",
+                *[str(of.by_no_seed)] * several,
+                f"{of.newly_solved:.{digits}f} ({of.newly_solved_by_luck:.1f})",
+                f"{of.newly_lost:.{digits}f} ({of.newly_lost_by_luck:.1f})",
+                crossing(of.crossover),
             ]
         )
-    title = "problems solved at all, against the base, of all seeds together"
-    return Sheet(title, "lrrrrr", [head, *lines])
+    title = "problems solved at all: gained and lost against the base"
+    title += ", the average of seeds" * several
+    return Sheet(title, "l" + "r" * (len(head) - 1), [head, *lines])
 
 
 def crossing(of: Crossover) -> str:

@@ -44,10 +44,10 @@ worse | entropy lower than rules in Pass@N | I | contradicted
 alike | same higher than rules in Pass@N | - | not measured
 narrow | noise lower than base in maj@N | - | not measured
 
-problems solved at all, against the base, of all seeds together
-arm | samples | never solved | newly solved (luck) | newly lost (luck) | base overtakes at k [low; high]
-rules (control) | N | N | N (N) | N (N) | >N [N; >N]
-entropy | N | N | N (N) | N (N) | none up to N
+problems solved at all: gained and lost against the base, the average of seeds
+arm | samples | never solved | by no seed | gained (luck) | lost (luck) | base overtakes at k [low; high]
+rules (control) | N | N | N | N (N) | N (N) | >N [N; >N]
+entropy | N | N | N | N (N) | N (N) | none up to N
 """  # noqa: E501
 
 
