@@ -84,9 +84,15 @@ def filter_file(
     rules: Mapping[str, Mapping[str, Any]],
     say: Callable[[str], None],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Apply the rules to anyone's rows; their other columns pass through."""
+    """Apply the rules to anyone's rows; their other columns pass through.
+
+    Graded rows are given their problem's pass rate, for of those that are kept it is another.
+    """
     refuse_taken(rows, ["rejected_by"], "filter", path)
     rows = with_features(identify(rows, path), path)
+    if rows.schema.get("verdict") == pl.String and "pass_rate" not in rows.columns:
+        rate = pl.col("problem_id").replace_strict(pass_rates([rows]), return_dtype=pl.Float64)
+        rows = rows.with_columns(pass_rate=rate)
     for name, parameters in rules.items():
         if "problem_id" in columns_of(RULES[name](**parameters)):
             say_if_alone(rows, f"filter.{name}", say)
@@ -234,5 +240,38 @@ def select_file(
         looks_at_problems = [name for name in looks_at_problems if name != "where"]
     for name in looks_at_problems:
         say_if_alone(rows, f"select.{name}", say)
+    rates = rates_of_rows(rows, path, choice, say)
     seed = derive(seed, "select", 0)
-    return select(rows, settings=choice, seed=seed, pass_rates=pass_rates([rows]))
+    return select(rows, settings=choice, seed=seed, pass_rates=rates)
+
+
+def rates_of_rows(
+    rows: pl.DataFrame, path: Path, choice: Select, say: Callable[[str], None]
+) -> dict[str, float]:
+    """Give each problem's pass rate, as the rows tell it, or else over them."""
+    if "pass_rate" in rows.columns:  # where a condition finds it too
+        return rates_told(rows, path) if choice.difficulty else {}
+    if choice.difficulty or "pass_rate" in (choice.where or ""):
+        say(
+            f"pass rates are those of these {len(rows)} rows, which have no column pass_rate; "
+            "`rft filter --input` adds it, before it leaves rows out"
+        )
+    return pass_rates([rows])
+
+
+def rates_told(rows: pl.DataFrame, path: Path) -> dict[str, float]:
+    """Read each problem's pass rate from rows that have it."""
+    kind = rows.schema["pass_rate"]
+    if not kind.is_numeric():
+        raise RFTError(f"{path}: column 'pass_rate' holds {kind}, not numbers from 0 to 1")
+    given = pl.col("pass_rate").cast(pl.Float64).unique()
+    rates = {}
+    for name, values in rows.group_by("problem_id").agg(given).iter_rows():
+        if len(values) > 1 or values[0] is None or not 0 <= values[0] <= 1:
+            told = ", ".join("null" if value is None else f"{value:g}" for value in values[:3])
+            raise RFTError(
+                f"{path}: problem {name} has the pass_rate {told}; one of 0 to 1 is needed for "
+                "select.difficulty, or rows without that column"
+            )
+        rates[name] = values[0]
+    return rates

@@ -15,6 +15,8 @@ from tests.seed_simulation import World
 
 WORLDS = 1000
 ARMS = 8
+# What seeds do to the control, to the first arm, and to each of the others.
+LUCKS = ((0.1, 0.1, 0.1), (0.3, 0.3, 0.3), (0.2, 0.5, 0.2), (0.1, 0.6, 0.1), (0.5, 0.2, 0.2))
 
 
 def held(world: World, k: int, worlds: int, source: np.random.Generator) -> tuple[float, float]:
@@ -31,21 +33,29 @@ def held(world: World, k: int, worlds: int, source: np.random.Generator) -> tupl
 
 def alarms(
     control: World, arms: Sequence[World], k: int, worlds: int, source: np.random.Generator
-) -> tuple[float, float, float]:
+) -> tuple[float, float, float, float]:
     """Compare equal arms with a control: how often any differs, how often the first does then, and
-    how often each does by itself.
+    how often the first and each of the others do by their own intervals.
     """
     difficulties = control.difficulties(source, worlds)
     base, *others = (
         world.measured(source, world.rates(source, difficulties), k) for world in (control, *arms)
     )
-    together, alone = [], []
+    together: list[list[bool]] = []
+    by_itself: list[list[bool]] = []
     for place in range(worlds):
         changes = [arm[place] - base[place] for arm in others]
-        together.append([differs(each) for each in crossed_intervals(changes, seed=0)])
-        alone += [differs(crossed_interval(each, seed=0, change=True)) for each in changes]
-    hits = np.array(together)
-    return float(hits.any(1).mean()), float(hits[:, 0].mean()), float(np.mean(alone))
+        for made, at_once in ((together, True), (by_itself, False)):
+            intervals = crossed_intervals(changes, seed=0, at_once=at_once)
+            made.append([differs(each) for each in intervals])
+    hits, own = np.array(together), np.array(by_itself)
+    any_of_them, first, alone = hits.any(1), hits[:, 0], own[:, 0]
+    return (
+        float(any_of_them.mean()),
+        float(first.mean()),
+        float(alone.mean()),
+        float(own[:, 1:].mean()),
+    )
 
 
 def differs(change: Interval) -> bool:
@@ -53,8 +63,8 @@ def differs(change: Interval) -> bool:
     return not change.low <= 0 <= change.high
 
 
-def main(worlds: int) -> None:
-    """Print both tables."""
+def intervals(worlds: int) -> None:
+    """Print how often intervals hold."""
     source = np.random.default_rng(0)
     print(f"{worlds} worlds each; luck of seeds and of an arm on a problem in log-odds")
     print("problems seeds  seed-luck  arm-luck  mean  k   an arm's holds  of a change of nothing")
@@ -74,24 +84,28 @@ def main(worlds: int) -> None:
                 f"{problems:8} {seeds:5} {by_seed:10} {by_problem:9} {mean:5.0f}  {k}"
                 f"   {of_arm:14.3f}  {of_change:.3f}"
             )
+
+
+def comparisons(worlds: int) -> None:
+    """Print how often equal arms differ."""
+    source = np.random.default_rng(1)
     print(
         f"\n{ARMS} equal arms, whose seeds differ as said: the control's, the first's, the others'"
     )
-    print("problems seeds  seed-luck      arm-luck  any differs  the first  each by itself")
+    print("problems seeds  seed-luck      arm-luck  any  the first  the first by itself  others")
     for problems, seeds in ((100, 3), (300, 3), (300, 5)):
-        for lucks in ((0.1, 0.1, 0.1), (0.3, 0.3, 0.3), (0.2, 0.5, 0.2), (0.5, 0.2, 0.2)):
+        for lucks in LUCKS:
             for by_problem in (0.0, 0.7):
                 of_control, first, *others = (
                     World(problems, seeds, by_seed=luck, by_problem=by_problem) for luck in lucks
                 )
                 arms = [first, *others * (ARMS - 1)]
-                any_of_them, of_first, alone = alarms(of_control, arms, 1, worlds, source)
-                print(
-                    f"{problems:8} {seeds:5}  {lucks!s:15} {by_problem:7}"
-                    f"  {any_of_them:11.3f}  {of_first:9.3f}  {alone:.3f}",
-                    flush=True,
-                )
+                shares = alarms(of_control, arms, 1, worlds, source)
+                told = "  ".join(f"{share:.3f}" for share in shares)
+                print(f"{problems:8} {seeds:5}  {lucks!s:15} {by_problem:7}  {told}", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else WORLDS)
+    asked = int(sys.argv[1]) if len(sys.argv) > 1 else WORLDS
+    intervals(asked)
+    comparisons(asked)

@@ -351,6 +351,57 @@ def test_select_says_when_what_works_on_problems_did_nothing(tmp_path):
     assert "did nothing" not in run(tmp_path, "select", rows, *settings).told
 
 
+def graded_rows() -> list[dict]:
+    """Make two problems: one solved once in ten and else without a box, one five times in ten."""
+    verdicts = {"hard": ["correct"] + ["no_answer"] * 9, "easy": ["correct", "wrong"] * 5}
+    return [
+        {"problem_id": name, "verdict": verdict, "sample_index": place, "mean_entropy": 0.5}
+        | {"completion": f"no {place}" if verdict == "no_answer" else rf"so {place} \boxed{{4}}"}
+        for name, every in verdicts.items()
+        for place, verdict in enumerate(every)
+    ]
+
+
+PROPORTIONAL = ("select.noise=0", "select.budget=2", "select.difficulty=proportional")
+
+
+def test_pass_rates_are_over_what_was_graded_and_not_over_what_the_rules_kept(tmp_path):
+    kept = run(tmp_path, "filter", graded_rows())
+    assert {row["problem_id"]: row["pass_rate"] for row in kept.rows} == {"hard": 0.1, "easy": 0.5}
+    assert all(row["pass_rate"] == 0.1 for row in kept.rejected)
+    rows = pl.read_parquet(kept.output)
+    settings = [part for each in PROPORTIONAL for part in ("--set", each)]
+    chosen = run(tmp_path, "select", rows, *RANDOM, *settings)
+    # Weights 0.9 and 0.5 of a budget of two; of the kept rows they would be 0 and 0.5.
+    assert sorted(row["problem_id"] for row in chosen.rows) == ["easy", "hard"]
+    assert "pass rates" not in chosen.told
+    where = [*RANDOM, "--set", "select.noise=0", "--set", "select.where=pass_rate <= 0.3"]
+    assert [row["problem_id"] for row in run(tmp_path, "select", rows, *where).rows] == ["hard"]
+    alone = run(tmp_path, "select", rows.drop("pass_rate"), *RANDOM, *settings)
+    assert {row["problem_id"] for row in alone.rows} == {"easy"}
+    assert "pass rates are those of these 11 rows, which have no column pass_rate" in alone.told
+
+
+@pytest.mark.parametrize(
+    ("rates", "says"),
+    [
+        ([0.1, 0.2], "problem p has the pass_rate 0.1, 0.2; one of 0 to 1 is needed"),
+        ([0.5, None], "null"),
+        ([7, 7], "problem p has the pass_rate 7"),
+        ([float("nan")] * 2, "problem p has the pass_rate nan"),
+        (["a", "a"], "column 'pass_rate' holds String, not numbers from 0 to 1"),
+    ],
+)
+def test_a_pass_rate_that_is_none_is_refused_where_shares_are_made_of_it(tmp_path, rates, says):
+    rows = pl.DataFrame(
+        {"problem_id": ["p"] * 2, "verdict": ["correct"] * 2, "completion": ["x", "y"]}
+        | {"pass_rate": pl.Series(rates, strict=False)}
+    )
+    settings = [part for each in PROPORTIONAL for part in ("--set", each)]
+    told = refused(tmp_path, "select", rows, *RANDOM, *settings)
+    assert says in told.replace("0.2, 0.1", "0.1, 0.2")
+
+
 def lengths_of(*sizes: int) -> list[dict]:
     """Make correct rows, two of each problem, whose statistic falls with their length."""
     return [

@@ -8,7 +8,7 @@ from pipelines.compare import ArmRun
 from pipelines.readers.current import sound
 from pipelines.readers.layout import table
 from rft.errors import shown
-from rft.measuring.detectable import SPREAD, assumed_counts, detectable
+from rft.measuring.detectable import assumed_counts, detectable, spread_at
 from rft.measuring.pass_at_k import Numbers, solved
 from rft.recipe import Recipe, Source
 from rft.seeds import derive
@@ -69,7 +69,8 @@ def shows(whole: Recipe, runs: Sequence[ArmRun], benchmark: str) -> list[str]:
         )
     if unseen:
         lines.append(f"    no difference in {' and '.join(unseen)} can be told by so little")
-    lines.append(f"    ({how}; from seed to seed it is taken to vary by {100 * SPREAD:.1f} points)")
+    vary = " and ".join(f"{100 * spread_at(k):.1f}" for k in least)
+    lines.append(f"    ({how}; from seed to seed it is taken to vary by {vary} points)")
     if seeds == 1:
         lines.append("    one seed says nothing of what another would give: take three or more")
     return lines
