@@ -17,7 +17,14 @@ from rft.runs.schemas import TABLES
 from rft.selection.budget import shortfall, shrink, split_budget
 from rft.selection.difficulty import in_proportion
 from rft.selection.narrow import TOO_LONG, lengths, looked_at, texts
-from rft.selection.ranking import rank, roles_of, take_turns
+from rft.selection.ranking import (
+    can_rank,
+    columns_to_rank,
+    rank,
+    refuse_unknown,
+    roles_of,
+    take_turns,
+)
 
 SETTING = {"positive": "select.by", "noise": "select.noise_by"}
 ROLES = pl.Enum(["noise", "positive"])
@@ -87,16 +94,21 @@ def decide(
     """
     rows = judge(kept, settings)
     decided = [told(rows.filter(pl.col("reason").is_not_null()))]
-    ranked, unranked = {}, 0
+    both, ranked, unranked = kept.hstack(rows), {}, 0
     for role, by in orders_of(settings).items():
-        pool = kept.hstack(rows).filter(pl.col("reason").is_null(), role=role)
+        # Only what ranks is sorted: there may be millions of rows.
+        free = pl.col("reason").is_null() & (pl.col("role") == role)
+        needed = dict.fromkeys([*columns_to_rank(by), *rows.columns])
+        pool = both.select(name for name in needed if name in both.columns).filter(free)
+        if len(pool) and not can_rank(pool, by):
+            refuse_unknown(both.filter(free), by, SETTING[role])
         pool, nulls = rank(pool, by, setting=SETTING[role])
         pool = take_turns(pool, nulls, settings, texts(kept) if settings.diverse else None)
-        # All else of a row has had its say: there may be millions.
-        needed = [each for each in ("problem_id", *DECIDED) if each in pool.columns]
-        ranked[role] = cap(pool.select(needed), settings.per_problem)
+        # All else of a row has had its say.
+        pool = pool.select(each for each in ("problem_id", *DECIDED) if each in pool.columns)
+        ranked[role] = cap(pool, settings.per_problem)
         unranked += nulls
-    del rows, pool
+    del rows, both, pool
     available = {role: pool["reason"].null_count() for role, pool in ranked.items()}
     refuse_nothing(kept, available["positive"], settings)
     wanted = split_budget(settings.budget, settings.noise)

@@ -27,19 +27,30 @@ def rank(pool: pl.DataFrame, by: str, *, setting: str = "select.by") -> tuple[pl
     if column is None:
         return pool.sort(DRAW), 0
     # Not null alone: NaN sorts above every number, and so would be the most explorative.
-    known = pl.col(column).is_finite()
-    ranked = pool.filter(known) if column in pool.columns else pool.head(0)
-    if ranked.is_empty():
-        cure = "`rft score` computes it, or set" if ORDERS[by].needs else "set"
-        others = [name for name in ORDERS if name != by and can_rank(pool, name)]
-        raise RFTError(
-            f"{setting}: {by}, but no row has a {column}; {cure} {setting}: {' or '.join(others)}"
-        )
-    if ORDERS[by].needs:
-        refuse_mixed(ranked, by, setting)
-    value = pl.when(known).then(column)
+    if not can_rank(pool, by):
+        refuse_unknown(pool, by, setting)
+    known = pool[column].is_finite().fill_null(False)
+    if ORDERS[by].needs and "stats_origin" in pool.columns:
+        refuse_mixed(pool["stats_origin"].filter(known), by, setting)
+    value = pl.when(pl.col(column).is_finite()).then(column)
     order = pool.sort(value, NUMBER, descending=[True, False], nulls_last=True)
-    return order, len(pool) - len(ranked)
+    return order, len(pool) - int(known.sum())
+
+
+def refuse_unknown(pool: pl.DataFrame, by: str, setting: str) -> None:
+    """Refuse an order that no row has a value for, and name those that there are values for."""
+    cure = "`rft score` computes it, or set" if ORDERS[by].needs else "set"
+    others = [name for name in ORDERS if name != by and can_rank(pool, name)]
+    raise RFTError(
+        f"{setting}: {by}, but no row has a {ORDERS[by].column}; {cure} {setting}: "
+        f"{' or '.join(others)}"
+    )
+
+
+def columns_to_rank(by: str) -> list[str]:
+    """Name what ranking a pool looks at, besides what is decided of its rows."""
+    column = ORDERS[by].column
+    return [DRAW if column is None else column, NUMBER, "problem_id", "length", "stats_origin"]
 
 
 def take_turns(
@@ -95,11 +106,9 @@ def can_rank(pool: pl.DataFrame, by: str) -> bool:
     return column is None or (column in pool.columns and bool(pool[column].is_finite().any()))
 
 
-def refuse_mixed(ranked: pl.DataFrame, by: str, setting: str) -> None:
+def refuse_mixed(ranked: pl.Series, by: str, setting: str) -> None:
     """Refuse to rank statistics of different origins together: some are estimates."""
-    if "stats_origin" not in ranked.columns:
-        return
-    named = ranked["stats_origin"].fill_null("unknown").value_counts()
+    named = ranked.fill_null("unknown").value_counts()
     origins = dict(sorted(named.iter_rows()))
     if len(origins) > 1:
         raise RFTError(
