@@ -98,6 +98,7 @@ _LEADING = re.compile(
     rf"(?:{_ANSWER_IS}|=|:|\\approx(?![A-Za-z])|\\simeq(?![A-Za-z])|\\(?:quad|,|;|:|!| ))\s*"
 )
 _TRAILING = re.compile(r"\s*(?:\\(?:quad|,|;|:|!| |(?=$))|(?<!\\)[,;]|(?<![\\.])\.)$")
+LONGEST_MARK = len(r" \quad")
 _CLOSED = [("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")]
 
 
@@ -160,7 +161,8 @@ def trimmed(text: str) -> str:
     while match := _LEADING.match(text):
         text = text[match.end() :]
     # `0.333...` goes on; `2 .` does not.
-    while match := _TRAILING.search(text):
+    # Spaces are single here, so that no mark is longer: to search all would be quadratic.
+    while match := _TRAILING.search(text, max(0, len(text) - LONGEST_MARK)):
         text = text[: match.start()].rstrip()
     return text[1:] if re.match(r"\+[0-9.]", text) else text
 

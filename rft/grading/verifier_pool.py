@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rft.errors import RFTError
-from rft.processes.child import Child
+from rft.processes.child import GLANCE, Child
 
 WORKER = Path(__file__).with_name("verifier_worker.py")
 START_SECONDS = 120.0
@@ -146,7 +146,8 @@ class Pool:
         """Wait for words, and see off the workers that died or are late."""
         dues = [worker.due for worker in self._staff if worker.awaited]
         before = time.monotonic()
-        timeout = max(0.0, min(dues, default=before) - before)
+        # In glances: after one long wait nobody could tell a suspended worker from a late one.
+        timeout = min(max(0.0, min(dues, default=before) - before), GLANCE)
         readable = set(wait([worker.child.output for worker in self._staff], timeout))
         now = time.monotonic()
         # When we were stopped ourselves (a scheduler's suspend), so were the workers.

@@ -5,6 +5,7 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -130,7 +131,9 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         # It leads its group and is not reaped, so that the number is still its own.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             process.wait(timeout=GLANCE)
+        except subprocess.TimeoutExpired:  # whoever reaps it later must not be waited for
+            threading.Thread(target=process.wait, daemon=True).start()
     process.stdin.close()
     process.stderr.close()

@@ -48,6 +48,7 @@ def test_a_term_signal_winds_down_with_75_and_the_next_run_goes_on(tmp_path, und
     driver = subprocess.Popen(command(*smoke(out)), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     pause = threading.Event()
     while not list((out / "work").glob("round-0001-sample/worker-0/*.json")):
+        assert driver.poll() is None, "it ended before it was interrupted"
         pause.wait(0.01)
     driver.send_signal(signal.SIGTERM)
     errors = driver.communicate()[1].decode()

@@ -6,6 +6,7 @@ Run: python -m pytest tests/grading/test_verifier.py
 """
 
 import random
+import sys
 import time
 from collections.abc import Iterator
 from itertools import product
@@ -363,17 +364,27 @@ def test_a_letter_of_a_gold_may_be_a_variable(
     assert judgement_of(AnswerKey([gold], question), answer, judged).verdict == verdict
 
 
-def test_the_fast_path_judges_fifty_thousand_pairs_a_second_and_starts_no_worker() -> None:
+def test_the_fast_path_takes_few_calls_a_pair_and_starts_no_worker() -> None:
+    # Some 50,000 pairs a second. Calls are counted, since seconds depend on the machine.
     pairs = [(str(number % 997), f"{number}.5") for number in range(20_000)]
+    calls = 0
+
+    def count(_frame: object, event: str, _about: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
     with Verifier(workers=1) as verifier:
-        best = float("inf")
-        for _ in range(3):
-            verifier.judged.clear()
-            began = time.process_time()
-            assert len(verifier.verdicts(pairs)) == len(pairs)
-            best = min(best, time.process_time() - began)
+        verifier.verdicts(pairs)  # what is imported on the way
+        verifier.judged.clear()
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            judged = verifier.verdicts(pairs)
+        finally:
+            sys.setprofile(before)
+        assert len(judged) == len(pairs)
         assert verifier.started == 0
-    assert len(pairs) / best > 50_000
+    assert 1 < calls / len(pairs) < 80  # 68 as this is written
 
 
 def test_texts_too_long_to_parse_are_not_kept(verifier: Verifier) -> None:

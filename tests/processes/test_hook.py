@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -96,8 +97,15 @@ def test_floods_are_neither_kept_nor_in_the_way():
     "command",
     ["sleep 1000", "kill -STOP $$", "exec 0<&- 1>&- 2>&-; sleep 1000", "trap '' TERM INT; yes >&2"],
 )
-def test_what_does_not_end_is_killed_with_all_that_it_started(command, tmp_path):
+def test_what_does_not_end_is_killed_with_all_that_it_started(command, tmp_path, monkeypatch):
     pids = tmp_path / "pids"
+    real = time.monotonic
+
+    def clock() -> float:
+        """Stand still until the pids are written, so that a slow start is not what is killed."""
+        return real() if pids.exists() and pids.read_text().endswith("\n") else 0.0
+
+    monkeypatch.setattr(hook, "time", SimpleNamespace(monotonic=clock))
     began = time.monotonic()
     failure = call(f"sleep 1000 & echo $! $$ > {pids}; {command}", seconds=0.4)
     assert failure.why == "it did not end within 0.4 seconds, and was killed"

@@ -1,5 +1,8 @@
 """What is left of a round is told from what was measured, else foreseen, else not at all."""
 
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+
 import pytest
 
 from pipelines.readers.ahead import expected, left_of_round, took
@@ -99,16 +102,21 @@ def test_more_answers_take_longer(tmp_path):
     assert expected(run, 2, "evaluate") == 60
 
 
-def test_the_status_tells_it_while_the_run_is_at_work(tmp_path):
+def test_the_status_tells_it_while_the_run_is_at_work(tmp_path, monkeypatch):
     run = begun(tmp_path / "run")
     whole_round(run, 1, SAMPLES, MEASURED)
     seconds = {"grade": 100.0, "filter": 0.0, "select": 0.0, "sft": 40.0, "evaluate": 60.0}
     for stage, took_so_many in seconds.items():
         note(run, stage, 1, seconds=took_so_many)
-    with run.lock():
-        run.event("start", stage="grade", round=2)
+    run.event("start", stage="grade", round=2)
+    since = datetime.fromisoformat(run.events()[-1]["time"])
+    clock = SimpleNamespace(
+        now=lambda _: since + timedelta(seconds=3), fromisoformat=datetime.fromisoformat
+    )
+    with run.lock(), monkeypatch.context() as patch:
+        patch.setattr("pipelines.readers.status.datetime", clock)
         told = status(run)
-    assert 90 <= told["stage_eta_s"] <= 100  # so far nothing but the clock tells how far it is
-    assert 190 <= told["round_eta_s"] <= 200
+    # So far nothing but the clock tells how far it is.
+    assert (told["stage_eta_s"], told["round_eta_s"]) == (97.0, 197.0)
     stopped = status(run)
     assert (stopped["stage_eta_s"], stopped["round_eta_s"]) == (None, None)

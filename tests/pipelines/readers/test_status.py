@@ -2,7 +2,8 @@
 
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -131,7 +132,7 @@ def test_a_gate_that_refused_twice_ends_the_run(tmp_path):
     assert "2 of 4 rounds done (the gate refused rounds 1 and 2)" in text_status(found)
 
 
-def test_a_locked_run_is_running_and_counts_what_is_sampled(tmp_path):
+def test_a_locked_run_is_running_and_counts_what_is_sampled(tmp_path, monkeypatch):
     run = begun(tmp_path / "run")
     row = {
         "rollout_id": "a",
@@ -150,12 +151,17 @@ def test_a_locked_run_is_running_and_counts_what_is_sampled(tmp_path):
     tables.write_file(old, three)
     os.utime(old, (1, 1))
     tables.write_file(run.work("sample", 1) / "worker-0" / "00000.parquet", three)
-    with run.lock():
+    since = datetime.fromisoformat(run.events()[-1]["time"])
+    clock = SimpleNamespace(
+        now=lambda _: since + timedelta(seconds=3), fromisoformat=datetime.fromisoformat
+    )
+    with run.lock(), monkeypatch.context() as patch:
+        patch.setattr("pipelines.readers.status.datetime", clock)
         found = status(run)
     assert (found["state"], found["round"], found["stage"]) == ("running", 1, "sample")
     assert (found["stage_done"], found["stage_total"]) == (6, 8)  # 2 problems x 4
-    # Three came in about a second, two are missing.
-    assert 0 < found["stage_eta_s"] < 2
+    # Three came in three seconds, two are missing.
+    assert found["stage_eta_s"] == 2.0
     assert found["locked_by"].endswith(f"pid {os.getpid()}, since {found['locked_by'][-25:]}")
     assert found["next_command"] is None
     heard = datetime.fromisoformat(found["heartbeat"])
