@@ -102,11 +102,13 @@ class KnownVerdicts:
         new = pl.DataFrame(rows, schema=dict.fromkeys(SCHEMA.names, pl.String), orient="row")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with in_turn(self.path.with_name(f".{self.path.name}.guard")) as guard:
-            there = read(self.path)
-            more = new.join(there, on=PAIR, how="anti").head(max(0, MOST - len(there)))
-            if len(more):
-                write(self.path, pl.concat([there, more]))
-            Path(guard.name).unlink()
+            try:
+                there = read(self.path)
+                more = new.join(there, on=PAIR, how="anti").head(max(0, MOST - len(there)))
+                if len(more):
+                    write(self.path, pl.concat([there, more]))
+            finally:  # it is our turn yet, and whoever waits looks whether the guard has its name
+                Path(guard.name).unlink()
         return len(more)
 
     def _tell(self, error: Exception) -> None:

@@ -236,6 +236,14 @@ def test_a_place_that_cannot_be_written_costs_nothing_but_time(tmp_path):
     assert told[0].endswith("; going on without it")
 
 
+def test_a_file_that_cannot_be_written_whole_leaves_nothing_behind(tmp_path):
+    words = [sys.executable, "-c", WRITER, str(tmp_path / "verdicts.parquet"), "one"]
+    # Not one byte into any file: as on a full disk.
+    small = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *words]
+    subprocess.run(small, cwd=ROOT, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_above_the_limit_nothing_is_added(tmp_path, monkeypatch):
     file = tmp_path / "verdicts.parquet"
     monkeypatch.setattr(known_verdicts, "MOST", 1)
