@@ -228,7 +228,7 @@ def adopt(
     refuse_place(output, here)
     beside = output.with_suffix(".set_aside.parquet")
     refuse_place(beside, here, "set aside")
-    count = adopt_source(source, Wanted(format_, gold, score), output, beside)
+    count = adopt_source(source, Wanted(format_, gold, score), output, beside, say)
     put = f"{count.set_aside.total()} set aside" + (f" ({count.reasons})" if count.reasons else "")
     give(
         f"{count.rollouts} rollouts, read as {count.format} = {count.kept} kept + {put} -> {output}"

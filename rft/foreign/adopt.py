@@ -16,7 +16,7 @@ from rft.foreign import FORMATS
 from rft.foreign.chat import Adopted, Unfit
 from rft.foreign.inspect_ai import graded
 from rft.foreign.opening import Place, places_of
-from rft.foreign.records import Found, records_of
+from rft.foreign.records import Found, Say, records_of
 from rft.foreign.values import json_text, mapping_in
 from rft.foreign_text import masked, short
 from rft.problems.foreign_rows import LONGEST_ID, SampleNames
@@ -102,11 +102,11 @@ class Count:
         return ", ".join(f"{number} {reason}" for reason, number in self.set_aside.most_common())
 
 
-def adopt(source: str, wanted: Wanted, output: Path, beside: Path) -> Count:
+def adopt(source: str, wanted: Wanted, output: Path, beside: Path, say: Say) -> Count:
     """Write the rollouts of a source as rows, and beside them those that are none."""
     places = places_of(source)
     _refuse_outputs(places, (output, beside))
-    found = records_of(places)
+    found = records_of(places, say)
     first = list(islice(found, LOOKED_AT))
     if wanted.format == "auto":
         wanted = replace(wanted, format=format_of(first))

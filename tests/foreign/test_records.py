@@ -15,6 +15,7 @@ import pytest
 from rft.foreign import records
 from rft.foreign.opening import places_of
 from rft.foreign.records import records_of
+from tests.command import invoke
 from tests.saved_rollouts import adopted_rows, eval_log, lines, refusal, run_row, sample
 
 ROWS = [run_row(info={"n": number}, reward=float(number % 2)) for number in range(700)]
@@ -87,7 +88,7 @@ def test_records_are_read_one_after_the_other(tmp_path):
     path = lines(tmp_path / "rows.jsonl", *ROWS[:3])
     with path.open("a") as file:
         file.write("this is no record\n")
-    found = records_of(places_of(str(path)))
+    found = records_of(places_of(str(path)), pytest.fail)
     assert [next(found).row for _ in range(3)] == [1, 2, 3]
 
 
@@ -123,6 +124,14 @@ TABLE = as_parquet(ROWS[:3])
         ("a.json", b"[" * 90000, "nested too deeply"),
         ("a.json", b'"text"', "its record 1 is not a JSON object ('text')"),
         ("a.csv", b"a,b\n1,2,3\n", "line 2 has more fields than the first line has names"),
+        (
+            "a.csv",
+            b'a,b\n1,"2\n\n3"\n\n4\n',
+            "line 6 has fewer fields than the first line has names",
+        ),
+        ("a.csv", b"a,b,a\n1,2,3\n", "line 1 has 2 columns 'a'; give every column a name of its"),
+        ("a.csv", b'a,b\n1,2\n3,"4\n5,6\n', "begins in line 3 is no CSV (unexpected end of data)"),
+        ("a.csv", b'a,b\n1,"2\n3,"4"\n', "begins in line 2 is no CSV (',' expected after '\"')"),
         ("a.csv", b"a,b\n\xff,2\n", "it is not UTF-8 text"),
         ("a.csv", b"a,b\n", "no records in it"),
         ("a.csv", b"a" * 300 + b",b\n1,2\n", "a column whose name has 300 characters"),
@@ -144,6 +153,27 @@ def test_what_is_no_file_of_records_is_refused_in_one_line(tmp_path, name, conte
     told = refusal(tmp_path, path, "--as", "verifiers")
     assert f"{name}: " in told
     assert line in told
+
+
+def test_a_quotation_mark_that_never_closes_loses_no_row_in_silence(tmp_path):
+    first, *rest = as_csv(ROWS).splitlines(keepends=True)
+    rest[300] = b'"' + rest[300].replace(b'"', b"")
+    path = tmp_path / "runs.csv"
+    path.write_bytes(b"".join([first, *rest]))
+    assert "the row that begins in line 302 is no CSV" in refusal(tmp_path, path)
+
+
+def test_a_field_that_may_be_many_rows_is_told_and_an_answer_of_many_lines_is_not(tmp_path):
+    path, output = tmp_path / "runs.csv", tmp_path / "out.parquet"
+    path.write_bytes(as_csv([run_row(), run_row(completion="so\n" * 500)]))
+    assert "lines" not in invoke("adopt", path, "--output", output).stderr
+    path.write_bytes(as_csv([run_row(), *[run_row(completion="1,2\n" * 1000)] * 3]))
+    told = invoke("adopt", path, "--output", output).stderr
+    assert (
+        "runs.csv: line 3: 'completion' goes on for 1,001 lines, and so do fields of 2 more rows; "
+        "if that is no long text, a quotation mark is missing there"
+    ) in told
+    assert len(pl.read_parquet(output)) == 4
 
 
 def test_a_small_file_that_becomes_a_large_one_is_refused(tmp_path, monkeypatch):
