@@ -217,7 +217,7 @@ def adopt(
       rft grade --input rows.parquet --output graded.parquet --set grade.verifier=given \\
         --column verdict=reward
     """
-    from rft.foreign.adopt import Wanted
+    from rft.foreign.adopt import Wanted, remarks
     from rft.foreign.adopt import adopt as adopt_source
     from rft.processes.stopping import die_with_parent, end_on_signals
 
@@ -228,16 +228,14 @@ def adopt(
     refuse_place(output, here)
     beside = output.with_suffix(".set_aside.parquet")
     refuse_place(beside, here, "set aside")
-    count = adopt_source(source, Wanted(format_, gold, score), output, beside, say)
+    wanted = Wanted(format_, gold, score)
+    count = adopt_source(source, wanted, output, beside, say)
     put = f"{count.set_aside.total()} set aside" + (f" ({count.reasons})" if count.reasons else "")
     give(
         f"{count.rollouts} rollouts, read as {count.format} = {count.kept} kept + {put} -> {output}"
     )
-    if count.without_gold:
-        say(f"{count.without_gold} of {count.kept} have no gold, which `rft grade` needs")
-    if count.without_reward and count.scores and not score:
-        named = ", ".join(sorted(count.scores)[:5])
-        say(f"{count.without_reward} of {count.kept} have no reward; --score takes one of {named}")
+    for line in remarks(count, wanted):
+        say(line)
 
 
 @rows_stage(

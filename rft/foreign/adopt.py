@@ -87,7 +87,7 @@ class Count:
     format: str
     kept: int = 0
     set_aside: Counter[str] = field(default_factory=Counter)
-    without_gold: int = 0
+    golds: Counter[str] = field(default_factory=Counter)
     without_reward: int = 0
     scores: set[str] = field(default_factory=set)
 
@@ -95,6 +95,11 @@ class Count:
     def rollouts(self) -> int:
         """Count all of them."""
         return self.kept + self.set_aside.total()
+
+    @property
+    def without_gold(self) -> int:
+        """Count the kept ones that have no gold."""
+        return self.kept - self.golds.total()
 
     @property
     def reasons(self) -> str:
@@ -123,6 +128,21 @@ def adopt(source: str, wanted: Wanted, output: Path, beside: Path, say: Say) -> 
                 put_aside(others)
         _refuse_nothing(masked(source), wanted, count)
     return count
+
+
+def remarks(count: Count, wanted: Wanted) -> Iterator[str]:
+    """Say where the golds are from, and what the kept ones are without."""
+    if len(count.golds) == 1:
+        yield f"gold from `{next(iter(count.golds))}`"
+    elif count.golds:
+        named = (f"`{name}` ({number})" for name, number in count.golds.most_common())
+        yield f"gold from {', '.join(named)}"
+    if count.without_gold:
+        how = "" if wanted.gold else "; --gold NAME says in which column it is"
+        yield f"{count.without_gold} of {count.kept} have no gold, which `rft grade` needs{how}"
+    if count.without_reward and count.scores and not wanted.score:
+        named = ", ".join(sorted(count.scores)[:5])
+        yield f"{count.without_reward} of {count.kept} have no reward; --score takes one of {named}"
 
 
 def _refuse_outputs(places: list[Place], outputs: tuple[Path, ...]) -> None:
@@ -189,7 +209,7 @@ def _batches(
             rows.append(row)
             characters += len(row["completion"]) + len(row["their_prompt"])
             count.kept += 1
-            count.without_gold += not checked.gold
+            count.golds.update([checked.gold_name] if checked.gold_name else [])
             count.without_reward += checked.reward is None
             if len(count.scores) < LOOKED_AT:
                 count.scores.update(map(str, checked.scores))
@@ -204,7 +224,8 @@ def _checked(outcome: Adopted | Unfit, record: dict[str, Any], wanted: Wanted) -
     if isinstance(outcome, Unfit):
         return outcome
     if wanted.gold:
-        outcome = replace(outcome, gold=read_gold(_within(record, wanted.gold), "plain"))
+        golds = read_gold(_within(record, wanted.gold), "plain")
+        outcome = replace(outcome, gold=golds, gold_name=wanted.gold if golds else None)
     if wanted.score:
         outcome = replace(outcome, reward=graded(outcome.scores.get(wanted.score)))
     limits = (

@@ -39,6 +39,8 @@ class Adopted:
     """All that the model was given: a text, or a chat as JSON."""
     reasoning: str | None = None
     gold: list[str] = field(default_factory=list)
+    gold_name: str | None = None
+    """The column that the golds are from."""
     reward: float | None = None
     scores: Mapping[str, Any] = field(default_factory=dict)
     finish_reason: str = "stop"

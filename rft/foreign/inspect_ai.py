@@ -21,6 +21,7 @@ from rft.errors import RFTError, clipped
 from rft.foreign.chat import Adopted, Unfit, adopted, attempt, of_texts
 from rft.foreign.values import (
     float_in,
+    golds_in,
     integer_in,
     list_in,
     mapping_in,
@@ -28,7 +29,6 @@ from rft.foreign.values import (
     text_in,
     usage_in,
 )
-from rft.problems.gold import read_gold
 from rft.problems.reading import json_object
 
 # A sample's events can be many; beyond so much it is not looked into.
@@ -75,7 +75,7 @@ def _rollout(sample: Mapping[str, Any]) -> Adopted:
     name = sample.get("id")
     kept: dict[str, Any] = {
         "ends": (choice.get("stop_reason"),),
-        "gold": read_gold(sample.get("target"), "plain"),
+        **golds_in(sample, names=("target",)),
         "reward": graded(next(iter(scores.values()))) if len(scores) == 1 else None,
         "scores": scores,
         "logprobs": [mapping_in(each).get("logprob") for each in tokens],

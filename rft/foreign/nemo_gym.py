@@ -74,7 +74,7 @@ def _rollout(record: Mapping[str, Any]) -> Adopted:
     return adopted(
         [*messages, answer],
         ends=(mapping_in(response.get("incomplete_details")).get("reason"),),
-        gold=golds_in(record, verified),
+        **golds_in(record, verified),
         reward=float_in(record.get("reward")),
         scores=scores_in(record, beside) | dict(mapping_in(record.get("reward_components"))),
         token_ids=last.get("generation_token_ids"),

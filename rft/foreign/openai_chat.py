@@ -5,7 +5,8 @@ is the answer. A request is the body itself or stands under `body` or `request`,
 `response`, there again under `body` in batch results, beside `status_code` and `error`; it has
 `choices`, a rollout each, with message, finish_reason and logprobs, and `usage`. A line of batch
 results alone has no question: put each beside the line of its custom_id in the requests first.
-Golds and numbers in columns beside them are taken along.
+Numbers in columns beside them are taken along, and golds where a name leaves no doubt: `answer` may
+be what somebody read out of the model's own words.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 
 from rft.foreign.chat import Adopted, Unfit, adopted, attempt
 from rft.foreign.values import (
+    SURE_GOLDS,
     float_in,
     golds_in,
     list_in,
@@ -57,7 +59,7 @@ def _response(record: Mapping[str, Any]) -> Mapping[str, Any]:
 def _kept(record: Mapping[str, Any]) -> dict[str, Any]:
     named = (record.get(name) for name in NAMES)
     return {
-        "gold": golds_in(record, mapping_in(record.get("metadata"))),
+        **golds_in(record, mapping_in(record.get("metadata")), names=SURE_GOLDS),
         "reward": float_in(record.get("reward", record.get("score"))),
         "scores": scores_in(record, ("id", "created", "index")),
         "source_id": next((str(each) for each in named if isinstance(each, str | int)), None),

@@ -51,7 +51,7 @@ def _rollout(episode: Mapping[str, Any], trajectory: Mapping[str, Any]) -> Adopt
     source = mapping_in(task.get("metadata"))
     signals = {**mapping_in(trajectory.get("signals")), **mapping_in(episode.get("metrics"))}
     kept: dict[str, Any] = {
-        "gold": golds_in(task, source),
+        **golds_in(task, source),
         "reward": float_in(trajectory.get("reward")),
         "scores": scores_in(signals) | scores_in({"is_correct": episode.get("is_correct")}),
         "ends": (output.get("finish_reason"), episode.get("termination_reason")),

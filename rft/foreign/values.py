@@ -7,8 +7,11 @@ from typing import Any
 
 from rft.problems.gold import read_gold
 
-# The columns in which golds are, the surest name first.
-GOLDS = ("gold", "expected_answer", "ground_truth", "reference_answer", "answer", "target")
+# The columns in which golds are and nothing else is, the surest name first.
+SURE_GOLDS = ("gold", "expected_answer", "ground_truth", "reference_answer")
+# In the rows of a data set the last two are golds as well; beside a chat they may be what somebody
+# read out of the model's own words.
+GOLDS = (*SURE_GOLDS, "answer", "target")
 # What the integers of our tables hold.
 MOST_INTEGER = 2**31
 
@@ -64,13 +67,13 @@ def messages_in(value: Any) -> list[Mapping[str, Any]]:
     return []
 
 
-def golds_in(*places: Mapping[str, Any]) -> list[str]:
-    """Find the accepted answers in the first of these places that has any."""
+def golds_in(*places: Mapping[str, Any], names: tuple[str, ...] = GOLDS) -> dict[str, Any]:
+    """Find the accepted answers in the first of these places that has any, and their column."""
     for place in places:
-        for name in GOLDS:
+        for name in names:
             if golds := read_gold(place.get(name), "plain"):
-                return golds
-    return []
+                return {"gold": golds, "gold_name": name}
+    return {"gold": [], "gold_name": None}
 
 
 def token_ids_in(value: Any) -> list[int] | None:

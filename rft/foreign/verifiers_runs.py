@@ -62,7 +62,7 @@ def _of_row(row: Mapping[str, Any]) -> Adopted:
     truncated = row.get("is_truncated") in (True, "true", "True") or tokens.get("is_truncated")
     name = row.get("example_id")
     kept: dict[str, Any] = {
-        "gold": golds_in({"answer": row.get("answer")}, info),
+        **golds_in({"answer": row.get("answer")}, info),
         "reward": float_in(row.get("reward")),
         "scores": scores,
         "ends": ("length",) if truncated else (row.get("stop_condition"),),
@@ -109,7 +109,7 @@ def _of_trace(trace: Mapping[str, Any]) -> Adopted:
     return adopted(
         messages,
         ends=(call.get("finish_reason"), trace.get("stop_condition")),
-        gold=golds_in(task, mapping_in(task.get("info"))),
+        **golds_in(task, mapping_in(task.get("info"))),
         reward=float_in(sum(known)) if known and len(known) == len(weighed) else None,
         scores={name: each.get("score") for name, each in rewards.items()}
         | dict(mapping_in(trace.get("metrics"))),

@@ -125,6 +125,27 @@ def test_gold_and_score_are_taken_from_where_they_are_said_to_be(tmp_path):
     assert "no rollout has a number as such a score; there are correct, format" in told
 
 
+def test_an_answer_beside_a_chat_is_the_gold_only_where_one_says_so(tmp_path):
+    source = lines(tmp_path / "in.jsonl", {"messages": [ASKED, SAID], "answer": "5"})
+    output = tmp_path / "out.parquet"
+    told = invoke("adopt", source, "--output", output).stderr
+    assert "1 of 1 have no gold, which `rft grade` needs; --gold NAME says in which" in told
+    assert pl.read_parquet(output)["gold"].to_list() == [None]
+    told = invoke("adopt", source, "--output", output, "--gold", "answer").stderr
+    assert told == "gold from `answer`\n"
+    assert pl.read_parquet(output)["gold"].to_list() == [["5"]]
+
+
+def test_it_is_told_from_which_columns_the_golds_are(tmp_path):
+    rows = [run_row(), run_row(), run_row(answer="", info={"ground_truth": "4"})]
+    source, output = lines(tmp_path / "in.jsonl", *rows), tmp_path / "out.parquet"
+    told = invoke("adopt", source, "--output", output).stderr
+    assert "gold from `answer` (2), `ground_truth` (1)\n" in told
+    for record, name in ((sample(), "target"), (gym(), "expected_answer")):
+        source = lines(tmp_path / "in.jsonl", record)
+        assert f"gold from `{name}`\n" in invoke("adopt", source, "--output", output).stderr
+
+
 def test_an_output_that_is_read_or_is_no_parquet_is_refused(tmp_path):
     source = lines(tmp_path / "in.jsonl", run_row())
     adopted_rows(tmp_path, source)

@@ -23,6 +23,15 @@ def test_of_a_log_the_last_message_is_the_answer():
     assert (found.gold, found.reward, found.source_id) == (["4"], 0.5, "a")
 
 
+@pytest.mark.parametrize("name", ["gold", "expected_answer", "ground_truth", "reference_answer"])
+def test_a_gold_has_a_name_that_leaves_no_doubt(name):
+    read_out = {"answer": "5", "target": "5"}
+    found = one({"messages": [ASKED, SAID], name: "4", **read_out})
+    assert (found.gold, found.gold_name) == (["4"], name)
+    assert one({"messages": [ASKED, SAID], "metadata": {name: "4", **read_out}}).gold == ["4"]
+    assert one({"messages": [ASKED, SAID], "metadata": read_out, **read_out}).gold == []
+
+
 def test_content_in_parts_is_text_as_long_as_all_of_it_is():
     parts = [{"type": "text", "text": "What is "}, {"type": "text", "text": "2+2?"}]
     assert one({"messages": [{"role": "user", "content": parts}, SAID]}).question == "What is 2+2?"

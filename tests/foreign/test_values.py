@@ -50,9 +50,13 @@ def test_tokens_are_all_there_or_none_is():
 
 
 def test_golds_are_those_of_the_surest_name_in_the_first_place():
-    assert values.golds_in({"answer": "a", "gold": ["b", "c"]}, {"gold": "d"}) == ["b", "c"]
-    assert values.golds_in({"answer": ""}, {"target": 4}) == ["4"]
-    assert values.golds_in({"question": "a"}) == []
+    found = values.golds_in({"answer": "a", "gold": ["b", "c"]}, {"gold": "d"})
+    assert found == {"gold": ["b", "c"], "gold_name": "gold"}
+    found = values.golds_in({"answer": ""}, {"target": 4})
+    assert found == {"gold": ["4"], "gold_name": "target"}
+    none = {"gold": [], "gold_name": None}
+    assert values.golds_in({"question": "a"}) == none
+    assert values.golds_in({"answer": "a", "target": "b"}, names=values.SURE_GOLDS) == none
 
 
 def test_json_has_null_where_it_has_no_number():
