@@ -17,7 +17,7 @@ from rft.foreign.chat import Adopted, Unfit
 from rft.foreign.inspect_ai import graded
 from rft.foreign.opening import Place, places_of
 from rft.foreign.records import Found, Say, records_of
-from rft.foreign.values import json_text, mapping_in
+from rft.foreign.values import json_text, mapping_in, reward_in
 from rft.foreign_text import masked, short
 from rft.problems.foreign_rows import LONGEST_ID, SampleNames
 from rft.problems.gold import read_gold
@@ -89,6 +89,8 @@ class Count:
     set_aside: Counter[str] = field(default_factory=Counter)
     golds: Counter[str] = field(default_factory=Counter)
     without_reward: int = 0
+    unread: int = 0
+    unread_reward: str | None = None
     scores: set[str] = field(default_factory=set)
 
     @property
@@ -135,11 +137,16 @@ def remarks(count: Count, wanted: Wanted) -> Iterator[str]:
     if len(count.golds) == 1:
         yield f"gold from `{next(iter(count.golds))}`"
     elif count.golds:
-        named = (f"`{name}` ({number})" for name, number in count.golds.most_common())
-        yield f"gold from {', '.join(named)}"
+        columns = (f"`{name}` ({number})" for name, number in count.golds.most_common())
+        yield f"gold from {', '.join(columns)}"
     if count.without_gold:
         how = "" if wanted.gold else "; --gold NAME says in which column it is"
         yield f"{count.without_gold} of {count.kept} have no gold, which `rft grade` needs{how}"
+    if count.unread:
+        yield (
+            f"{count.unread} of {count.kept} have a reward that is no number, such as "
+            f"{count.unread_reward}, and are without one"
+        )
     if count.without_reward and count.scores and not wanted.score:
         named = ", ".join(sorted(count.scores)[:5])
         yield f"{count.without_reward} of {count.kept} have no reward; --score takes one of {named}"
@@ -211,6 +218,8 @@ def _batches(
             count.kept += 1
             count.golds.update([checked.gold_name] if checked.gold_name else [])
             count.without_reward += checked.reward is None
+            count.unread += checked.unread_reward is not None
+            count.unread_reward = count.unread_reward or checked.unread_reward
             if len(count.scores) < LOOKED_AT:
                 count.scores.update(map(str, checked.scores))
         if len(rows) + len(others) >= BATCH_ROWS or characters >= BATCH_CHARACTERS:
@@ -227,7 +236,7 @@ def _checked(outcome: Adopted | Unfit, record: dict[str, Any], wanted: Wanted) -
         golds = read_gold(_within(record, wanted.gold), "plain")
         outcome = replace(outcome, gold=golds, gold_name=wanted.gold if golds else None)
     if wanted.score:
-        outcome = replace(outcome, reward=graded(outcome.scores.get(wanted.score)))
+        outcome = replace(outcome, **reward_in(outcome.scores.get(wanted.score), graded))
     limits = (
         ("question", LONGEST_QUESTION, [outcome.question]),
         ("gold", LONGEST_GOLD, outcome.gold),

@@ -42,6 +42,8 @@ class Adopted:
     gold_name: str | None = None
     """The column that the golds are from."""
     reward: float | None = None
+    unread_reward: str | None = None
+    """What stands in the place of a reward, but is no number."""
     scores: Mapping[str, Any] = field(default_factory=dict)
     finish_reason: str = "stop"
     num_tokens: int | None = None

@@ -20,12 +20,13 @@ from typing import Any, BinaryIO
 from rft.errors import RFTError, clipped
 from rft.foreign.chat import Adopted, Unfit, adopted, attempt, of_texts
 from rft.foreign.values import (
-    float_in,
     golds_in,
     integer_in,
     list_in,
     mapping_in,
     messages_in,
+    number_of,
+    reward_in,
     text_in,
     usage_in,
 )
@@ -38,7 +39,7 @@ DEEPEST_SAMPLE = 254
 ZSTD = 93
 SAMPLE = re.compile(r"samples/[^/]+\.json")
 PIECES = re.compile(r"samples/[^/]+/sample\.json")
-GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0, "yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0}
+GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0, "yes": 1.0, "no": 0.0}
 ATTACHMENT = "attachment://"
 
 
@@ -76,7 +77,7 @@ def _rollout(sample: Mapping[str, Any]) -> Adopted:
     kept: dict[str, Any] = {
         "ends": (choice.get("stop_reason"),),
         **golds_in(sample, names=("target",)),
-        "reward": graded(next(iter(scores.values()))) if len(scores) == 1 else None,
+        **reward_in(next(iter(scores.values())) if len(scores) == 1 else None, graded),
         "scores": scores,
         "logprobs": [mapping_in(each).get("logprob") for each in tokens],
         "num_tokens": usage_in(output.get("usage"), "output_tokens"),
@@ -100,7 +101,7 @@ def _rollout(sample: Mapping[str, Any]) -> Adopted:
 def graded(value: Any) -> float | None:
     """Read what a scorer gave as a number."""
     known = GRADES.get(value, GRADES.get(value.lower())) if isinstance(value, str) else None
-    return float_in(value) if known is None else known
+    return number_of(value) if known is None else known
 
 
 def _whole(message: Mapping[str, Any], attached: Mapping[str, Any]) -> Mapping[str, Any]:

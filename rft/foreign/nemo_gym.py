@@ -14,11 +14,11 @@ from typing import Any
 
 from rft.foreign.chat import Adopted, Unfit, adopted, attempt, thoughts_of
 from rft.foreign.values import (
-    float_in,
     golds_in,
     integer_in,
     list_in,
     mapping_in,
+    reward_in,
     scores_in,
     text_in,
     usage_in,
@@ -75,7 +75,7 @@ def _rollout(record: Mapping[str, Any]) -> Adopted:
         [*messages, answer],
         ends=(mapping_in(response.get("incomplete_details")).get("reason"),),
         **golds_in(record, verified),
-        reward=float_in(record.get("reward")),
+        **reward_in(record.get("reward")),
         scores=scores_in(record, beside) | dict(mapping_in(record.get("reward_components"))),
         token_ids=last.get("generation_token_ids"),
         logprobs=last.get("generation_log_probs"),

@@ -15,11 +15,11 @@ from typing import Any
 from rft.foreign.chat import Adopted, Unfit, adopted, attempt
 from rft.foreign.values import (
     SURE_GOLDS,
-    float_in,
     golds_in,
     list_in,
     mapping_in,
     messages_in,
+    reward_in,
     scores_in,
     text_in,
     usage_in,
@@ -60,7 +60,7 @@ def _kept(record: Mapping[str, Any]) -> dict[str, Any]:
     named = (record.get(name) for name in NAMES)
     return {
         **golds_in(record, mapping_in(record.get("metadata")), names=SURE_GOLDS),
-        "reward": float_in(record.get("reward", record.get("score"))),
+        **reward_in(record.get("reward", record.get("score"))),
         "scores": scores_in(record, ("id", "created", "index")),
         "source_id": next((str(each) for each in named if isinstance(each, str | int)), None),
     }

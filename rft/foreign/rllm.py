@@ -15,11 +15,11 @@ from typing import Any
 
 from rft.foreign.chat import Adopted, Unfit, adopted, attempt, of_texts
 from rft.foreign.values import (
-    float_in,
     golds_in,
     list_in,
     mapping_in,
     messages_in,
+    reward_in,
     scores_in,
     text_in,
 )
@@ -52,7 +52,7 @@ def _rollout(episode: Mapping[str, Any], trajectory: Mapping[str, Any]) -> Adopt
     signals = {**mapping_in(trajectory.get("signals")), **mapping_in(episode.get("metrics"))}
     kept: dict[str, Any] = {
         **golds_in(task, source),
-        "reward": float_in(trajectory.get("reward")),
+        **reward_in(trajectory.get("reward")),
         "scores": scores_in(signals) | scores_in({"is_correct": episode.get("is_correct")}),
         "ends": (output.get("finish_reason"), episode.get("termination_reason")),
         "token_ids": step.get("response_ids"),

@@ -2,9 +2,10 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from rft.errors import clipped
 from rft.problems.gold import read_gold
 
 # The columns in which golds are and nothing else is, the surest name first.
@@ -12,6 +13,8 @@ SURE_GOLDS = ("gold", "expected_answer", "ground_truth", "reference_answer")
 # In the rows of a data set the last two are golds as well; beside a chat they may be what somebody
 # read out of the model's own words.
 GOLDS = (*SURE_GOLDS, "answer", "target")
+# How true and false are written where they are texts, as in CSV; capitals aside.
+TRUTHS = {"true": 1.0, "false": 0.0}
 # What the integers of our tables hold.
 MOST_INTEGER = 2**31
 
@@ -30,6 +33,20 @@ def float_in(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return read if math.isfinite(read) else None
+
+
+def number_of(reward: Any) -> float | None:
+    """Read a reward as a number: true is 1 and false is 0, also as texts."""
+    written = reward.strip().lower() if isinstance(reward, str) else None
+    return TRUTHS[written] if written in TRUTHS else float_in(reward)
+
+
+def reward_in(value: Any, read: Callable[[Any], float | None] = number_of) -> dict[str, Any]:
+    """Read a reward, and keep what stands there where it is none that can be read."""
+    reward = read(value)
+    nothing = value is None or (isinstance(value, str) and not value.strip())
+    unread = reward is None and not nothing
+    return {"reward": reward, "unread_reward": clipped(repr(value)) if unread else None}
 
 
 def integer_in(value: Any) -> int | None:

@@ -22,6 +22,8 @@ from rft.foreign.values import (
     list_in,
     mapping_in,
     messages_in,
+    number_of,
+    reward_in,
     scores_in,
     text_in,
 )
@@ -63,7 +65,7 @@ def _of_row(row: Mapping[str, Any]) -> Adopted:
     name = row.get("example_id")
     kept: dict[str, Any] = {
         **golds_in({"answer": row.get("answer")}, info),
-        "reward": float_in(row.get("reward")),
+        **reward_in(row.get("reward")),
         "scores": scores,
         "ends": ("length",) if truncated else (row.get("stop_condition"),),
         "token_ids": tokens.get("completion_ids"),
@@ -101,9 +103,10 @@ def _of_trace(trace: Mapping[str, Any]) -> Adopted:
     weighed = [
         None if score is None or weight is None else score * weight
         for each in rewards.values()
-        for score, weight in [(float_in(each.get("score")), float_in(each.get("weight", 1.0)))]
+        for score, weight in [(number_of(each.get("score")), float_in(each.get("weight", 1.0)))]
     ]
     known = [each for each in weighed if each is not None]
+    unread = [reward_in(each.get("score"))["unread_reward"] for each in rewards.values()]
     mask, ids = list_in(last.get("mask")), list_in(last.get("token_ids"))
     task = mapping_in(mapping_in(trace.get("task")).get("data"))
     return adopted(
@@ -111,6 +114,7 @@ def _of_trace(trace: Mapping[str, Any]) -> Adopted:
         ends=(call.get("finish_reason"), trace.get("stop_condition")),
         **golds_in(task, mapping_in(task.get("info"))),
         reward=float_in(sum(known)) if known and len(known) == len(weighed) else None,
+        unread_reward=next((each for each in unread if each), None),
         scores={name: each.get("score") for name, each in rewards.items()}
         | dict(mapping_in(trace.get("metrics"))),
         token_ids=[each for each, own in zip(ids, mask, strict=True) if own is True]

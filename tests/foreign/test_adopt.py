@@ -38,6 +38,17 @@ SAVED = {
 }
 
 
+REWARDED = {
+    "rllm": lambda reward: episode(
+        trajectories=[episode()["trajectories"][0] | {"reward": reward}],
+    ),
+    "gym": lambda reward: gym(reward=reward),
+    "inspect": lambda reward: sample(scores={"match": {"value": reward}}),
+    "verifiers": lambda reward: run_row(reward=reward),
+    "openai": lambda reward: {"messages": [ASKED, SAID], "reward": reward},
+}
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_auto_knows_every_format_and_takes_none_for_another(tmp_path, name):
     for record in SAVED[name]:
@@ -144,6 +155,37 @@ def test_it_is_told_from_which_columns_the_golds_are(tmp_path):
     for record, name in ((sample(), "target"), (gym(), "expected_answer")):
         source = lines(tmp_path / "in.jsonl", record)
         assert f"gold from `{name}`\n" in invoke("adopt", source, "--output", output).stderr
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_rewards_that_cannot_be_read_are_counted(tmp_path, name):
+    made = REWARDED[name]
+    rows = [made("True"), made("FALSE"), made("splendid"), made(float("nan")), made(None)]
+    output = tmp_path / "out.parquet"
+    told = invoke("adopt", lines(tmp_path / "in.jsonl", *rows), "--output", output).stderr
+    assert "2 of 5 have a reward that is no number, such as 'splendid', and are without" in told
+    assert pl.read_parquet(output)["reward"].to_list() == [1.0, 0.0, None, None, None]
+    told = invoke("adopt", lines(tmp_path / "in.jsonl", *rows[:2]), "--output", output).stderr
+    assert "no number" not in told
+
+
+def test_a_trace_whose_rewards_can_not_all_be_read_has_none_and_is_counted(tmp_path):
+    rewards = {"a": {"score": "True", "weight": 0.5}, "b": {"score": "nan", "weight": 1.0}}
+    source, output = lines(tmp_path / "in.jsonl", trace(rewards=rewards)), tmp_path / "out.parquet"
+    told = invoke("adopt", source, "--output", output).stderr
+    assert "1 of 1 have a reward that is no number, such as 'nan'" in told
+    rewards["b"]["score"] = True
+    lines(source, trace(rewards=rewards))
+    invoke("adopt", source, "--output", output)
+    assert pl.read_parquet(output)["reward"].to_list() == [1.5]
+
+
+def test_a_score_that_is_asked_for_and_cannot_always_be_read_is_counted(tmp_path):
+    rows = [run_row(metrics={"judge": each}) for each in ("True", "unsure")]
+    source = lines(tmp_path / "in.jsonl", *rows)
+    words = ["--output", tmp_path / "out.parquet", "--score", "judge"]
+    told = invoke("adopt", source, *words).stderr
+    assert "1 of 2 have a reward that is no number, such as 'unsure'" in told
 
 
 def test_an_output_that_is_read_or_is_no_parquet_is_refused(tmp_path):

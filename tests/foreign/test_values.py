@@ -32,9 +32,39 @@ def test_a_number_is_finite(value, number):
     assert values.float_in(value) == number
 
 
+@pytest.mark.parametrize("value", STRANGE, ids=lambda value: repr(value)[:20])
+def test_a_reward_is_a_number_or_kept_as_what_could_not_be_read(value):
+    found = values.reward_in(value)
+    nothing = value is None or value in ("", " ")
+    assert (found["reward"] is None) == (found["unread_reward"] is not None or nothing)
+
+
 @pytest.mark.parametrize(
     ("value", "number"),
-    [(3, 3), (3.0, 3), ("3", 3), (True, None), (-1, None), (2**31, None), (1.5, None)],
+    [("True", 1.0), ("FALSE", 0.0), (" true ", 1.0), (False, 0.0), ("0.5", 0.5), (2, 2.0)],
+)
+def test_a_reward_may_be_true_or_false_in_any_case(value, number):
+    assert values.reward_in(value) == {"reward": number, "unread_reward": None}
+
+
+def test_what_is_no_reward_is_told():
+    assert values.reward_in("nan") == {"reward": None, "unread_reward": "'nan'"}
+    assert values.reward_in(float("nan")) == {"reward": None, "unread_reward": "nan"}
+    assert len(values.reward_in("x" * 10_000)["unread_reward"]) < 100
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("true", None),
+        (3, 3),
+        (3.0, 3),
+        ("3", 3),
+        (True, None),
+        (-1, None),
+        (2**31, None),
+        (1.5, None),
+    ],
 )
 def test_an_integer_is_one_that_a_table_holds(value, number):
     assert values.integer_in(value) == number
