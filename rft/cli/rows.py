@@ -10,6 +10,7 @@ import click
 from rft.cli.one_stage import stage_command
 from rft.cli.options import (
     HERE,
+    as_override,
     grace_option,
     parts_option,
     round_option,
@@ -130,6 +131,8 @@ def rows_of(
     parts: tuple[str, ...] = (),
     model: str | None = None,
     audit: int | None = None,
+    verdicts: str | None = None,
+    where: str | None = None,
     **ranked: str | None,
 ) -> Rows:
     """Check the options of a stage over anyone's rows."""
@@ -149,6 +152,9 @@ def rows_of(
     if any(ranked.values()):
         # Together they are one choice: the recipe's, or the one that the options make.
         overrides += tuple(f"select.{name}={value or 'null'}" for name, value in ranked.items())
+    for key, value in {"grade.verdicts": verdicts, "select.where": where}.items():
+        if value is not None:
+            overrides += (as_override(key, value),)
     settings = load_recipe(recipe or "quickstart", with_parts(overrides, parts))
     check_recipe(settings, of_rows=True)
     return Rows(source, output, columns, settings, model, audit)
@@ -246,6 +252,11 @@ def adopt(
         metavar="N",
         help="Judge N of the answers again by two other ways, and say how many differ.",
     ),
+    click.option(
+        "--verdicts",
+        metavar="FILE",
+        help="With --input: verdicts known already, to be read and added to; sets grade.verdicts.",
+    ),
 )
 def grade(rows: Rows) -> None:
     """Check the answers of a round, or of anyone's rows.
@@ -257,6 +268,7 @@ def grade(rows: Rows) -> None:
     \b
     Example:
       rft grade --input answers.jsonl --output graded.parquet --column completion=response
+      rft grade --input answers.jsonl --output graded.parquet --verdicts verdicts.parquet
     """
     from pipelines.audit import audit_rows
     from pipelines.rows import grade_file
@@ -341,15 +353,22 @@ def score(rows: Rows) -> None:
         type=click.Choice(["problem"]),
         help="With --input: rank within each problem, in place of the recipe's strata, within.",
     ),
+    click.option(
+        "--where",
+        metavar="C",
+        help="With --input: only these may be chosen, e.g. 'pass_rate < 0.9'; sets select.where.",
+    ),
 )
 def select(rows: Rows) -> None:
     """Pick what to train on from a round, or from anyone's rows.
 
     The others go beside OUTPUT, into NAME.passed_over.parquet, each with the reason and its place.
+    What --where takes is the grammar of `rft show --where`.
 
     \b
     Example:
       rft select --input kept.parquet --output selected.parquet --set select.by=random
+      rft select --input kept.parquet --output selected.parquet --where "0.1 < pass_rate < 0.9"
     """
     from pipelines.rows import select_file
     from rft.problems.foreign_rows import write_rows

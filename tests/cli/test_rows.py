@@ -34,7 +34,7 @@ def test_a_pair_that_was_judged_before_is_known(tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text(json.dumps({"completion": r"\boxed{x(1+y)}", "gold": "x+xy"}) + "\n")
     known = tmp_path / "known" / "verdicts.parquet"
-    words = ["--set", f"grade.verdicts={known}", "--set", "grade.deadline=60"]
+    words = ["--verdicts", known, "--set", "grade.deadline=60"]
     for number, (knew, added) in enumerate([(0, 1), (1, 0)]):
         output = tmp_path / f"{number}.parquet"
         told = rft_here("grade", "--input", rows, "--output", output, *words)
@@ -44,3 +44,26 @@ def test_a_pair_that_was_judged_before_is_known(tmp_path):
     names = ["answer", "verdict", "verdict_path"]
     assert first.select(names).equals(second.select(names))
     assert first["verdict"].to_list() == ["correct"]
+
+
+def test_what_may_be_selected_is_said_by_an_option(tmp_path):
+    rows, chosen = tmp_path / "rows.jsonl", tmp_path / "chosen.parquet"
+    answers = [("2+2?", 4, "4"), ("2+3?", 5, "5"), ("2+3?", 6, "5")]
+    lines = [
+        {"question": question, "completion": rf"\boxed{{{answer}}}", "gold": gold}
+        for question, answer, gold in answers
+    ]
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rft_here("grade", "--input", rows, "--output", tmp_path / "graded.parquet")
+    words = ["--input", tmp_path / "graded.parquet", "--output", chosen]
+    words += ["--set", "select.by=random", "--set", "select.noise=0"]
+    rft_here("select", *words)
+    assert sorted(pl.read_parquet(chosen)["question"]) == ["2+2?", "2+3?"]
+    rft_here("select", *words, "--where", "pass_rate < 0.9")
+    assert pl.read_parquet(chosen)["question"].to_list() == ["2+3?"]
+    others = pl.read_parquet(tmp_path / "chosen.passed_over.parquet")
+    assert ("2+2?", "where") in others.select("question", "reason").rows()
+    told = rft_here("select", *words, "--where", "pas_rate < 1", code=2)
+    assert "select.where: no such name; did you mean" in told
+    told = rft_here("select", tmp_path, "--where", "pass_rate < 1", code=2)
+    assert "give RUN, or --input with --output, not both" in told
