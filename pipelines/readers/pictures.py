@@ -19,7 +19,7 @@ from pipelines.readers.token_pictures import token_pictures
 from pipelines.readers.tokens import rounds_to_see, view
 from rft.charts import Axis, Series, curve, refuse_missing_charts, write
 from rft.errors import RFTError
-from rft.measuring.clustered import clustered_means, gathered
+from rft.measuring.clustered import clustered_levels, gathered
 from rft.measuring.pass_at_k import solved
 from rft.runs.folder import Run
 
@@ -139,7 +139,7 @@ def _mean_entropy(frame: pl.DataFrame, round: int, group: str) -> Iterator[dict[
         return
     codes = np.asarray(known["problem_id"].rank("dense").cast(pl.Int64).to_numpy() - 1, np.int64)
     values = known["mean_entropy"].cast(pl.Float64).to_numpy()
-    (each,) = clustered_means(*gathered(values, codes, np.zeros_like(codes), 1))
+    (each,) = clustered_levels(*gathered(values, codes, np.zeros_like(codes), 1))
     yield {"round": round, "group": group, **vars(each)}
 
 

@@ -19,6 +19,7 @@ from pipelines.selection import rates_of, scores_of, with_scores
 from rft.errors import RFTError
 from rft.measuring.clustered import (
     clustered_difference,
+    clustered_levels,
     clustered_means,
     clustered_shares,
     gathered,
@@ -171,7 +172,7 @@ def _positions(
     rows = []
     for group, those in zip(GROUPS, (np.ones(len(answers), bool), right, wrong), strict=True):
         sums, counts = _by_column(means[those], problem[those])
-        for place, each in enumerate(clustered_means(sums, counts)):
+        for place, each in enumerate(clustered_levels(sums, counts)):
             middle = (place + 0.5) / BINS
             rows.append(
                 {
@@ -184,7 +185,7 @@ def _positions(
     zones = np.array([[_mean(row[a:b]) for a, b in ZONES.values()] for row in means])
     sums, counts = _by_column(zones.reshape(len(answers), len(ZONES)), problem)
     named = list(ZONES)
-    told = dict(zip(named, clustered_means(sums, counts), strict=True))
+    told = dict(zip(named, clustered_levels(sums, counts), strict=True))
     told |= {
         f"{named[each]} less the middle": clustered_difference(sums, counts, each, 1)
         for each in (0, 2)
@@ -192,7 +193,7 @@ def _positions(
     whole = answers["mean_entropy"].cast(pl.Float64).to_numpy()
     both = np.stack([np.where(right, whole, np.nan), np.where(wrong, whole, np.nan)], 1)
     sums, counts = _by_column(both, problem)
-    verdicts = dict(zip(GROUPS[1:], clustered_means(sums, counts), strict=True))
+    verdicts = dict(zip(GROUPS[1:], clustered_levels(sums, counts), strict=True))
     verdicts["wrong less right"] = clustered_difference(sums, counts, 1, 0)
     return _frame(rows), told, verdicts
 
@@ -266,7 +267,7 @@ def _kinds(
         told = [
             {"what": what, **_row(each), "count": int(number[place])}
             for place, (what, each) in enumerate(
-                zip(named, clustered_means(sums, counts), strict=True)
+                zip(named, clustered_levels(sums, counts), strict=True)
             )
         ]
         return _frame(told), sums, counts
@@ -296,7 +297,11 @@ def token_texts(run: Run) -> Texts:
 
 # Answers ------------------------------------------------------------------------------------------
 
-STRATA = ("accuracy", "against its problem", "entropy")
+STRATA = {
+    "accuracy": clustered_shares,
+    "against its problem": clustered_means,
+    "entropy": clustered_levels,
+}
 JUDGED = ("correct", "wrong", "no_answer", "unparseable")
 
 
@@ -308,10 +313,10 @@ def _strata(known: pl.DataFrame) -> pl.DataFrame:
     nll = rows["mean_nll"].cast(pl.Float64).to_numpy()
     place, problem = fifths(nll), _codes(rows)
     told = []
-    for what, column in zip(STRATA, ("correct", "better", "mean_entropy"), strict=True):
+    columns = ("correct", "better", "mean_entropy")
+    for (what, averaged), column in zip(STRATA.items(), columns, strict=True):
         values = rows[column].cast(pl.Float64).to_numpy()
         sums, counts = gathered(values, problem, place, FIFTHS)
-        averaged = clustered_shares if what == "accuracy" else clustered_means
         for fifth, each in enumerate(averaged(sums, counts)):
             here = np.exp(nll[place == fifth])
             told.append(

@@ -33,6 +33,13 @@ def clustered_means(sums: Numbers, counts: Numbers) -> list[Interval]:
     return [_interval(*_influence(sums[:, i], counts[:, i]), counts[:, i] > 0) for i in columns]
 
 
+def clustered_levels(sums: Numbers, counts: Numbers) -> list[Interval]:
+    """Average columns of what is never below zero, say entropies; nor is an interval's end."""
+    means = clustered_means(sums, counts)
+    # In this order nan stays nan.
+    return [Interval(each.value, max(each.low, 0.0), each.high) for each in means]
+
+
 def clustered_shares(sums: Numbers, counts: Numbers) -> list[Interval]:
     """Average columns of zeros and ones, with intervals that have a width at none and at all too.
 

@@ -11,6 +11,7 @@ import pytest
 from rft.measuring.clustered import (
     FEWEST,
     clustered_difference,
+    clustered_levels,
     clustered_means,
     clustered_shares,
     gathered,
@@ -112,6 +113,17 @@ def test_intervals_of_shares_hold_at_none_and_at_all_and_stay_between_0_and_1(ch
         assert each.high > each.low
         held += each.low <= chance <= each.high
     assert held / 200 >= 0.93
+
+
+def test_a_level_has_no_end_below_zero_and_else_the_interval_of_a_mean():
+    sums, counts = np.array([[9.0, 9.0]] + 7 * [[0.0, 8.0]]), np.ones((8, 2))
+    skewed, narrow = clustered_levels(sums, counts)
+    (mean, same) = clustered_means(sums, counts)
+    assert mean.low < 0
+    assert (skewed.value, skewed.low, skewed.high) == (mean.value, 0, mean.high)
+    assert narrow == same
+    (few,) = clustered_levels(np.ones((FEWEST - 1, 1)), np.ones((FEWEST - 1, 1)))
+    assert math.isnan(few.low)
 
 
 def test_a_share_of_too_few_clusters_has_no_interval():

@@ -191,6 +191,26 @@ def test_lists_that_hold_no_number_leave_their_answer_out(tmp_path):
     assert seen.position.filter(pl.col("group") == "all")["answers"].max() <= 71
 
 
+@pytest.mark.usefixtures("letters")
+def test_no_interval_of_an_entropy_ends_below_zero_and_those_of_differences_may(tmp_path):
+    skewed = make_run(tmp_path / "run")
+    first = pl.col("problem_id") == pl.col("problem_id").min()
+    for table, column, none in (
+        ("rollouts", "entropies", pl.col("entropies").list.eval(pl.element() * 0)),
+        ("graded", "mean_entropy", pl.col("mean_entropy") * 0),
+    ):
+        rewrite(skewed, table, pl.when(first).then(column).otherwise(none).alias(column))
+    seen = view(skewed, 1)
+    entropies = seen.strata.filter(what="entropy")
+    lows = [frame["low"] for frame in (seen.position, seen.words, seen.classes, entropies)]
+    levels = [*seen.zones.values(), *seen.verdicts.values()]
+    names = [*seen.zones, *seen.verdicts]
+    least = [low.drop_nulls().min() for low in lows if low.count()]
+    least += [each.low for name, each in zip(names, levels, strict=True) if "less" not in name]
+    assert set(least) == {0.0}
+    assert any(each.low < 0 for name, each in zip(names, levels, strict=True) if "less" in name)
+
+
 def test_statistics_of_a_forward_pass_are_taken_where_sampling_recorded_none(tmp_path, prompts):
     run = scored_run.begin(tmp_path, "select.by=entropy")
     scored_run.sample(run, prompts, scored_run.answers(9, 5))
