@@ -13,6 +13,10 @@ from rft.charts.style import COLOURS, DASHES, HALF, HEIGHT, INK, LETTER, SHAPES,
 
 Chart = Any  # altair's, whose types are not looked into
 HAIR = 1e-9
+# px between the outermost points of a way and the frame: room for a mark, and for a word beside it.
+ROOM = 18
+# Where the word of a point stands, px to the right of it and above.
+BESIDE = (9, 8)
 
 
 def curve(
@@ -33,7 +37,7 @@ def curve(
     alt, rows, names = _rows(frame, {"x": x, "y": y}, series, {"low": band, "high": band})
     base = alt.Chart(alt.InlineData(values=rows))
     ways = {"x": _position(alt, alt.X, "x", x, rows), "y": _position(alt, alt.Y, "y", y, rows)}
-    tinted = _tints(alt, series, names, narrow)
+    tinted = _tints(alt, series, names, rows, narrow)
     layers = []
     if band is not None:
         around = base.mark_area(opacity=0.16, line=False).encode(
@@ -92,7 +96,8 @@ def histogram(
         chart = bar.encode(x=across.bin("binned"), x2="to:Q", y=up)
     else:
         # Steps rather than bars: those of one series would cover those of another.
-        tinted = _tints(alt, series, names_in(data, "series", series.order), narrow, by_line=True)
+        every = names_in(data, "series", series.order)
+        tinted = _tints(alt, series, every, data, narrow, by_line=True)
         chart = base.mark_line(interpolate="step-after", strokeWidth=2).encode(
             x=across, y=up, color=tinted["color"], strokeDash=tinted["strokeDash"]
         )
@@ -126,7 +131,7 @@ def bars(
         scale=_scale(alt, value, zero=True),
     )
     several = {"yOffset": alt.YOffset("series:N", sort=names)} if series else {}
-    tinted = _tints(alt, series, names, narrow)
+    tinted = _tints(alt, series, names, rows, narrow)
     tips = _tips(alt, axes, series)
     layers = [
         base.mark_bar(opacity=0.85).encode(
@@ -163,15 +168,17 @@ def points(
 ) -> Chart:
     """Draw points; along `trail`, say the round, each series is a way.
 
-    The value of `trail` stands beside its point.
+    The value of `trail` stands beside its point, where no other word or point is in its place.
     """
     alt, rows, names = _rows(frame, {"x": x, "y": y}, series, {}, trail=trail)
+    if trail is not None:
+        rows = _worded(rows, x, y)
     base = alt.Chart(alt.InlineData(values=rows))
     ways = {
-        "x": _position(alt, alt.X, "x", x, rows),
-        "y": _position(alt, alt.Y, "y", y, rows),
+        "x": _position(alt, alt.X, "x", x, rows, room=ROOM),
+        "y": _position(alt, alt.Y, "y", y, rows, room=ROOM),
     }
-    tinted = _tints(alt, series, names, narrow=False)
+    tinted = _tints(alt, series, names, rows, narrow=False)
     colour = tinted["color"]
     layers = []
     if trail is not None:
@@ -185,8 +192,8 @@ def points(
         )
     )
     if trail is not None:
-        word = base.mark_text(dx=9, dy=-8, fontSize=11, color=INK)
-        layers.append(word.encode(**ways, text="trail:N"))
+        word = base.mark_text(dx=BESIDE[0], dy=-BESIDE[1], fontSize=11, color=INK)
+        layers.append(word.encode(**ways, text="word:N"))
     return _framed(alt, alt.layer(*layers), title, note, narrow=False)
 
 
@@ -219,7 +226,42 @@ def _rows(
     return altair(), rows, names_in(rows, "series", series.order) if series else []
 
 
-def _position(alt: Any, channel: Any, name: str, axis: Axis, rows: list[dict[str, Any]]) -> Any:
+def _worded(rows: list[dict[str, Any]], x: Axis, y: Axis) -> list[dict[str, Any]]:
+    """Give each point its word, or none where it would not be read; ends of ways come first."""
+    across = _pixels([row["x"] for row in rows], x, WIDTH)
+    up = _pixels([row["y"] for row in rows], y, HEIGHT)
+    marks = [(a, b) for a, b in zip(across, up, strict=True) if a is not None and b is not None]
+    ends = {row.get("series"): index for index, row in enumerate(rows)}
+    words: dict[int, tuple[float, float]] = {}
+    for index in dict.fromkeys([*ends.values(), *range(len(rows))]):
+        right, above = across[index], up[index]
+        if right is None or above is None:
+            continue
+        here = (right + BESIDE[0], above + BESIDE[1])
+        wide = LETTER * len(str(rows[index]["trail"]))
+        if all(_apart(here, other, wide + 1, 12) for other in words.values()) and all(
+            _apart(here, mark, wide / 2 + 4, 8) for mark in marks
+        ):
+            words[index] = here
+    return [{**row, "word": str(row["trail"]) * (i in words)} for i, row in enumerate(rows)]
+
+
+def _apart(one: tuple[float, float], other: tuple[float, float], wide: float, high: float) -> bool:
+    """Say whether two places are so far from each other."""
+    return abs(one[0] - other[0]) >= wide or abs(one[1] - other[1]) >= high
+
+
+def _pixels(values: list[float | None], axis: Axis, length: int) -> list[float | None]:
+    """Say where values lie on a linear axis with room at its ends, near enough for words."""
+    known = [each for each in values if each is not None]
+    low, high = axis.limits or (min(known, default=0), max(known, default=0))
+    unit = (length - 2 * ROOM) / ((high - low) or 1)
+    return [None if each is None else ROOM + (each - low) * unit for each in values]
+
+
+def _position(
+    alt: Any, channel: Any, name: str, axis: Axis, rows: list[dict[str, Any]], room: int = 0
+) -> Any:
     if axis.scale == "category":
         names = names_in(rows, name)
         return channel(f"{name}:O", title=axis.title, sort=names, axis=alt.Axis(labelAngle=0))
@@ -228,7 +270,7 @@ def _position(alt: Any, channel: Any, name: str, axis: Axis, rows: list[dict[str
         f"{name}:Q",
         title=axis.title,
         axis=_axis(alt, axis, values),
-        scale=_scale(alt, axis, zero=axis.scale == "count"),
+        scale=_scale(alt, axis, zero=axis.scale == "count", room=room),
     )
 
 
@@ -245,24 +287,36 @@ def _axis(alt: Any, axis: Axis, values: list[float]) -> Any:
     return alt.Axis(format=",~r", tickCount=6)
 
 
-def _scale(alt: Any, axis: Axis, *, zero: bool) -> Any:
-    more = {"domain": list(axis.limits)} if axis.limits else {}
+def _scale(alt: Any, axis: Axis, *, zero: bool, room: int = 0) -> Any:
+    more: dict[str, Any] = {"domain": list(axis.limits)} if axis.limits else {}
+    if room and not axis.limits:
+        return alt.Scale(zero=zero, nice=False, padding=room)
     if axis.scale == "log2":
         return alt.Scale(type="log", base=2, nice=False, **more)
     return alt.Scale(zero=zero, nice=axis.limits is None, **more)
 
 
 def _tints(
-    alt: Any, series: Series | None, names: list[str], narrow: bool, *, by_line: bool = False
+    alt: Any,
+    series: Series | None,
+    names: list[str],
+    rows: list[dict[str, Any]],
+    narrow: bool,
+    *,
+    by_line: bool = False,
 ) -> dict[str, Any]:
     """Give the channels that tell series apart: by colour, shape and dash, in one legend."""
     if series is None:
         return {"color": alt.value(COLOURS[0])}
-    wide = max((len(name_of(name)) for name in names), default=1) * LETTER + 45
-    columns = max(1, min(len(names), (HALF if narrow else WIDTH) // wide))
+    there = {row["series"] for row in rows}
+    drawn = [name for name in names if name in there]
+    wide = max((len(name_of(name)) for name in drawn), default=1) * LETTER + 45
+    columns = max(1, min(len(drawn), (HALF if narrow else WIDTH) // wide))
     # A dash around a small shape would only look ragged.
-    stroke = {} if by_line else {"symbolStrokeWidth": 0}
-    legend = alt.Legend(title=name_of(series.title) or None, columns=columns, **stroke)
+    more: dict[str, Any] = {} if by_line else {"symbolStrokeWidth": 0}
+    if len(drawn) < len(names):  # what only other pictures of the set show
+        more["values"] = drawn
+    legend = alt.Legend(title=name_of(series.title) or None, columns=columns, **more)
 
     def told(channel: Any, choices: Sequence[Any], *, shown: bool = True) -> Any:
         scale = alt.Scale(domain=names, range=turns(choices, len(names)))

@@ -5,6 +5,7 @@ Run: python -m pytest tests/charts/test_charts.py
 
 import json
 import sys
+from itertools import combinations as pairs_of
 from xml.etree import ElementTree
 
 import numpy as np
@@ -24,8 +25,9 @@ from rft.charts import (
     specification,
     write,
 )
+from rft.charts.marks import ROOM
 from rft.charts.overlaps import combinations
-from rft.charts.style import COLOURS, DASHES, SHAPES, turns
+from rft.charts.style import COLOURS, DASHES, HEIGHT, SHAPES, WIDTH, turns
 from rft.errors import RFTError
 
 HOSTILE = "</text><script>alert(1)</script> &amp; \u202e\x00 ${datum} " + "long " * 60
@@ -127,6 +129,59 @@ def test_a_series_looks_the_same_in_every_picture_that_is_given_the_same_order()
         made = specification(curve(shown, K, SHARE, series=Series("arm", order=ARMS)))
         scale = made["layer"][-1]["encoding"]["color"]["scale"]
         assert scale["range"][scale["domain"].index("entropy")] == COLOURS[1]
+
+
+def test_a_legend_lists_what_is_drawn_and_no_other_series_of_the_set():
+    few = passes().filter(pl.col("arm") == "entropy")
+    for shown, names in ((passes(), None), (few, ["entropy"])):
+        for chart in (
+            curve(shown, K, SHARE, series=Series("arm", order=ARMS)),
+            points(shown, K, SHARE, series=Series("arm", order=ARMS)),
+        ):
+            encoding = specification(chart)["layer"][-1]["encoding"]
+            for channel in ("color", "shape"):
+                assert encoding[channel]["legend"].get("values") == names
+
+
+def test_words_beside_points_never_stand_over_each_other_and_ends_of_ways_come_first():
+    source = np.random.default_rng(0)
+    places = [(0.0, 0.0)] * 13 + [tuple(each) for each in source.normal(0, 0.3, (13 * 3, 2))]
+    frame = pl.DataFrame(
+        [
+            {"arm": f"arm {index % 13}", "round": index // 13, "x": x, "y": y}
+            for index, (x, y) in enumerate(places)
+        ]
+    )
+    made = specification(
+        points(frame, Axis("x", "x"), Axis("y", "y"), series=Series("arm"), trail="round")
+    )
+    (words,) = (layer for layer in made["layer"] if layer["mark"]["type"] == "text")
+    assert words["encoding"]["text"]["field"] == "word"
+    rows = values_of(made)
+    assert len(rows) == len(frame)
+    assert all(row["word"] in ("", str(row["trail"])) for row in rows)
+    told = [row["word"] for row in rows if row["word"]]
+    assert told.count("0") == 1
+    assert 15 < len(told) < 45
+    ends = [row for row in rows if row["trail"] == 3]
+    assert sum(bool(row["word"]) for row in ends) >= 10
+    spread = {
+        name: max(row[name] for row in rows) - min(row[name] for row in rows) for name in "xy"
+    }
+    seen = [row for row in rows if row["word"]]
+    for one, other in pairs_of(seen, 2):
+        across = abs(one["x"] - other["x"]) / spread["x"] * (WIDTH - 2 * ROOM)
+        up = abs(one["y"] - other["y"]) / spread["y"] * (HEIGHT - 2 * ROOM)
+        assert across >= 7 or up >= 11
+
+
+def test_no_point_of_a_way_lies_on_the_frame():
+    made = specification(points(passes(), K, SHARE, series=Series("arm"), trail="round"))
+    for layer in made["layer"]:
+        for way in "xy":
+            scale = layer["encoding"][way]["scale"]
+            assert scale["padding"] == ROOM
+            assert not scale["nice"]
 
 
 def test_no_two_of_many_series_look_the_same():
