@@ -8,6 +8,7 @@ import polars as pl
 
 from pipelines.readers.comparison.side_by_side import (
     UNITS,
+    Measured,
     OnBenchmark,
     SideBySide,
     Way,
@@ -135,7 +136,7 @@ def by_round(comparison: SideBySide) -> tuple[str, pl.DataFrame]:
 
 def ways_of(comparison: SideBySide) -> tuple[str, dict[str, list[Way]]]:
     """Read every run's measurements by round, all of one split, and name that."""
-    read = {arm: [one.by_round() for one in runs] for arm, runs in comparison.arms.items()}
+    read = {arm: [up_to_its_model(one) for one in runs] for arm, runs in comparison.arms.items()}
     every = [frame for runs in read.values() for way in runs for frame in way.values()]
     split = "dev" if all((frame["split"] == "dev").any() for frame in every) else "test"
 
@@ -144,6 +145,11 @@ def ways_of(comparison: SideBySide) -> tuple[str, dict[str, list[Way]]]:
         return {round: frame for round, frame in parts.items() if not frame.is_empty()}
 
     return split, {arm: [here(way) for way in runs] for arm, runs in read.items()}
+
+
+def up_to_its_model(one: Measured) -> Way:
+    """Read a run's measurements by round: later ones are of other models than the one compared."""
+    return {round: frame for round, frame in one.by_round().items() if round <= one.model}
 
 
 def over_seeds(frames: list[pl.DataFrame], k: int) -> dict[str, list[Numbers] | None]:
@@ -186,18 +192,21 @@ def rounds_chart(comparison: SideBySide, split: str, way: pl.DataFrame) -> Any:
         series=series_of(comparison),
         trail="round",
         title=f"Pass@1 against Pass@{way['k'][0]} by round, on the {split} problems",
-        note="numbers are rounds, 0 is the base; means over seeds",
+        note="numbers are rounds, where there is room for one; 0 is the base; means over seeds",
     )
 
 
 def entropy_chart(comparison: SideBySide, split: str, way: pl.DataFrame) -> Any:
     """Draw the entropy of each arm's answers by round."""
+    banded = len(comparison.arms) <= FEW and way["entropy low"].count() > 0
+    several = any(len(runs) > 1 for runs in comparison.arms.values())
+    over = "problems and seeds" if several else "problems"
     return curve(
         way,
         Axis("round", "round", "count"),
         Axis("entropy", "mean entropy of a token, nats"),
         series=series_of(comparison),
-        band=("entropy low", "entropy high"),
+        band=("entropy low", "entropy high") if banded else None,
         title=f"Entropy by round, of the answers to the {split} problems",
-        note=notes(comparison)[-1],
+        note="0 is the base; means over seeds" + f"; 95% intervals over {over}" * banded,
     )

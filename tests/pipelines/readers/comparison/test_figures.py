@@ -4,11 +4,16 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipelines.readers.comparison import figures as pictures
 from pipelines.readers.comparison.figures import by_round, figures, ways_of
+from pipelines.readers.comparison.published import read_numbers, write_numbers
 from pipelines.readers.comparison.side_by_side import SideBySide
-from pipelines.readers.comparison.sources import of_arms
+from pipelines.readers.comparison.sources import of_arms, of_runs
 from rft.charts import specification
 from tests.compared_runs import begin, by_hand, draw, everywhere, make
+
+ARMS = ("rules", "entropy", "noise", "same")
+NAMES = ("pass-at-k-easy", "rounds", "entropy")
 
 
 def drawn(comparison: SideBySide) -> dict[str, dict]:
@@ -81,6 +86,44 @@ def test_without_dev_in_one_of_them_all_are_followed_on_test(known):
     assert split == "test"
     assert {round for runs in ways.values() for way in runs for round in way} == {0, 1}
     assert "on the test problems" in str(drawn(known.side_by_side())["rounds"]["title"])
+
+
+def legend(made: dict) -> list[str]:
+    """Give what a legend lists."""
+    told = made["layer"][-1]["encoding"].get("color") or made["layer"][0]["encoding"]["color"]
+    return told["legend"].get("values", told["scale"]["domain"])
+
+
+def test_the_base_is_in_the_legend_where_it_is_drawn_and_arms_look_alike_everywhere(known):
+    told = drawn(known.side_by_side())
+    assert legend(told["pass-at-k-easy"]) == ["base", *ARMS]
+    assert legend(told["rounds"]) == legend(told["entropy"]) == [*ARMS]
+    scales = [told[name]["layer"][0]["encoding"]["color"]["scale"] for name in NAMES]
+    assert scales[0] == scales[1] == scales[2]
+
+
+@pytest.mark.parametrize("few", [3, 4])
+def test_more_bands_than_a_few_are_not_drawn_and_no_note_is_of_another_figure(
+    known, monkeypatch, few
+):
+    monkeypatch.setattr(pictures, "FEW", few)
+    made = drawn(known.side_by_side())["entropy"]
+    marks = [layer["mark"]["type"] for layer in made["layer"]]
+    assert ("area" in marks) == (few == len(ARMS))
+    assert made["title"]["subtitle"] == [
+        "0 is the base; means over seeds" + "; 95% intervals over problems and seeds" * (few == 4)
+    ]
+
+
+def test_a_run_is_followed_up_to_the_model_that_is_compared_and_no_further(known, tmp_path):
+    run = str(known.run("rules", 0).path)
+    compared = of_runs([f"{run}@0", run])
+    write_numbers(compared, tmp_path / "comparison.parquet")
+    for each in (compared, read_numbers([tmp_path / "comparison.parquet"])):
+        _, ways = ways_of(each)
+        assert [sorted(way) for runs in ways.values() for way in runs] == [[0], [0, 1]]
+        _, way = by_round(each)
+        assert way["round"].to_list() == [0, 0, 1]
 
 
 def test_where_an_entropy_is_not_known_there_is_no_figure_of_it(known):
