@@ -1,6 +1,8 @@
 """A comparison as files: CSV and JSON for programs, Markdown and figures for people."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from rft.runs.leftovers import ABANDONED, remove_left_beside
 
 BOUNDS = ("value", "low", "high")
 SORTS = ("mean", "change", "difference", "joint")
+# Of what is told of an arm's reach, the numbers of problems.
+PROBLEMS: tuple[str, ...] = ("never_solved", "by_no_seed", "newly_solved", "newly_solved_by_luck")
+PROBLEMS += ("newly_lost", "newly_lost_by_luck")
 
 
 def write_files(comparison: SideBySide, folder: Path) -> list[str]:
@@ -79,7 +84,8 @@ def benchmark_tree(here: OnBenchmark) -> dict[str, Any]:
     return {
         "problems": here.problems,
         "samples": here.samples,
-        "rows": [line for row in all_rows(here) for line in [as_line(row)]],
+        "rows": [as_line(row) for row in all_rows(here)],
+        "reach": [{"arm": arm, **asdict(of)} for arm, of in here.reached.items()],
         "claims": [
             {
                 "claim": each.name,
@@ -107,17 +113,30 @@ def as_line(row: Row) -> dict[str, Any]:
     return line | {"p_holm": row.p}
 
 
+def lines_of_reach(here: OnBenchmark) -> Iterator[dict[str, Any]]:
+    """Give what arms solve at all as lines: numbers of problems and a k, each as a mean."""
+    for arm, of in here.reached.items():
+        told = {name: (getattr(of, name), None, None) for name in PROBLEMS}
+        told["crossover"] = tuple(getattr(of.crossover, name) for name in ("k", "low", "high"))
+        for metric, numbers in told.items():
+            line = {"arm": arm, "metric": metric, "seeds": of.seeds}
+            known = (None if each is None else float(each) for each in numbers)
+            means = zip(BOUNDS, known, strict=True)
+            yield line | {f"mean_{name}": each for name, each in means}
+
+
 def bounds(interval: Interval | None) -> list[float] | None:
     """Give an interval as a list."""
     return None if interval is None else [interval.value, interval.low, interval.high]
 
 
 def csv_of(comparison: SideBySide) -> str:
-    """Write every arm on every metric, a line each."""
+    """Write every arm on every metric, a line each, and then what it solves at all."""
     lines = [
-        {"benchmark": name, **as_line(row)}
+        {"benchmark": name, **line}
         for name in comparison.benchmarks
-        for row in all_rows(comparison.on[name])
+        for here in [comparison.on[name]]
+        for line in (*map(as_line, all_rows(here)), *lines_of_reach(here))
     ]
     if not lines:
         return ""
