@@ -143,7 +143,6 @@ def work(job: Job) -> None:
         for split, name, source in given
         for row in read_benchmark(source, split, name, needs_gold=golds_needed(job, split))
     ]
-    mark_repeated(rows)
     check(job, rows)
     measured = [row for row in rows if row["split"] != "train"]
     told = look_for_copies(job, rows, [*measured, *looked_into(job)])
@@ -186,7 +185,6 @@ def look_again(job: Job) -> None:
         unread[AGAINST] = str(error)
         job.say(f"warning: {error}; no new problem is taken before it can be looked into")
         new = []
-    mark_repeated([*there, *new])
     check(job, new, there)
     write(job, new, look_for_copies(job, new, measured))
     job.counts |= {"in": len(rows), "known": len(rows) - len(new)}
@@ -221,15 +219,19 @@ def look_for_copies(
 
 
 def check(job: Job, rows: list[dict[str, Any]], before: Sequence[dict[str, Any]] = ()) -> None:
-    """Set aside what nearly repeats another, what cannot be asked, and what cannot be judged."""
+    """Set aside what cannot be asked, what cannot be judged, and what repeats another or nearly.
+
+    Repeats come last: no problem makes way for one that cannot be used.
+    """
     run = job.run
-    if (threshold := run.recipe.prepare.near_duplicates) is not None:
-        mark_near_duplicates([*before, *rows], threshold)
     model = base_model(run)
     prompts = open_prompter(model, run.recipe.prompt)
     mark_long(rows, prompts, window(run.recipe, model) - longest_completion(run.recipe))
     with open_verifier(run.recipe.grade) as verifier:
         mark_bad_golds(rows, verifier)
+    mark_repeated([*before, *rows])
+    if (threshold := run.recipe.prepare.near_duplicates) is not None:
+        mark_near_duplicates([*before, *rows], threshold)
 
 
 def write(
@@ -297,10 +299,13 @@ def window(recipe: Recipe, model: ModelRef) -> int:
 def mark_repeated(rows: list[dict[str, Any]]) -> None:
     """Set aside what is there twice; a training problem that is in dev or test too is dropped.
 
-    The rows of test come first, then dev's: what is measured keeps its problem.
+    The rows of test come first, then dev's: what is measured keeps its problem. What is set aside
+    already repeats nothing, and nothing repeats it.
     """
     seen: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
+        if row["reason"] is not None:
+            continue
         split, benchmark = where = (row["split"], row["benchmark"])
         # By the question alone: with its gold spelled otherwise it is the same problem.
         places = seen.setdefault(unicodedata.normalize("NFC", row["question"]), [])
@@ -308,9 +313,7 @@ def mark_repeated(rows: list[dict[str, Any]]) -> None:
         shared = split != "train" and all(place[0] == split for place in places)
         if places and (where in places or not shared):
             first = places[0][0]
-            row["reason"] = row["reason"] or (
-                f"repeated in {split}" if first == split else f"also in {first}"
-            )
+            row["reason"] = f"repeated in {split}" if first == split else f"also in {first}"
         else:
             places.append((split, benchmark))
 

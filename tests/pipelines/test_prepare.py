@@ -3,16 +3,23 @@
 A dev split can be drawn out of the training problems.
 """
 
+import json
 import random
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from pipelines.perform import STAGES
 from pipelines.prepare import hold_out, mark_repeated, refuse_empty
 from rft.errors import RFTError
+from rft.processes.stopping import Stop
 from rft.recipe import Recipe
 from rft.recipe.loading import load_recipe
+from rft.runs import stages
+from rft.runs.folder import Run, save_recipe
+from rft.runs.stages import Job
 from rft.runs.tables import empty
 
 # Splits -------------------------------------------------------------------------------------------
@@ -70,17 +77,50 @@ def test_a_reason_that_is_there_already_stays():
     ]
 
 
+def test_what_cannot_be_used_makes_nothing_repeated():
+    for split in ("train", "dev", "test"):
+        given = reasons(row("p", split, reason="no gold"), row("p", split), row("p", split))
+        assert given == ["no gold", None, f"repeated in {split}"]
+    # Nor does a problem that is measured nowhere keep another from being learnt from.
+    assert reasons(row("p", "test", reason="no gold"), row("p", "train")) == ["no gold", None]
+
+
+@pytest.mark.parametrize("gold", [None, "\\frac{", "8" * 10_001])
+def test_the_first_copy_that_can_be_used_is_the_problem(tmp_path: Path, gold: str | None):
+    question = "How many birds sit there on the long wire?"
+    given = [(question, gold), (question, "8"), (f"{question} Say.", "9"), ("x" * 4000, "1")]
+    rows = [{"question": asked, "gold": known} for asked, known in given]
+    source = tmp_path / "train.jsonl"
+    source.write_text("".join(json.dumps(each) + "\n" for each in rows))
+    settings = [f"prepare.train={{source: {source}}}", "prepare.near_duplicates=0.7"]
+    run = Run(tmp_path / "run", load_recipe("smoke", settings))
+    run.path.mkdir()
+    save_recipe(run)
+    stages.perform(Job(run, STAGES["prepare"], 0, Stop(), print))
+    kept = run.read("problems", 0).filter(split="train")
+    assert kept["gold"].to_list() == [["8"]]
+    aside = run.read("set_aside", 0)["reason"].to_list()
+    assert aside[1:] == ["nearly repeated in train", "prompt too long"]
+    assert "gold" in aside[0]
+
+
 def test_after_marking_no_usable_problem_is_there_twice():
     for seed in range(50):
         source = random.Random(seed)
         rows = sorted(
             (
-                row(source.choice("pqrst"), split, f"{split}{source.randrange(3)}")
+                row(
+                    source.choice("pqrst"),
+                    split,
+                    f"{split}{source.randrange(3)}",
+                    source.choice([None, None, "no gold"]),
+                )
                 for split in ("test", "dev", "train")
                 for _ in range(8)
             ),
             key=lambda each: ("test", "dev", "train").index(each["split"]),
         )
+        usable = {each["problem_id"] for each in rows if each["reason"] is None}
         mark_repeated(rows)
         left = [each for each in rows if each["reason"] is None]
         places = [(each["split"], each["benchmark"], each["problem_id"]) for each in left]
@@ -89,7 +129,7 @@ def test_after_marking_no_usable_problem_is_there_twice():
         for each in left:
             homes.setdefault(each["problem_id"], set()).add(each["split"])
         assert all(len(splits) == 1 for splits in homes.values()), "a leak"
-        assert set(homes) == {each["problem_id"] for each in rows}, "a problem is lost altogether"
+        assert set(homes) == usable, "a problem is lost altogether"
         train = [each["problem_id"] for each in left if each["split"] == "train"]
         assert len(set(train)) == len(train)
 
