@@ -22,6 +22,7 @@ from rft.model_folders.loading import load_config, longest_text
 from rft.problems.contamination import (
     counted,
     in_common,
+    looked_for,
     mark_copies,
     mark_near_duplicates,
     overlaps,
@@ -64,12 +65,9 @@ def contents_of_readers(recipe: Recipe) -> dict[str, Any]:
 
 
 def what_is_read(prepare: Prepare) -> dict[str, Any]:
-    """Give the section without what changes no problem: when to look again, and the licences."""
+    """Give the section without what changes nothing: when to look again, and the licences."""
     told = prepare.model_dump(mode="json", exclude={"refresh", "decontaminate", "near_duplicates"})
-    if prepare.near_duplicates is not None:
-        told["near_duplicates"] = prepare.near_duplicates
-    if prepare.decontaminate.do == "drop":  # what is only looked into changes no problem
-        told["drops"] = prepare.decontaminate.words
+    told |= looked_for(prepare)
     for split in SPLITS:
         given = told[split]
         sources = given.values() if isinstance(getattr(prepare, split), dict) else [given]

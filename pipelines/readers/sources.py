@@ -10,6 +10,7 @@ from rft.runs.folder import Run
 from rft.runs.schemas import SPLITS
 
 UNSTATED = "not stated"
+NOT_LOOKED = "overlap between training and test problems was not looked for"
 
 
 def sources(run: Run, round: int = 0) -> dict[str, dict[str, Any]]:
@@ -59,14 +60,14 @@ def model_licence(run: Run) -> str | None:
 
 
 def overlap_words(run: Run) -> list[str]:
-    """Say what training problems have in common with what is measured on, as far as was looked.
+    """Say what training problems have in common with what is measured on, or that nobody looked.
 
     Bundled problems have their sentences in common on purpose, and are not looked at.
     """
     how = run.recipe.prepare.decontaminate
     dropped = f" (dropped: {how.words} words, or nearly the same)" if how.do == "drop" else ""
     told = (run.manifest("prepare", 0) or {}).get("overlaps", {})
-    return [in_common(shared, place, dropped) for place, shared in told.items()]
+    return [in_common(shared, place, dropped) for place, shared in told.items()] or [NOT_LOOKED]
 
 
 def find_problem(run: Run, name: str, **place: str) -> dict[str, Any] | None:

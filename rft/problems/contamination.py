@@ -6,11 +6,31 @@ A row is a problem as `prepare` has it, a mapping with a `reason` where it is se
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rft.problems.overlaps import NEAR, RUNS, Overlap, References, near_duplicates
-from rft.recipe.prepare import AGAINST, Decontaminate
+from rft.problems.overlaps import FINDING, NEAR, RUNS, Overlap, References, near_duplicates
+from rft.recipe.prepare import AGAINST, Decontaminate, Prepare
 
 Row = dict[str, Any]
 Shared = dict[str, int]
+
+
+def looked_for(prepare: Prepare) -> dict[str, Any]:
+    """Give what decides which copies are found, and which are dropped.
+
+    It is nothing where all is left at its default: such a run drops nothing.
+    """
+    how, told = prepare.decontaminate, dict[str, Any]()
+    if prepare.near_duplicates is not None:
+        told["near_duplicates"] = prepare.near_duplicates
+    if how.do == "drop":
+        told["drops"] = how.words
+    if how.against:
+        given = how.against.items()
+        told["against"] = {
+            name: source.model_dump(mode="json", exclude={"license"}) for name, source in given
+        }
+    if told:
+        told["finding"] = FINDING
+    return told | ({"looks": False} if how.do == "off" else {})
 
 
 def mark_near_duplicates(rows: Sequence[Row], threshold: float) -> None:

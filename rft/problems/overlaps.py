@@ -12,6 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+# Counts the changes of what is found: it is in the keys of what drops problems by it.
+FINDING = 2
 # The ideographs of Chinese, and the letters of Japanese, Thai, Lao, Burmese and Khmer.
 ALONE = (
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"

@@ -11,7 +11,7 @@ import pytest
 from pipelines.perform import STAGES
 from pipelines.readers.cards.page import overlaps_sentence
 from pipelines.readers.report import text_report
-from pipelines.readers.sources import overlap_words
+from pipelines.readers.sources import NOT_LOOKED, overlap_words
 from rft.errors import RFTError
 from rft.processes.stopping import Stop
 from rft.recipe.loading import load_recipe, rooted
@@ -128,23 +128,79 @@ def test_a_file_that_is_looked_into_is_the_same_wherever_the_run_is_called_from(
     assert asked.source == str(tmp_path / "other.jsonl")
 
 
-def test_only_what_changes_problems_is_in_the_key(tmp_path):
+def under(run: Run, *settings: str) -> Run:
+    """Give the run under other settings."""
+    return Run(run.path, load_recipe(str(run.path / "recipe.yaml"), list(settings)))
+
+
+def is_current(run: Run) -> bool:
+    return stages.is_current(STAGES["prepare"], run, 0)
+
+
+def test_what_is_looked_for_is_in_the_key_and_the_default_leaves_none(tmp_path):
     run = prepared(tmp_path)
-    for how, current in [("off", True), ("report", True), ("drop", False)]:
-        changed = load_recipe(str(run.path / "recipe.yaml"), [f"prepare.decontaminate={how}"])
-        assert stages.is_current(STAGES["prepare"], Run(run.path, changed), 0) is current, how
-    changed = load_recipe(str(run.path / "recipe.yaml"), ["prepare.near_duplicates=0.9"])
-    assert not stages.is_current(STAGES["prepare"], Run(run.path, changed), 0)
+    for how, current in [("off", False), ("report", True), ("{words: 12}", True), ("drop", False)]:
+        assert is_current(under(run, f"prepare.decontaminate={how}")) is current, how
+    assert not is_current(under(run, "prepare.near_duplicates=0.9"))
+    told = run.manifest("prepare", 0)["settings"]["prepare"]
+    assert set(told) == {"train", "dev", "test"}, "the key of runs that were there before"
+
+
+def against(path: Path, **source: object) -> str:
+    birds = json.dumps({"source": str(path), **source})
+    return f"prepare.decontaminate={{do: drop, against: {{birds: {birds}}}}}"
+
+
+def test_each_setting_of_a_benchmark_that_is_looked_into_is_in_the_key_but_its_licence(tmp_path):
+    (tmp_path / "x").mkdir()
+    path = tmp_path / "other.jsonl"
+    path.write_text(json.dumps({"a": TRAIN["fresh"], "b": "What then?", "gold": "7"}) + "\n")
+    asked_b, asked_a = ({"columns": {"question": name}} for name in "ba")
+    run = prepared(tmp_path / "x", against(path, **asked_b))
+    assert "fresh" in named(run, "problems")
+    assert is_current(under(run, against(path, **asked_b, license="mit")))
+    for change in ({"limit": 1}, {"split": "x"}, {"config": "x"}, {"gold_reader": "boxed"}):
+        assert not is_current(under(run, against(path, **(asked_b | change)))), change
+    again = under(run, against(path, **asked_a))
+    assert not is_current(again)
+    look(again, 0)
+    assert named(again, "set_aside")["fresh"] == "overlaps birds"
+
+
+def test_looking_again_leaves_what_hangs_on_problems_that_come_out_the_same(tmp_path):
+    run = prepared(tmp_path, "prepare.decontaminate=off")
+    before = run.problems_digest(0)
+    for how in ("report", "off", f"{{against: {{mine: {tmp_path / 'test.jsonl'}}}}}"):
+        again = under(run, f"prepare.decontaminate={how}")
+        assert not is_current(again), how
+        look(again, 0)
+        assert is_current(again)
+        assert again.problems_digest(0) == before
+        assert bool(len(again.read("overlaps", 0))) is (how != "off")
+
+
+def test_a_change_of_what_is_found_is_in_the_key_of_what_drops_by_it(tmp_path, monkeypatch):
+    run = prepared(tmp_path)
+    dropping = ["prepare.decontaminate=drop", "prepare.near_duplicates=0.9"]
+    before = [STAGES["prepare"].settings(under(run, how), 0) for how in dropping]
+    monkeypatch.setattr("rft.problems.contamination.FINDING", 99)
+    assert is_current(run)
+    for how, told in zip(dropping, before, strict=True):
+        assert STAGES["prepare"].settings(under(run, how), 0) != told
 
 
 def test_off_looks_at_nothing_and_bundled_problems_are_not_looked_at(tmp_path):
     run = prepared(tmp_path / "off", "prepare.decontaminate=off")
     assert run.read("overlaps", 0).is_empty()
-    assert overlap_words(run) == []
+    assert overlap_words(run) == [NOT_LOOKED]
+    assert NOT_LOOKED in " ".join(text_report(run).split())
+    assert (
+        overlaps_sentence(run) == "Overlap between training and test problems was not looked for."
+    )
     bundled = "prepare.train={source: bundled:arithmetic, split: train, limit: 30}"
     run = prepared(tmp_path / "bundled", bundled, "prepare.decontaminate=drop")
     assert run.read("overlaps", 0).is_empty()
-    assert overlap_words(run) == []
+    assert overlap_words(run) == [NOT_LOOKED]
     run = prepared(tmp_path / "clean", train=[TRAIN["fresh"]])
     assert overlap_words(run) == ["no training problem shares 8 words in a row with test"]
 

@@ -290,15 +290,12 @@ def sources_and_licences(run: Run) -> str:
     ]
     base = f"{code(named(run.recipe.model.path))} ({licence_cell(model_licence(run))})"
     origin = f"Problems: {', '.join(told)}. " if told else ""
-    shared = "".join(f" Of these, {words}." for words in overlap_words(run))
-    return f"{origin}The base of the model that answered: {base}.{shared}"
+    return f"{origin}The base of the model that answered: {base}. {overlaps_sentence(run)}"
 
 
 def overlaps_sentence(run: Run) -> str:
     """Say what training and test problems have in common, or that nobody looked."""
     words = "; ".join(overlap_words(run))
-    if not words:
-        return "Overlap between training and test problems was not looked for."
     return f"{words[0].upper()}{words[1:]}."
 
 

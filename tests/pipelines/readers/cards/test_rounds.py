@@ -115,7 +115,9 @@ def test_the_card_says_where_problems_and_base_come_from_and_under_which_licence
     _, text = card_of(tmp_path / "out")
     origin = "`bundled:arithmetic` (licence: apache-2.0)"
     base = "The base of the model that answered: `bundled:tiny` (licence: apache-2.0)."
-    assert f"\n\nProblems: train/train from {origin}, test/test from {origin}. {base}\n\n" in text
+    shared = "Overlap between training and test problems was not looked for."
+    told = f"Problems: train/train from {origin}, test/test from {origin}. {base} {shared}"
+    assert f"\n\n{told}\n\n" in text
 
 
 def test_the_model_goes_beside_the_data_with_a_card_of_its_own(tmp_path):
