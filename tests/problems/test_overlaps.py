@@ -6,11 +6,17 @@ Run: python -m pytest tests/problems/test_overlaps.py
 """
 
 import random
+import re
+import unicodedata
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rft.problems.overlaps import (
+    ALONE,
     NEAR,
+    POINTS,
     Overlap,
     References,
     alike,
@@ -49,6 +55,76 @@ def test_words_have_no_case_and_no_signs_and_letters_without_spaces_are_words():
     assert words_of("求方程的解") == list("求方程的解")
     assert words_of("Ärger STRASSE straße naïve") == ["ärger", "strasse", "strasse", "naïve"]
     assert words_of("$$ + _ $$") == []
+
+
+MARKED = [
+    ("एक किसान के पास बारह सेब हैं और वह पाँच बेचता है। क्षेत्र?", 13),
+    ("রহিমের কাছে বারোটি আপেল আছে, সে পাঁচটি বিক্রি করে", 9),
+    ("ஒரு விவசாயியிடம் பன்னிரண்டு ஆப்பிள்கள் உள்ளன", 5),
+    ("రైతు వద్ద పన్నెండు ఆపిల్స్ ఉన్నాయి", 5),
+    ("ki\u0301lo n\u0331 \u1e63e\u0301 x\u0304 İstanbul", 5),
+]
+
+
+@pytest.mark.parametrize(("text", "number"), MARKED)
+def test_marks_are_parts_of_words(text, number):
+    words = words_of(text)
+    assert len(words) == number == len(text.split())
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    assert "".join(words) == re.sub(r"[\s,।?]", "", folded), "nothing but signs is left out"
+    assert any(unicodedata.category(letter)[0] == "M" for letter in folded)
+    assert words_of(unicodedata.normalize("NFD", text)) == words
+
+
+def test_words_that_differ_by_a_vowel_sign_are_two():
+    assert words_of("कि की कु") == ["कि", "की", "कु"]
+    assert len(set(words_of("कि की कु"))) == 3
+    assert words_of("ที่นี่") == ["ที่", "นี่"], "a letter by itself has its marks too"
+
+
+def test_points_of_arabic_and_hebrew_do_not_count():
+    assert words_of("كَمْ تُفَّاحَةً عِنْدَ أَحْمَـــد؟") == ["كم", "تفاحة", "عند", "أحمد"]
+    assert words_of("كم تفاحة عند أحمد؟") == ["كم", "تفاحة", "عند", "أحمد"]
+    assert words_of("כַּמָּה תַּפּוּחִים") == words_of("כמה תפוחים") == ["כמה", "תפוחים"]
+
+
+def by_letter(text: str) -> list[str]:
+    """Take a text apart by going through its letters."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    words: list[str] = []
+    kind = ""
+    for letter in unicodedata.normalize("NFKC", folded):
+        mark = unicodedata.category(letter) in ("Mn", "Mc")
+        if POINTS.match(letter):
+            continue
+        if mark and kind:
+            words[-1] += letter
+        elif re.match(f"[{ALONE}]", letter):
+            words.append(letter)
+            kind = "alone"
+        elif letter.isalnum() and kind == "word":
+            words[-1] += letter
+        elif letter.isalnum():
+            words.append(letter)
+            kind = "word"
+        else:
+            kind = ""
+    return words
+
+
+LETTERS = st.one_of(
+    st.characters(max_codepoint=0x1FFFF),
+    st.sampled_from(
+        "ab7_ .\u0301\u0304\u093f\u0940\u094d\u0915\u0e01\u0e35\u0e48"
+        "\u4e00\u0628\u064e\u05d0\u05b8\u1e9e\u0130\ufe0f\u20e3"
+    ),
+)
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.text(LETTERS, max_size=30))
+def test_words_are_those_of_going_through_the_letters(text):
+    assert words_of(text) == by_letter(text)
 
 
 @pytest.mark.parametrize("seed", range(5))
