@@ -13,7 +13,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
+from itertools import chain, groupby
+from typing import cast
+
+import numpy as np
 
 # Counts the changes of what is found: it is in the keys of what drops problems by it.
 FINDING = 2
@@ -160,33 +163,85 @@ class Alike:
     Two sets of which the smaller share of common members is t have, each sorted in one and the same
     order, a member in common among their first |x| - ceil(t |x|) + 1 (prefix filtering: Chaudhuri,
     Ganti and Kaushik 2006; Bayardo, Ma and Srikant 2007). With the rarest shingles first few pairs
-    are looked at.
+    are looked at. Of those only such are compared as are of like sizes, t |x| <= |y| <= |x| / t,
+    and as have enough in common among their first: where those of x end no later than those of y,
+    no more can be in common beyond them than x has beyond its own, and a likeness of t takes
+    t / (1 + t) (|x| + |y|) of both (Xiao, Wang, Lin and Yu 2008).
     """
 
     def __init__(self, texts: Sequence[set[str]], threshold: float) -> None:
         """Take the texts that may be added, by their shingles."""
-        self.texts, self.threshold = texts, threshold
-        self.counts = Counter(shingle for text in texts for shingle in text)
-        self.owners: dict[str, list[int]] = defaultdict(list)
+        # A hair less, so that no rounding of a product leaves a text out.
+        self.threshold, self.least = threshold, threshold * (1 - 1e-9)
+        counts = Counter(shingle for text in texts for shingle in text)
+        often = np.fromiter(counts.values(), np.int64, len(counts))
+        rarest = np.argsort(often, kind="stable")
+        self.counts = often[rarest].tolist()
+        self.ranks = dict(zip(counts, np.argsort(rarest).tolist(), strict=True))
+        self.texts = [{self.ranks[shingle] for shingle in text} for text in texts]
+        self.firsts = [self._first(text, len(text)) for text in self.texts]
+        self.sizes = np.array([len(text) for text in texts], np.int64)
+        self.last = np.array([first[-1] if first else -1 for first in self.firsts], np.int64)
+        lengths = np.array([len(first) for first in self.firsts], np.int64)
+        self.beyond = self.sizes - lengths
+        flat = np.fromiter(chain.from_iterable(self.firsts), np.int64, int(lengths.sum()))
+        order = np.argsort(flat, kind="stable")
+        self.owners = np.repeat(np.arange(len(texts)), lengths)[order]
+        self.starts = np.searchsorted(flat[order], np.arange(len(often) + 1)).tolist()
+        self.there = np.zeros(len(texts), bool)
 
-    def first(self, text: set[str]) -> list[str]:
-        """Give the shingles one of which any text that is alike has among its own first."""
-        ordered = sorted(text, key=lambda shingle: (self.counts[shingle], shingle))
-        # A hair less, so that no rounding of the product leaves one out.
-        least = math.ceil(self.threshold * len(text) * (1 - 1e-9))
-        return ordered[: len(text) - least + 1]
+    def _first(self, text: set[int], size: int) -> list[int]:
+        """Give the rarest members of a text, one of which any text that is alike has as well.
+
+        Those that are as rare as the last of them stand there too, for more to count. What is in no
+        text is the rarest, and left out.
+        """
+        ordered = sorted(text)
+        end = len(text) - max(1, math.ceil(self.least * size)) + 1
+        if end <= 0:
+            return []
+        count, most = self.counts[ordered[end - 1]], min(len(ordered), 3 * end)
+        while end < most and self.counts[ordered[end]] == count:
+            end += 1
+        return ordered[:end]
 
     def add(self, number: int) -> None:
         """Let a text be found."""
-        for shingle in self.first(self.texts[number]):
-            self.owners[shingle].append(number)
+        self.there[number] = True
 
     def find(self, text: set[str]) -> int | None:
         """Find the text that is most alike, the first of equals; None where none is near."""
-        seen = {number for shingle in self.first(text) for number in self.owners.get(shingle, ())}
-        likeness = {number: alike(text, self.texts[number]) for number in sorted(seen)}
-        near = [number for number, share in likeness.items() if share >= self.threshold]
-        return max(near, key=lambda number: likeness[number], default=None)
+        known = {self.ranks[shingle] for shingle in text if shingle in self.ranks}
+        return self._nearest(known, self._first(known, len(text)), len(text))
+
+    def find_like(self, number: int) -> int | None:
+        """Find the text that is most like one of them."""
+        text = self.texts[number]
+        return self._nearest(text, self.firsts[number], len(text))
+
+    def _nearest(self, text: set[int], first: list[int], size: int) -> int | None:
+        best, most = None, 0.0
+        for number in self.candidates(len(text), first, size) if first else ():
+            both = len(text & self.texts[number])
+            share = both / (size + len(self.texts[number]) - both)
+            if share >= self.threshold and share > most:
+                best, most = number, share
+        return best
+
+    def candidates(self, known: int, first: list[int], size: int) -> list[int]:
+        """List the texts that may be near, in their order."""
+        owners = [self.owners[self.starts[rank] : self.starts[rank + 1]] for rank in first]
+        found = np.concatenate(owners)
+        found = found[self.there[found]]
+        if not len(found):
+            return []
+        numbers, both = np.unique(found, return_counts=True)
+        sizes = self.sizes[numbers]
+        earlier = self.last[numbers] < first[-1]
+        beyond = np.where(earlier, self.beyond[numbers], known - len(first))
+        enough = both + beyond >= self.least / (1 + self.threshold) * (size + sizes)
+        near = np.minimum(size, sizes) >= self.least * np.maximum(size, sizes)
+        return cast("list[int]", numbers[enough & near].tolist())
 
 
 def near_duplicates(
@@ -196,11 +251,10 @@ def near_duplicates(
 
     Texts that stay are no repeats, whatever they are like.
     """
-    shingles = [shingles_of(words_of(text)) for text in texts]
-    kept, repeats = Alike(shingles, threshold), {}
-    for number, text in enumerate(shingles):
+    kept, repeats = Alike([shingles_of(words_of(text)) for text in texts], threshold), {}
+    for number in range(len(texts)):
         may = not (stays and stays[number])
-        if text and may and (first := kept.find(text)) is not None:
+        if may and (first := kept.find_like(number)) is not None:
             repeats[number] = first
         else:
             kept.add(number)

@@ -17,6 +17,7 @@ from rft.problems.overlaps import (
     ALONE,
     NEAR,
     POINTS,
+    Alike,
     Overlap,
     References,
     alike,
@@ -171,13 +172,29 @@ def edited(source: random.Random, words: list[str], changes: int) -> list[str]:
     return words
 
 
-@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8, 0.95, 1.0])
-def test_near_duplicates_are_those_of_comparing_every_pair(threshold):
-    source = random.Random(7)
+def edits(source: random.Random) -> list[str]:
+    """Draw texts of any length, and others that were made of them."""
     texts = [drawn(source, source.randint(1, 30)) for _ in range(60)]
     texts += [edited(source, source.choice(texts), source.randint(0, 4)) for _ in range(240)]
     source.shuffle(texts)
-    asked = [" ".join(each) for each in texts]
+    return [" ".join(each) for each in texts]
+
+
+def templates(source: random.Random, count: int = 300, most: int = 4) -> list[str]:
+    """Draw texts that differ by numbers, and now and then by a sentence more."""
+    return [
+        f"Tom has {source.randint(1, most)} red apples and {source.randint(1, most)} green ones. "
+        f"He eats {source.randint(1, most)} of them, and buys more at the market on Sunday. "
+        f"How many apples are there{source.choice(['', '', ' now', ' now in his big basket'])}?"
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("draw", [edits, templates])
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8, 0.95, 1.0])
+def test_near_duplicates_are_those_of_comparing_every_pair(threshold, draw):
+    source = random.Random(7)
+    asked = draw(source)
     stays = [source.random() < 0.2 for _ in asked]
     shingles = [shingles_of(words_of(each)) for each in asked]
     kept: list[int] = []
@@ -191,6 +208,33 @@ def test_near_duplicates_are_those_of_comparing_every_pair(threshold):
             kept.append(number)
     assert near_duplicates(asked, threshold, stays) == expected
     assert len(expected) > 40
+
+
+def test_the_most_alike_is_found_for_texts_with_words_of_their_own():
+    for seed in range(20):
+        source = random.Random(seed)
+        texts = [shingles_of(words_of(each)) for each in (*templates(source, 60, 30), "", "One.")]
+        threshold = source.choice([0.2, 0.5, 0.8])
+        index = Alike(texts, threshold)
+        there = [number for number in range(len(texts)) if source.random() < 0.8]
+        for number in there:
+            index.add(number)
+        for asked in [*templates(source, 40, 60), "", "Foreign words alone.", "One."]:
+            mine = shingles_of(words_of(asked))
+            likeness = {number: alike(mine, texts[number]) for number in there}
+            near = [number for number in there if likeness[number] >= threshold]
+            assert index.find(mine) == max(near, key=lambda at: likeness[at], default=None)
+
+
+def test_of_texts_that_differ_by_numbers_few_pairs_are_compared():
+    texts = [shingles_of(words_of(each)) for each in templates(random.Random(0), 1000, 60)]
+    index, compared = Alike(texts, NEAR), 0
+    for number, text in enumerate(texts):
+        compared += len(index.candidates(len(text), index.firsts[number], len(text)))
+        index.add(number)
+    sharing = sum(len(one & other) > 5 for one in texts[:100] for other in texts)
+    assert sharing == 100 * 1000, "every two have a sentence in common"
+    assert compared < 5000, "of 499,500"
 
 
 def overlap(text: str, *others: str) -> Overlap | None:
