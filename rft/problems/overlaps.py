@@ -81,7 +81,7 @@ class Overlap:
     """What a text has in common with the one that it has most in common with."""
 
     other: int
-    runs: tuple[int, ...]
+    runs: tuple[int, int]
     """How many runs of 8 words, and of 12, are in both and tell of a copy."""
     likeness: float
     example: str
@@ -92,56 +92,87 @@ class Overlap:
         """Say whether it is more than turns of phrase."""
         return bool(self.runs[0]) or self.likeness >= NEAR
 
+    @property
+    def rank(self) -> tuple[bool, int, int, float]:
+        """Order what is in common, so that what a problem is dropped for comes first."""
+        return (self.likeness >= NEAR, self.runs[1], self.runs[0], self.likeness)
+
 
 class References:
     """Texts that others must not have words in common with.
 
-    A run of words that more than two of them have, or more than five of the others, is a turn of
-    phrase: "where m and n are relatively prime positive integers" tells of no copy.
+    A text that has more than half of the runs of 8 words of one of them is a copy of that one,
+    however many copies there are. Else a run of words that more than two of them have, or more than
+    five of the others that are no copies of what it is from, is a turn of phrase: "where m and n
+    are relatively prime positive integers" tells of no copy.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        """Note which run of words is in which text."""
+        """Note which run of words is in which text; of texts of the same words, the first."""
         words = [words_of(text) for text in texts]
+        firsts = {" ".join(each): number for number, each in reversed([*enumerate(words)])}
         self.shingles = [shingles_of(each) for each in words]
         self.runs = [tuple(runs_of(each, length) for length in RUNS) for each in words]
         self.owners: dict[str, list[int]] = defaultdict(list)
-        for number, (shortest, *_) in enumerate(self.runs):
-            for run in shortest:
-                self.owners[run].append(number)
         self.near = Alike(self.shingles, NEAR)
-        for number in range(len(texts)):
+        for number in sorted(firsts.values()):
             self.near.add(number)
+            for run in self.runs[number][0]:
+                self.owners[run].append(number)
+        # Whoever has more than half of a text's runs has one of the rarer half of them.
+        self.rarer: dict[str, list[int]] = defaultdict(list)
+        for number in firsts.values():
+            runs = sorted(self.runs[number][0], key=lambda run: (len(self.owners[run]), run))
+            for run in runs[: len(runs) - len(runs) // 2]:
+                self.rarer[run].append(number)
 
     def overlaps(self, texts: Sequence[str]) -> list[Overlap | None]:
-        """Find for each text the one that it has most in common with; None of one with nothing."""
+        """Find for each text the one that it has most in common with; None of one with nothing.
+
+        One that is nearly the same comes first, then most runs of 12 words, then most of 8.
+        """
         shared = [runs_of(words_of(text), RUNS[0]) & self.owners.keys() for text in texts]
-        having = Counter(run for runs in shared for run in runs)
-        phrases = {
+        copied = [self._copied(runs) for runs in shared]
+        having = Counter(
             run
-            for run, count in having.items()
-            if count > MOST_OTHERS or len(self.owners[run]) > MOST_OWNERS
-        }
+            for runs, copies in zip(shared, copied, strict=True)
+            for run in runs.difference(*(self.runs[number][0] for number in copies))
+        )
+        phrases = {run for run, owners in self.owners.items() if len(owners) > MOST_OWNERS}
+        phrases |= {run for run, count in having.items() if count > MOST_OTHERS}
         return [
-            self._overlap(text, runs, phrases) for text, runs in zip(texts, shared, strict=True)
+            self._overlap(text, runs, copies, phrases)
+            for text, runs, copies in zip(texts, shared, copied, strict=True)
         ]
 
-    def _overlap(self, text: str, shared: set[str], phrases: set[str]) -> Overlap | None:
+    def _copied(self, shared: set[str]) -> set[int]:
+        """Give the texts of which more than half is there."""
+        some = {number for run in shared for number in self.rarer.get(run, ())}
+        return {
+            number
+            for number in some
+            if 2 * len(shared & self.runs[number][0]) > len(self.runs[number][0])
+        }
+
+    def _overlap(
+        self, text: str, shared: set[str], copied: set[int], phrases: set[str]
+    ) -> Overlap | None:
         words = words_of(text)
         shingles = shingles_of(words)
-        counts = Counter(owner for run in shared - phrases for owner in self.owners[run])
-        most = max(counts.values(), default=0)
-        others = {number for number, count in counts.items() if count == most}
+        longest = runs_of(words, RUNS[1]) if shared else set()
+        others = copied | {number for run in shared - phrases for number in self.owners[run]}
         if (close := self.near.find(shingles)) is not None:
             others.add(close)
         if not others and shared:  # turns of phrase, of whichever text has the first
             others = {self.owners[min(shared)][0]}
 
         def told(other: int) -> Overlap:
-            telling = (shared & self.runs[other][0]) - phrases
+            telling = shared & self.runs[other][0]
+            if other not in copied:
+                telling -= phrases
             longer = {
                 run
-                for run in runs_of(words, RUNS[1]) & self.runs[other][1]
+                for run in longest & self.runs[other][1]
                 if telling & runs_of(run.split(), RUNS[0])
             }
             example = next((run for run in in_order(words, RUNS[0]) if run in telling), "")
@@ -149,7 +180,7 @@ class References:
             return Overlap(other, (len(telling), len(longer)), likeness, example)
 
         overlaps = map(told, sorted(others))
-        return max(overlaps, key=lambda each: (each.likeness, each.runs), default=None)
+        return max(overlaps, key=lambda each: each.rank, default=None)
 
 
 def in_order(words: Sequence[str], length: int) -> Iterator[str]:

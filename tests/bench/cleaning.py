@@ -25,6 +25,8 @@ REPEATS = 3
 ANSWERS, WORDS = 2_000, 200
 QUESTIONS, REFERENCES, LONG = 20_000, 5_000, 40
 PLANTED = 0.01
+# So many of the planted are copies of one and the same reference.
+SAME = 20
 # Above it a text is redundant, as in the recipes.
 THRESHOLD = 0.31
 
@@ -46,7 +48,8 @@ def drawn(source: random.Random) -> dict[str, list[str]]:
     references = [text(LONG) for _ in range(REFERENCES)]
     questions = [text(LONG) for _ in range(QUESTIONS)]
     for number in range(0, QUESTIONS, round(1 / PLANTED)):
-        questions[number] = f"{text(5)} {source.choice(references)} {text(5)}"
+        copied = references[0] if number < SAME / PLANTED else source.choice(references)
+        questions[number] = f"{text(5)} {copied} {text(5)}"
     return {"answers": answers, "questions": questions, "references": references}
 
 

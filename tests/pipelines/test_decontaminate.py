@@ -248,7 +248,8 @@ def test_turns_of_phrase_are_counted_apart_and_nothing_is_dropped_for_them(tmp_p
     phrase = "can be written as m over n where m and n are prime"
     phrases = [f"Number {n} {phrase}." for n in range(9)]
     (tmp_path / "x").mkdir()
-    against = write(tmp_path / "against.jsonl", [f"My number {phrase}."])
+    rest = " ".join(map(str, range(30)))
+    against = write(tmp_path / "against.jsonl", [f"My number {phrase}. {rest}"])
     how = f"prepare.decontaminate={{do: drop, against: {{mine: {against}}}}}"
     run = prepared(tmp_path / "x", how, train=phrases)
     assert len(run.read("problems", 0).filter(split="train")) == 9

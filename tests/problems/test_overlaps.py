@@ -252,26 +252,163 @@ def test_whole_questions_that_are_nearly_the_same_are_found_where_no_eight_words
 
 
 PHRASE = "can be written as m over n where m and n are prime"
+REST = "and here it is asked for on a day {0} in the year {0} by a friend of {0} from a town {0}"
+
+
+def with_phrase(word: str) -> str:
+    """Write a question of which a phrase is less than half."""
+    return f"{PHRASE} {word} {REST.format(word)}" if word else ""
 
 
 def test_what_many_texts_say_is_a_turn_of_phrase():
-    benchmark = ["How far is it from the red mill to the old blue bridge?", f"{PHRASE} one"]
+    benchmark = ["How far is it from the red mill to the old blue bridge?", with_phrase("one")]
     # Each of two may have it, and five others; a third, or a sixth, makes it a phrase.
-    for third, others, telling in [("", 5, True), ("", 6, False), (f"{PHRASE} three", 1, False)]:
-        references = References([*benchmark, f"{PHRASE} two", third])
+    for third, others, telling in [("", 5, True), ("", 6, False), ("three", 1, False)]:
+        references = References([*benchmark, with_phrase("two"), with_phrase(third)])
         found = references.overlaps([f"Number {number} {PHRASE}" for number in range(others)])
         assert {each.telling for each in found} == {telling}
         assert {each.runs for each in found} == {(6, 2) if telling else (0, 0)}
     copy = f"How far is it from the red mill to the sea, which {PHRASE}?"
-    (found,) = References([*benchmark, *[f"{PHRASE} {n}" for n in range(9)]]).overlaps([copy])
+    more = [with_phrase(str(number)) for number in range(9)]
+    (found,) = References([*benchmark, *more]).overlaps([copy])
     assert (found.other, found.runs) == (0, (3, 0))
     assert found.example == "how far is it from the red mill"
+    # The same question three times over is one question.
+    thrice = [benchmark[1], f"{benchmark[1]}!", benchmark[1]]
+    (found,) = References(thrice).overlaps([f"A {PHRASE}"])
+    assert (found.other, found.runs) == (0, (6, 2))
 
 
 def test_longer_runs_of_nothing_but_phrases_tell_of_nothing():
     more = f"{PHRASE} numbers find their sum"
     texts = [PHRASE, PHRASE + " x", "prime numbers find their sum and go home now", more]
-    (found,) = References([*texts, "n are prime numbers find their sum and go"]).overlaps(
-        [f"A {more}"]
-    )
-    assert found.runs[1] <= found.runs[0]
+    texts.append("n are prime numbers find their sum and go")
+    longer = [f"{text} {REST.format(number)} {number}" for number, text in enumerate(texts)]
+    (found,) = References(longer).overlaps([f"A {more}"])
+    assert found.runs == (4, 4), "of six runs of 12 words two are of the phrase alone"
+
+
+@pytest.mark.parametrize("copies", [1, 2, 5, 6, 7, 50])
+@pytest.mark.parametrize("asked", [8, 9, 25, 60])
+def test_a_question_is_found_however_often_it_is_copied(copies, asked):
+    source = random.Random(f"{copies} {asked}")
+    question = drawn(source, asked)
+    benchmark = [*(" ".join(drawn(source, 30)) for _ in range(20)), " ".join(question)]
+    copied = [
+        disguised(source, [*drawn(source, 20), *question, *drawn(source, source.randint(0, 90))])
+        for _ in range(copies)
+    ]
+    most = asked // 2 + 5  # words of it, which have more than half of its runs of 8
+    parts = [" ".join([*drawn(source, 9), *question[-most:]]) for _ in range(7 * (asked > 9))]
+    fresh = [" ".join(drawn(source, 40)) for _ in range(100)]
+    # Copies of the whole make nobody's part a turn of phrase.
+    lone = " ".join([*drawn(source, 9), *question[:9], *drawn(source, 9)])
+    texts = [*copied, *parts, lone, *fresh]
+    order = source.sample(range(len(texts)), len(texts))
+    shuffled = References(benchmark).overlaps([texts[number] for number in order])
+    found = dict(zip(order, shuffled, strict=True))
+    for number in range(copies + len(parts) + 1):
+        assert (found[number].telling, found[number].other) == (True, 20)
+    for number in range(copies):
+        assert found[number].runs == (asked - 7, max(0, asked - 11))
+    assert not any(found[number] for number in range(len(texts) - 100, len(texts)))
+
+
+def by_definition(texts: list[str], others: list[str]) -> list[dict[int, tuple[int, int, float]]]:
+    """Compare every text with every other: how many telling runs of 8 and of 12, and likeness."""
+
+    def runs(text: str, length: int) -> set[tuple[str, ...]]:
+        words = words_of(text)
+        return {tuple(words[at : at + length]) for at in range(len(words) - length + 1)}
+
+    def copied(text: str, other: str) -> bool:
+        return len(runs(text, 8) & runs(other, 8)) > len(runs(other, 8)) / 2
+
+    def phrase(run: tuple[str, ...]) -> bool:
+        saying = [
+            text
+            for text in texts
+            if run in runs(text, 8)
+            and not any(run in runs(other, 8) and copied(text, other) for other in others)
+        ]
+        return len(saying) > 5 or sum(run in runs(other, 8) for other in others) > 2
+
+    phrases = {run for other in others for run in runs(other, 8) if phrase(run)}
+    told = []
+    for text in texts:
+        told.append({})
+        for number, other in enumerate(others):
+            telling = runs(text, 8) & runs(other, 8)
+            telling -= set() if copied(text, other) else phrases
+            longer = [
+                run
+                for run in runs(text, 12) & runs(other, 12)
+                if any(run[at : at + 8] in telling for at in range(5))
+            ]
+            mine, theirs = shingles_of(words_of(text)), shingles_of(words_of(other))
+            told[-1][number] = (len(telling), len(longer), alike(mine, theirs))
+    return told
+
+
+def pasted(source: random.Random, benchmark: list[list[str]], most: int) -> str:
+    """Write words of one's own with some of the benchmark's between them."""
+    words = drawn(source, 3)
+    for _ in range(source.randint(0, most)):
+        owner = source.choice(benchmark)
+        at, length = source.randrange(len(owner)), source.choice([8, 8, 9, 12, 14, 40])
+        words += owner[at : at + length] + drawn(source, source.randint(0, 6))
+    return " ".join(words)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_is_found_is_what_comparing_every_pair_by_the_definition_finds(seed):
+    source = random.Random(seed)
+    phrase = drawn(source, 11)
+    benchmark = [
+        drawn(source, source.randint(1, 30)) + phrase[: source.choice([0, 0, 9, 11])] * (at % 2)
+        for at in range(12)
+    ]
+    others = [" ".join(each) for each in benchmark]
+    texts = [pasted(source, benchmark, 4) for _ in range(25)]
+    texts += [pasted(source, benchmark[:1], 1) for _ in range(8)]
+    texts += [" ".join([*drawn(source, 5), *benchmark[1]]) for _ in range(source.choice([0, 7]))]
+    references = References(others)
+    expected = by_definition(texts, others)
+    for overlap, told in zip(references.overlaps(texts), expected, strict=True):
+        some = {number: each for number, each in told.items() if each[0] or each[2] >= NEAR}
+        if not some:
+            assert overlap is None or not overlap.telling
+            continue
+        assert overlap.telling
+        assert (*overlap.runs, overlap.likeness) == told[overlap.other]
+        best = max((each[2] >= NEAR, each[1], each[0]) for each in some.values())
+        assert (overlap.likeness >= NEAR, overlap.runs[1], overlap.runs[0]) == best
+
+
+def dropped_for(overlap: Overlap | None) -> tuple[bool, ...]:
+    """Say whether a problem is dropped by 8 words, and by 12."""
+    if overlap is None:
+        return False, False
+    return tuple(count > 0 or overlap.likeness >= NEAR for count in overlap.runs)
+
+
+def test_another_problem_of_the_benchmark_takes_no_finding_away():
+    for seed in range(60):
+        source = random.Random(seed)
+        benchmark = [drawn(source, source.randint(8, 40)) for _ in range(6)]
+        text = pasted(source, benchmark, 5)
+        before: tuple[bool, ...] = (False, False)
+        for number in range(1, len(benchmark) + 1):
+            (found,) = References([" ".join(each) for each in benchmark[:number]]).overlaps([text])
+            now = dropped_for(found)
+            assert all(new or not old for new, old in zip(now, before, strict=True))
+            before = now
+    # Twelve words of one problem, beside three times eight of another.
+    one, other = drawn(source, 12), drawn(source, 60)
+    scattered = [word for at in (0, 20, 40) for word in ["so", *other[at : at + 8]]]
+    text = " ".join([*one, *scattered])
+    twelve = " ".join([*one, *drawn(source, 20)])
+    (found,) = References([twelve]).overlaps([text])
+    assert found.runs == (5, 1)
+    (found,) = References([twelve, " ".join(other)]).overlaps([text])
+    assert (found.other, found.runs) == (0, (5, 1))
