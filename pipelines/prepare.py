@@ -142,11 +142,11 @@ def work(job: Job) -> None:
         for row in read_benchmark(source, split, name, needs_gold=golds_needed(job, split))
     ]
     check(job, rows)
-    measured = [row for row in rows if row["split"] != "train"]
-    told = look_for_copies(job, rows, [*measured, *looked_into(job)])
+    own, others = may_be_copies(rows), looked_into(job)
+    if run.recipe.prepare.holdout and run.recipe.prepare.decontaminate.do == "drop":
+        look_for_copies(job, own, [*measured(rows), *others])  # what is dropped is not held out
     hold_out(rows, run.recipe)
-    if run.recipe.prepare.holdout:
-        told += look_for_copies(job, rows, [row for row in rows if row["split"] == "dev"])
+    told = look_for_copies(job, own, [*measured(rows), *others])
     usable, aside = write(job, rows, told)
     refuse_empty(run.recipe, usable, aside)
     if run.recipe.grpo and run.recipe.rounds:
@@ -176,15 +176,14 @@ def look_again(job: Job) -> None:
         seen.update(run.read("set_aside", number, ["problem_id"])["problem_id"])
     new = [row for row in rows if row["problem_id"] not in seen]
     there = [row | {"reason": None} for row in before.to_dicts()]
-    measured = [row for row in there if row["split"] != "train"]
     try:
-        measured += looked_into(job)
+        others = looked_into(job)
     except RFTError as error:
         unread[AGAINST] = str(error)
         job.say(f"warning: {error}; no new problem is taken before it can be looked into")
-        new = []
+        new, others = [], []
     check(job, new, there)
-    write(job, new, look_for_copies(job, new, measured))
+    write(job, new, look_for_copies(job, may_be_copies(new), [*measured(there), *others]))
     job.counts |= {"in": len(rows), "known": len(rows) - len(new)}
     job.notes["unread"] = unread
     count = job.counts["problems"].get("train", 0)
@@ -197,22 +196,34 @@ def looked_into(job: Job) -> list[dict[str, Any]]:
     return [row for split, name, source in given for row in read_benchmark(source, split, name)]
 
 
-def look_for_copies(
-    job: Job, rows: list[dict[str, Any]], measured: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Tell what training problems have in common with what is measured on, and drop them if asked.
+def measured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the problems that are measured on."""
+    return [row for row in rows if row["split"] != "train"]
+
+
+def may_be_copies(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the usable training problems that are looked at.
 
     Bundled problems are made of few sentences, and have them in common on purpose.
     """
+    usable = [row for row in rows if row["split"] == "train" and row["reason"] is None]
+    return [row for row in usable if not row["source"].startswith("bundled:")]
+
+
+def look_for_copies(
+    job: Job, rows: list[dict[str, Any]], others: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Tell what training problems have in common with what is measured on, and drop them if asked.
+
+    What has been held out by now is no training problem.
+    """
     how = job.run.recipe.prepare.decontaminate
-    if how.do == "off":
-        return []
     own = [row for row in rows if row["split"] == "train"]
-    own = [row for row in own if not row["source"].startswith("bundled:")]
-    told, phrases = overlaps(own, measured)
-    mark_copies(rows, told, how)
-    if own:
-        job.notes["overlaps"] = job.notes.get("overlaps", {}) | counted(told, phrases)
+    if how.do == "off" or not own:
+        return []
+    told, phrases = overlaps(own, others)
+    mark_copies(own, told, how)
+    job.notes["overlaps"] = counted(told, phrases)
     return told
 
 

@@ -46,12 +46,11 @@ def mark_near_duplicates(rows: Sequence[Row], threshold: float) -> None:
         )
 
 
-def overlaps(train: Iterable[Row], measured: Iterable[Row]) -> tuple[list[Row], dict[str, int]]:
+def overlaps(train: Sequence[Row], measured: Iterable[Row]) -> tuple[list[Row], dict[str, int]]:
     """Tell of each training problem, and each benchmark, what it has most in common with.
 
     Of those that only share turns of phrase with a benchmark, how many there are.
     """
-    given = [row for row in train if row["reason"] is None]
     benchmarks: dict[tuple[str, str], list[Row]] = {}
     for row in measured:
         benchmarks.setdefault((row["split"], row["benchmark"]), []).append(row)
@@ -59,8 +58,8 @@ def overlaps(train: Iterable[Row], measured: Iterable[Row]) -> tuple[list[Row], 
     phrases = {}
     for place, those in sorted(benchmarks.items()):
         references = References([row["question"] for row in those])
-        found = references.overlaps([row["question"] for row in given])
-        pairs = [(row, each) for row, each in zip(given, found, strict=True) if each is not None]
+        found = references.overlaps([row["question"] for row in train])
+        pairs = [(row, each) for row, each in zip(train, found, strict=True) if each is not None]
         told += [_told(row, each, place, those) for row, each in pairs if each.telling]
         phrases[_called(*place)] = sum(not each.telling for _, each in pairs)
     return told, phrases
@@ -95,7 +94,7 @@ def mark_copies(rows: Iterable[Row], told: Iterable[Mapping[str, Any]], how: Dec
         if is_copy(overlap, how.words):
             where.setdefault(overlap["problem_id"], place_of(overlap))
     for row in rows:
-        if row["split"] == "train" and row["reason"] is None and row["problem_id"] in where:
+        if row["reason"] is None and row["problem_id"] in where:
             row["reason"] = f"overlaps {where[row['problem_id']]}"
 
 

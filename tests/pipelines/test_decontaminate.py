@@ -13,6 +13,7 @@ from pipelines.readers.cards.page import overlaps_sentence
 from pipelines.readers.report import text_report
 from pipelines.readers.sources import NOT_LOOKED, overlap_words
 from rft.errors import RFTError
+from rft.problems.overlaps import runs_of, words_of
 from rft.processes.stopping import Stop
 from rft.recipe.loading import load_recipe, rooted
 from rft.runs import stages, tables
@@ -224,6 +225,42 @@ def test_a_held_out_problem_is_measured_on_too(tmp_path):
     assert len(dev) == 1
     held = dev["question"][0] in copies
     assert run.read("set_aside", 0)["reason"].to_list() == ["overlaps dev"] * (2 if held else 0)
+
+
+@pytest.mark.parametrize("do", ["report", "drop"])
+def test_the_figures_are_of_what_is_left_to_train_on_and_dev_is_looked_into(tmp_path, do):
+    word = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    given = [f"{TEST[0]} Say {first} and {other}." for first in word for other in word[:4]]
+    given += [f"Now {first} and {other}: {TRAIN['fresh']}" for first in word for other in word[:4]]
+    given += [f"Is {first} {other} odd?" for first in word for other in word[:5]]
+    run = prepared(
+        tmp_path / "x",
+        *("prepare.dev={holdout: 20}", f"prepare.decontaminate={do}"),
+        train=given,
+    )
+    rows = run.read("problems", 0)
+    train, dev = (rows.filter(split=split)["question"].to_list() for split in ("train", "dev"))
+    aside = run.read("set_aside", 0)
+    train += aside["question"].to_list()
+    told = run.manifest("prepare", 0)["overlaps"]
+    assert set(told) == {"dev", "test"}
+
+    def sharing(others: list[str]) -> int:
+        theirs = set().union(*(runs_of(words_of(each), 8) for each in others))
+        return sum(not theirs.isdisjoint(runs_of(words_of(text), 8)) for text in train)
+
+    assert len(dev) == 20
+    assert len(train) == 130 - 20
+    assert any(text.startswith(TEST[0]) for text in dev) is (do == "report"), "a dropped one is not"
+    assert told["test"]["runs_8"] == sharing(TEST) > 0
+    assert told["dev"]["runs_8"] == sharing(dev) > 0
+    overlaps = run.read("overlaps", 0)
+    ids = {*rows.filter(split="train")["problem_id"], *aside["problem_id"]}
+    assert set(overlaps["problem_id"]) <= ids, "none of them was held out"
+    counts = dict(overlaps["other_benchmark"].value_counts().iter_rows())
+    assert counts == {name: shared["runs_8"] for name, shared in told.items()}
+    if do == "drop":
+        assert set(aside["reason"]) == {"overlaps test", "overlaps dev"}
 
 
 def test_a_later_round_looks_at_what_is_new(tmp_path):
