@@ -18,10 +18,9 @@ from rft.measuring.pass_at_k import Numbers, pass_at_k
 from rft.measuring.power import SHORTEST, rates_of
 from rft.measuring.two_level import estimates, simultaneous
 
-# The standard deviation over seeds of the true difference of two arms at one seed. Measured (see
-# EVIDENCE.md), net of samples: 1.2 points of Pass@1 and 2.0 of Pass@64 over five seeds of
-# table3-mini, 1.1 and 3.8 over three of table3-mini-online without nsr, which varied three times as
-# much. More samples to a problem make the few count that are hardly ever solved.
+# The standard deviation over seeds of the true difference of two arms at one seed. Measured in
+# docs/evidence, net of samples: 1.2 points of Pass@1 and 2.0 of Pass@64 over five seeds of
+# table3-mini, 1.1 and 3.8 over three of table3-mini-online without nsr, whose seeds went far apart.
 SPREAD, DOUBLED_AT = 0.015, 64
 
 # Rates of a base of which nothing is known: the quickstart's, of which 0.3 are solved.

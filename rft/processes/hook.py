@@ -133,7 +133,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             os.killpg(process.pid, signal.SIGKILL)
         try:
             process.wait(timeout=GLANCE)
-        except subprocess.TimeoutExpired:  # whoever reaps it later must not be waited for
+        except subprocess.TimeoutExpired:  # it is reaped when it ends, and not waited for
             threading.Thread(target=process.wait, daemon=True).start()
     process.stdin.close()
     process.stderr.close()
